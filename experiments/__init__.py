@@ -1,0 +1,1 @@
+"""The book's experiments, one command each: `python -m experiments.jaychou`."""

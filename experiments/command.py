@@ -1,0 +1,77 @@
+"""What the experiments' command lines share: flags from a dataclass, errors in one line."""
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+import tyro
+
+Settings = TypeVar("Settings")
+
+
+def main(
+    run: Callable[[Settings], int | None],
+    settings: type[Settings],
+    *,
+    default: Settings | None = None,
+    description: str | None = None,
+) -> NoReturn:
+    """Read the command line into `settings`, run, and exit.
+
+    What is wrong with the user's input is said in one line, with exit code 2; `--debug` as the first
+    flag shows the traceback instead.
+
+    Args:
+        run: does the work; returns the exit code, None for 0.
+        settings: a dataclass whose fields, with their docstrings, are the flags.
+        default: the values of flags that are not given.
+        description: what `--help` says first.
+    """
+    arguments = sys.argv[1:]
+    debug = arguments[:1] == ["--debug"]
+    parsed = _parse(settings, arguments[1:] if debug else arguments, default, description)
+    try:
+        sys.exit(run(parsed))
+    except (ValueError, TypeError, OSError) as error:
+        if debug:
+            raise
+        _fail(" ".join(str(error).split()))
+
+
+def _parse(
+    settings: type[Settings],
+    arguments: list[str],
+    default: Settings | None,
+    description: str | None,
+) -> Settings:
+    options: dict[str, Any] = {} if default is None else {"default": default}
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                settings, args=arguments, description=description, config=config, **options
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        _fail(_first_sentence(said.getvalue()))
+
+
+def _first_sentence(box: str) -> str:
+    """What stands in tyro's box of lines above its first rule."""
+    inside = [re.sub(r"[│|]", "", line).strip() for line in box.splitlines()[1:]]
+    sentence = []
+    for line in inside:
+        if re.fullmatch(r"[─╰╯-]+", line):
+            break
+        sentence.append(line)
+    return " ".join(sentence)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

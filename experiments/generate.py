@@ -1,0 +1,59 @@
+"""Continue a text with a trained model.
+
+python -m experiments.generate runs/jaychou --prompt 分开
+python -m experiments.generate runs/jaychou --prompt 分开 天晴 --temperature 0.8 --top-p 0.95 --seed 3
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import tyro
+
+import jaxrnn
+from experiments import command
+from jaxrnn.checks import check_seed
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to continue, and how."""
+
+    run_dir: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
+    prompt: tuple[str, ...]
+    """Texts to continue, all at once."""
+    length: int = 50
+    """Characters (or words) to add."""
+    temperature: float = 0.0
+    """0 takes the most likely character each time, as the book; higher is more varied."""
+    top_k: int | None = None
+    """Draw from the k most likely characters only."""
+    top_p: float = 1.0
+    """Draw from the fewest characters that together have this probability."""
+    seed: int = 0
+    """Seed of the draws."""
+    allow_unknown: bool = False
+    """Let the vocabulary's unknown token stand for characters that it has not."""
+
+
+def generate(settings: Settings) -> None:
+    """Print each prompt with its continuation."""
+    check_seed("seed", settings.seed)
+    model, params, vocabulary = jaxrnn.load(settings.run_dir)
+    texts = jaxrnn.generate(
+        model,
+        params,
+        vocabulary,
+        settings.prompt,
+        settings.length,
+        sampling=jaxrnn.Sampling(settings.temperature, settings.top_k, settings.top_p),
+        key=jax.random.key(settings.seed),
+        allow_unknown=settings.allow_unknown,
+    )
+    print("\n".join(texts))
+
+
+if __name__ == "__main__":
+    command.main(generate, Settings, description=__doc__)

@@ -1,0 +1,44 @@
+"""Recurrent networks for JAX as pure functions.
+
+A cell is its gate equations; `unroll` runs any cell over time; layers nest; language models train,
+resume, generate and score.  See the README for a tour.
+"""
+
+from jaxrnn.cells import Cell as Cell
+from jaxrnn.cells import HiddenCarry as HiddenCarry
+from jaxrnn.cells import LSTMCarry as LSTMCarry
+from jaxrnn.cells import gru as gru
+from jaxrnn.cells import lstm as lstm
+from jaxrnn.cells import rnn as rnn
+from jaxrnn.cells import sigmoid as sigmoid
+from jaxrnn.cells import zero_carry as zero_carry
+from jaxrnn.generation import Sampling as Sampling
+from jaxrnn.generation import Score as Score
+from jaxrnn.generation import generate as generate
+from jaxrnn.generation import generate_ids as generate_ids
+from jaxrnn.generation import score as score
+from jaxrnn.language_model import ModelConfig as ModelConfig
+from jaxrnn.language_model import build as build
+from jaxrnn.language_model import language_model as language_model
+from jaxrnn.layers import Layer as Layer
+from jaxrnn.layers import bidirectional as bidirectional
+from jaxrnn.layers import embedding as embedding
+from jaxrnn.layers import linear as linear
+from jaxrnn.layers import recurrent as recurrent
+from jaxrnn.layers import stack as stack
+from jaxrnn.recurrence import RecurrentParams as RecurrentParams
+from jaxrnn.recurrence import unroll as unroll
+from jaxrnn.text import Batch as Batch
+from jaxrnn.text import Vocabulary as Vocabulary
+from jaxrnn.text import load_corpus as load_corpus
+from jaxrnn.text import random_windows as random_windows
+from jaxrnn.text import sequential_windows as sequential_windows
+from jaxrnn.training import TrainConfig as TrainConfig
+from jaxrnn.training import TrainState as TrainState
+from jaxrnn.training import init_state as init_state
+from jaxrnn.training import load as load
+from jaxrnn.training import make_optimizer as make_optimizer
+from jaxrnn.training import make_train_step as make_train_step
+from jaxrnn.training import train as train
+
+__version__ = "0.1.0"

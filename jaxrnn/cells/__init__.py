@@ -1,0 +1,10 @@
+"""Recurrent cells: gate equations only.  `jaxrnn.unroll` runs them over time."""
+
+from jaxrnn.cells.cell import Cell as Cell
+from jaxrnn.cells.cell import HiddenCarry as HiddenCarry
+from jaxrnn.cells.cell import sigmoid as sigmoid
+from jaxrnn.cells.cell import zero_carry as zero_carry
+from jaxrnn.cells.elman import rnn as rnn
+from jaxrnn.cells.gru import gru as gru
+from jaxrnn.cells.lstm import LSTMCarry as LSTMCarry
+from jaxrnn.cells.lstm import lstm as lstm

@@ -1,0 +1,72 @@
+"""The `Cell` type: a recurrent cell is its gate equations and nothing else."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from jaxrnn.checks import check_positive_integer
+from jaxrnn.typing import Array, DType, Float, Key, Params
+
+
+def no_params(key: Key) -> tuple[()]:
+    """The parameters of a cell whose equations need none beside the matrices."""
+    del key
+    return ()
+
+
+class Cell(NamedTuple):
+    """Gate equations that one engine runs over time; static and hashable, never traced.
+
+    The engine computes `input_gates = inputs @ w_ih + b_ih` for the whole sequence at once and
+    `hidden_gates = hidden @ w_hh + b_hh` at each step.  Everything else is the cell's `update`.
+    """
+
+    name: str
+    """How the cell is called in configurations and errors."""
+    hidden_size: int
+    """H, the width of `carry.hidden` and of one gate block."""
+    num_gates: int
+    """G, the number of gate blocks, in the order of the equations."""
+    initial_carry: Callable[[int, DType], Any]
+    """(batch_size, dtype) -> carry, a NamedTuple of arrays [B, H] with a field `hidden`."""
+    update: Callable[[Any, Any, Any, Any], Any]
+    """(cell_params, input_gates [B, G*H], hidden_gates [B, G*H], carry) -> carry, for one step."""
+    init_params: Callable[[Key], Params] = no_params
+    """(key) -> cell_params: what the equations need beside the matrices, such as peepholes."""
+    hidden_bias: bool = False
+    """Whether `hidden_gates` has a bias of its own, which only matters where the equations treat
+    the two kinds of gates differently."""
+
+
+class HiddenCarry(NamedTuple):
+    """The carry of a cell that remembers its output only."""
+
+    hidden: Float[Array, "B H"]
+
+
+def check_hidden_size(hidden_size: Any) -> int:
+    """Return `hidden_size` as an int, or raise; every cell's factory begins with it."""
+    check_positive_integer("hidden_size", hidden_size)
+    return int(hidden_size)
+
+
+@functools.cache  # so that equal arguments give equal cells, and nothing retraces
+def zero_carry(carry_type: Any, hidden_size: int) -> Callable[[int, DType], Any]:
+    """An `initial_carry` of zeros for a NamedTuple whose fields are all `[B, H]`."""
+
+    def initial_carry(batch_size: int, dtype: DType = jnp.float32) -> Any:
+        check_positive_integer("batch_size", batch_size)
+        shape = (batch_size, hidden_size)
+        return carry_type(*(jnp.zeros(shape, dtype) for _ in carry_type._fields))
+
+    return initial_carry
+
+
+def sigmoid(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The logistic function, as `(1 + tanh(x / 2)) / 2`.
+
+    XLA's CPU back end vectorises `tanh` but not a fusion of several logistic functions.
+    """
+    return 0.5 + 0.5 * jnp.tanh(0.5 * x)

@@ -1,0 +1,48 @@
+"""Long short-term memory."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from jaxrnn.cells.cell import Cell, check_hidden_size, sigmoid, zero_carry
+from jaxrnn.typing import Array, Float
+
+
+class LSTMCarry(NamedTuple):
+    """The carry of an LSTM."""
+
+    hidden: Float[Array, "B H"]
+    """The output, h."""
+    memory: Float[Array, "B H"]
+    """The cell's memory, c."""
+
+
+def lstm_update(cell_params: Any, input_gates: Any, hidden_gates: Any, carry: Any) -> LSTMCarry:
+    """One step of `lstm`."""
+    i, f, g, o = jnp.split(input_gates + hidden_gates, 4, axis=-1)
+    memory = sigmoid(f) * carry.memory + sigmoid(i) * jnp.tanh(g)
+    return LSTMCarry(sigmoid(o) * jnp.tanh(memory), memory)
+
+
+def lstm(hidden_size: int) -> Cell:
+    """Long short-term memory with a forget gate, without peepholes.
+
+        i, f, g, o = split(x W_ih + b_ih + h W_hh)
+        c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        h' = sigmoid(o) * tanh(c')
+
+    Args:
+        hidden_size: H.
+
+    Returns:
+        A cell with the gate blocks i, f, g, o and the carry `LSTMCarry(hidden, memory)`.
+
+    Raises:
+        TypeError: `hidden_size` is not an integer.
+        ValueError: `hidden_size` is below 1.
+
+    Reference: Hochreiter and Schmidhuber, Long short-term memory, 1997; the forget gate: Gers,
+        Schmidhuber and Cummins, Learning to forget, 2000.
+    """
+    hidden_size = check_hidden_size(hidden_size)
+    return Cell("lstm", hidden_size, 4, zero_carry(LSTMCarry, hidden_size), lstm_update)

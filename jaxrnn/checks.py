@@ -1,0 +1,70 @@
+"""Errors at the boundary: what public functions can see of their arguments without tracing.
+
+Each check names the argument, what came and what was expected.
+"""
+
+import math
+import numbers
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def check_positive_integer(name: str, value: Any) -> None:
+    """Raise unless `value` is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def check_number(name: str, value: Any, *, low: float, high: float = math.inf) -> None:
+    """Raise unless `value` is a real number with `low <= value <= high`; NaN never is."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not low <= value <= high:
+        expected = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        raise ValueError(f"{name} must be {expected}, got {value}")
+
+
+def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    """Raise unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def check_seed(name: str, value: Any) -> None:
+    """Raise unless `value` fits uint32: a larger seed would silently equal a smaller one."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if not 0 <= value < 2**32:
+        raise ValueError(f"{name} must be between 0 and 2**32 - 1, got {value}")
+
+
+def check_ids(name: str, ids: Any, size: int) -> None:
+    """Raise unless `ids` are integers and, where their values can be seen, in `0..size - 1`.
+
+    JAX's gather would clamp an id past the end and wrap a negative one, both in silence.
+    """
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise TypeError(f"{name} must be integers, got {ids.dtype}")
+    if not is_concrete(ids) or ids.size == 0:
+        return
+    low, high = np.min(ids), np.max(ids)
+    if low < 0 or high >= size:
+        wrong = low if low < 0 else high
+        raise ValueError(f"{name} must lie in 0..{size - 1}, got {wrong}")
+
+
+def check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], means: str) -> None:
+    """Raise unless the shapes agree; `means` says in letters what was expected."""
+    if tuple(shape) != tuple(expected):
+        raise ValueError(f"{name} must have shape {means} = {expected}, got {tuple(shape)}")
+
+
+def is_concrete(array: Any) -> bool:
+    """Whether the values can be read here: not traced, and held by this process."""
+    if isinstance(array, jax.core.Tracer):
+        return False
+    return getattr(array, "is_fully_addressable", True)

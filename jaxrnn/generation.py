@@ -1,0 +1,221 @@
+"""From a prompt to text, and from a text to its probability."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxrnn.checks import check_ids, check_number, check_positive_integer
+from jaxrnn.layers import Layer
+from jaxrnn.text import Vocabulary, tokenize
+from jaxrnn.typing import Array, Bool, Float, HostArray, Int, Key, Params
+
+
+class Sampling(NamedTuple):
+    """How the next token is drawn from the logits."""
+
+    temperature: float = 0.0
+    """Divides the logits; 0 always takes the most likely token."""
+    top_k: int | None = None
+    """Only the k most likely tokens; None means all."""
+    top_p: float = 1.0
+    """Only the fewest tokens that together have this probability (Holtzman et al., The curious case
+    of neural text degeneration, 2019, arXiv:1904.09751)."""
+
+
+def generate(
+    model: Layer,
+    params: Params,
+    vocabulary: Vocabulary,
+    prompts: Sequence[str],
+    num_tokens: int,
+    *,
+    sampling: Sampling = Sampling(),
+    key: Key | None = None,
+    allow_unknown: bool = False,
+) -> list[str]:
+    """Continue some prompts, all at once, in one compiled call.
+
+    Args:
+        model: a causal language model.
+        params: its parameters.
+        vocabulary: of its tokens.
+        prompts: texts of at least one token each; their lengths may differ.
+        num_tokens: tokens to add to each.
+        sampling: how to draw them; greedily by default.
+        key: for the draws; not needed where the temperature is 0.
+        allow_unknown: let the vocabulary's unknown token stand for strange ones.
+
+    Returns:
+        Each prompt with its continuation.
+
+    Raises:
+        UnknownTokenError: a prompt holds tokens that are not in the vocabulary.
+        ValueError: a prompt is empty, or a number out of range.
+        TypeError: a number is of the wrong type.
+    """
+    if not prompts:
+        raise ValueError("prompts must hold at least one text, got none")
+    for prompt in prompts:
+        if not tokenize(prompt, vocabulary.unit):
+            raise ValueError(f"prompts must have at least one {vocabulary.unit}, got {prompt!r}")
+        if not allow_unknown:
+            vocabulary.check_known(prompt)
+    rows = [vocabulary.encode(prompt) for prompt in prompts]
+    lengths = np.array([len(row) for row in rows], np.int32)
+    # A multiple of 16 steps, so that prompts of other lengths mostly meet a compiled program.
+    ids = np.zeros((-(-lengths.max() // 16) * 16, len(rows)), np.int32)
+    for column, row in enumerate(rows):
+        ids[: len(row), column] = row
+    added = generate_ids(
+        model, params, ids, num_tokens, lengths=lengths, sampling=sampling, key=key
+    )
+    joint = "" if vocabulary.unit == "character" else " "
+    continuations = np.asarray(added).T
+    return [
+        prompt + joint + vocabulary.decode(more)
+        for prompt, more in zip(prompts, continuations, strict=True)
+    ]
+
+
+def generate_ids(
+    model: Layer,
+    params: Params,
+    prompt_ids: Int[Array | HostArray, "T B"],
+    num_tokens: int,
+    *,
+    lengths: Int[Array | HostArray, "B"] | None = None,
+    sampling: Sampling = Sampling(),
+    key: Key | None = None,
+) -> Int[Array, "num_tokens B"]:
+    """As `generate`, from token ids to token ids.
+
+    Args:
+        prompt_ids: one prompt a column, padded at the end.
+        lengths: the tokens of each prompt that count, at least 1; None means all.
+
+    Returns:
+        The tokens that follow, one continuation a column.
+    """
+    check_positive_integer("num_tokens", num_tokens)
+    if not model.causal:
+        raise ValueError("model must be causal: one that sees the future cannot continue a text")
+    vocab_size = model.output_size(0)
+    check_ids("prompt_ids", prompt_ids, vocab_size)
+    check_number("temperature", sampling.temperature, low=0.0)
+    check_number("top_p", sampling.top_p, low=0.0, high=1.0)
+    if sampling.top_k is not None:
+        check_positive_integer("top_k", sampling.top_k)
+        check_number("top_k", sampling.top_k, low=1, high=vocab_size)
+    if sampling.temperature > 0 and key is None:
+        raise ValueError("key must be given where the temperature is above 0")
+    num_steps, batch_size = prompt_ids.shape
+    if lengths is None:
+        lengths = np.full(batch_size, num_steps, np.int32)
+    if np.min(lengths) < 1:
+        raise ValueError("prompt_ids must have at least one token in every column")
+    greedy = sampling.temperature == 0
+    return _continue(
+        model,
+        num_tokens,
+        sampling.top_k,
+        params,
+        jnp.asarray(prompt_ids),
+        jnp.asarray(lengths),
+        None if greedy else key,
+        jnp.float32(sampling.temperature),
+        jnp.float32(sampling.top_p),
+    )
+
+
+class Score(NamedTuple):
+    """The probability of a text under a model."""
+
+    log_probability: Float[Array, ""]
+    """Of all scored tokens together, in nats."""
+    perplexity: Float[Array, ""]
+    """exp(-log_probability / number of scored tokens)."""
+    token_log_probabilities: Float[Array, "T"]
+    """Of each token given those before it, in nats; 0 where the token is not scored."""
+
+
+def score(
+    model: Layer,
+    params: Params,
+    ids: Int[Array | HostArray, "n"],
+    mask: Bool[Array | HostArray, "n"] | None = None,
+) -> Score:
+    """How probable a text is: every token but the first, given those before it.
+
+    Args:
+        model: a language model.
+        params: its parameters.
+        ids: the text, of at least two tokens.
+        mask: True where a token is scored; None means everywhere.  The first never is.
+
+    Raises:
+        TypeError: the ids are not integers.
+        ValueError: there are fewer than two, or one is out of range.
+    """
+    if ids.ndim != 1 or ids.shape[0] < 2:
+        raise ValueError(f"ids must be one text [n] of at least two tokens, got shape {ids.shape}")
+    check_ids("ids", ids, model.output_size(0))
+    counted = np.ones(ids.shape[0] - 1, bool) if mask is None else mask[1:]
+    return _score(model, params, jnp.asarray(ids), jnp.asarray(counted))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _score(model: Layer, params: Params, ids: Any, counted: Any) -> Score:
+    logits, _ = model.apply(params, ids[:-1, None], model.initial_carry(params, 1))
+    log_probabilities = jax.nn.log_softmax(logits[:, 0])
+    of_tokens = jnp.take_along_axis(log_probabilities, ids[1:, None], axis=1)[:, 0]
+    of_tokens = jnp.where(counted, of_tokens, 0.0)
+    total = of_tokens.sum()
+    return Score(total, jnp.exp(-total / counted.sum()), of_tokens)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _continue(
+    model: Layer,
+    num_tokens: int,
+    top_k: int | None,
+    params: Params,
+    prompt_ids: Any,
+    lengths: Any,
+    key: Key | None,
+    temperature: Any,
+    top_p: Any,
+) -> Any:
+    """Read the prompts, then draw token after token; `key` is None where drawing is greedy."""
+    batch_size = prompt_ids.shape[1]
+    carry = model.initial_carry(params, batch_size)
+    logits, carry = model.apply(params, prompt_ids, carry, lengths=lengths)
+    last_logits = logits[lengths - 1, jnp.arange(batch_size)]
+
+    def step(state: Any, step_key: Any) -> Any:
+        logits, carry = state
+        if step_key is None:
+            token = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+        else:
+            token = _draw(logits / temperature, step_key, top_k, top_p)
+        logits, carry = model.apply(params, token[None], carry)
+        return (logits[0], carry), token
+
+    keys = None if key is None else jax.random.split(key, num_tokens)
+    _, tokens = lax.scan(step, (last_logits, carry), keys, length=num_tokens)
+    return tokens
+
+
+def _draw(logits: Any, key: Key, top_k: int | None, top_p: Any) -> Any:
+    """A token of each row `[B, V]`, out of the most likely ones; the most likely always counts."""
+    k = logits.shape[-1] if top_k is None else top_k
+    descending, tokens = lax.top_k(logits, k)
+    probabilities = jax.nn.softmax(descending, axis=-1)
+    before = jnp.cumsum(probabilities, axis=-1) - probabilities
+    likely = (before < top_p).at[:, 0].set(True)
+    choice = jax.random.categorical(key, jnp.where(likely, descending, -jnp.inf))
+    return jnp.take_along_axis(tokens, choice[:, None], axis=-1)[:, 0]

@@ -1,0 +1,42 @@
+"""Initialisers by name; any of `jax.nn.initializers` serves as well."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.checks import check_choice
+from jaxrnn.typing import DType, Initializer, Key
+
+NAMES = ("normal", "uniform", "orthogonal", "zeros")
+
+
+def initializer(init: str | Initializer, size: int) -> Initializer:
+    """The initialiser of that name.
+
+    Args:
+        init: "normal": N(0, 0.01^2), as "Dive into Deep Learning"; "uniform": U(-1/sqrt(size),
+            1/sqrt(size)), as PyTorch; "orthogonal": a matrix with orthonormal rows or columns
+            (Saxe, McClelland and Ganguli, 2013, arXiv:1312.6120); "zeros"; or a function
+            (key, shape, dtype) -> array, which is returned as it is.
+        size: the number of units that "uniform" divides by: H for all of a recurrent layer, the
+            input size for a linear one.
+
+    Raises:
+        ValueError: no initialiser has that name.
+    """
+    if callable(init):
+        return init
+    check_choice("init", init, NAMES)
+    if init == "uniform":
+        return _symmetric_uniform(size**-0.5)
+    return {
+        "normal": jax.nn.initializers.normal(0.01),
+        "orthogonal": jax.nn.initializers.orthogonal(),
+        "zeros": jax.nn.initializers.zeros,
+    }[init]
+
+
+def _symmetric_uniform(bound: float) -> Initializer:
+    def init(key: Key, shape: tuple[int, ...], dtype: DType = jnp.float32) -> jax.Array:
+        return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
+
+    return init

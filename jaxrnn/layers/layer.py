@@ -1,0 +1,44 @@
+"""The `Layer` type: anything that maps a sequence to a sequence."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from jaxrnn.typing import Key, Params
+
+
+class Layer(NamedTuple):
+    """Pure functions that map a sequence `[T, B, D]` to a sequence `[T, B, F]`.
+
+    Layers nest freely: a deep bidirectional language model is a Layer like the one inside it.
+    """
+
+    output_size: Callable[[int], int]
+    """(input_size) -> F."""
+    init: Callable[[Key, int], Params]
+    """(key, input_size) -> params."""
+    initial_carry: Callable[[Params, int], Any]
+    """(params, batch_size) -> carry; () where nothing is carried."""
+    apply: Callable[..., tuple[Any, Any]]
+    """(params, inputs, carry, *, lengths=None, resets=None, reset_carry=None, key=None)
+    -> (outputs, carry).  The keywords are those of `jaxrnn.unroll`; resets go back to the layer's
+    own initial carry unless a `reset_carry` is given, and `key=None` means deterministic."""
+    causal: bool = True
+    """Whether no output depends on a later input."""
+    parts: tuple[Any, ...] = ()
+    """The cell or the inner layers, for inspection and for other formats of weights."""
+
+
+def memoryless(
+    output_size: Callable[[int], int],
+    init: Callable[[Key, int], Params],
+    transform: Callable[[Params, Any], Any],
+) -> Layer:
+    """A layer that carries nothing and treats every step alike: transform(params, inputs)."""
+
+    def initial_carry(params: Params, batch_size: int) -> tuple[()]:
+        return ()
+
+    def apply(params: Params, inputs: Any, carry: tuple[()], **_: Any) -> tuple[Any, tuple[()]]:
+        return transform(params, inputs), carry
+
+    return Layer(output_size, init, initial_carry, apply)

@@ -1,0 +1,88 @@
+"""Layers that treat every time step by itself."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.checks import check_ids, check_positive_integer
+from jaxrnn.layers.initializers import initializer
+from jaxrnn.layers.layer import Layer, memoryless
+from jaxrnn.typing import Array, Float, Initializer, Key
+
+
+class LinearParams(NamedTuple):
+    """The parameters of `linear`."""
+
+    kernel: Float[Array, "D F"]
+    bias: Float[Array, "F"]
+
+
+def linear(
+    output_size: int,
+    *,
+    kernel_init: str | Initializer = "uniform",
+    bias_init: str | Initializer = "uniform",
+) -> Layer:
+    """outputs = inputs kernel + bias, at every step.
+
+    Args:
+        output_size: F.
+        kernel_init: "normal", "uniform" (+-1/sqrt(D)), "orthogonal", "zeros" or a function
+            (key, shape, dtype) -> array.
+        bias_init: likewise.
+
+    Returns:
+        A Layer that carries nothing; params are `LinearParams`.
+
+    Raises:
+        TypeError: `output_size` is not an integer.
+        ValueError: `output_size` is below 1, or no initialiser has that name.
+    """
+    check_positive_integer("output_size", output_size)
+    for named in (kernel_init, bias_init):
+        initializer(named, 1)
+
+    def init(key: Key, input_size: int) -> LinearParams:
+        kernel_key, bias_key = jax.random.split(key)
+        init_kernel = initializer(kernel_init, input_size)
+        init_bias = initializer(bias_init, input_size)
+        return LinearParams(
+            init_kernel(kernel_key, (input_size, output_size), jnp.float32),
+            init_bias(bias_key, (output_size,), jnp.float32),
+        )
+
+    def transform(params: LinearParams, inputs: Any) -> Any:
+        return inputs @ params.kernel + params.bias[None, None]
+
+    return memoryless(lambda input_size: output_size, init, transform)
+
+
+def embedding(size: int, *, table_init: str | Initializer = "normal") -> Layer:
+    """A learned vector for every token id.
+
+    Args:
+        size: the width of a vector.
+        table_init: "normal", "uniform" (+-1/sqrt(size)), ... or a function (key, shape, dtype) ->
+            array, for the table `[V, size]`.
+
+    Returns:
+        A Layer from token ids `[T, B]` to vectors `[T, B, size]` that carries nothing; its input
+        size is V, its params are the table.  An id out of range is an error where its value can be
+        seen, and gives NaN under `jit`.
+
+    Raises:
+        TypeError: `size` is not an integer, or the inputs are not.
+        ValueError: `size` is below 1, no initialiser has that name, or an id is out of range.
+    """
+    check_positive_integer("size", size)
+    init_table = initializer(table_init, size)
+
+    def init(key: Key, vocab_size: int) -> jax.Array:
+        return init_table(key, (vocab_size, size), jnp.float32)
+
+    def transform(table: jax.Array, ids: Any) -> Any:
+        check_ids("inputs", ids, table.shape[0])
+        return table.at[ids].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+
+    return memoryless(lambda input_size: size, init, transform)

@@ -1,0 +1,97 @@
+"""What `unroll` checks of its arguments, none of it traced."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn.cells import Cell
+from jaxrnn.checks import check_ids, check_shape, is_concrete
+
+
+def check_arguments(
+    cell: Cell,
+    params: Any,
+    inputs: Any,
+    carry: Any,
+    lengths: Any,
+    resets: Any,
+    reset_carry: Any,
+) -> None:
+    """Raise a TypeError or ValueError that names the argument, what came and what was expected."""
+    if not isinstance(cell, Cell):
+        raise TypeError(f"cell must be a Cell, such as jaxrnn.lstm(256), got {cell!r}")
+    check_params(cell, params)
+    check_inputs(params.w_ih.shape[0], inputs)
+    num_steps, batch_size = inputs.shape[:2]
+    if jnp.issubdtype(inputs.dtype, jnp.floating) and inputs.dtype != params.w_ih.dtype:
+        raise TypeError(f"inputs are {inputs.dtype}, params {params.w_ih.dtype}: cast one of them")
+    check_carry("carry", cell, carry, batch_size, params.w_hh.dtype)
+    if lengths is not None:
+        check_lengths(lengths, num_steps, batch_size)
+    elif jnp.issubdtype(inputs.dtype, jnp.integer):
+        check_ids("inputs", inputs, params.w_ih.shape[0])
+    if resets is not None:
+        check_shape("resets", resets.shape, (num_steps, batch_size), "[T, B]")
+        if resets.dtype != bool:
+            raise TypeError(f"resets must be bool, got {resets.dtype}")
+    if reset_carry is not None:
+        if resets is None:
+            raise ValueError("reset_carry was given without resets: nothing would use it")
+        check_carry("reset_carry", cell, reset_carry, batch_size, params.w_hh.dtype)
+
+
+def check_params(cell: Cell, params: Any) -> None:
+    """Check the shapes of RecurrentParams against the cell's sizes."""
+    gates = cell.num_gates * cell.hidden_size
+    if params.w_ih.ndim != 2 or params.w_ih.shape[1] != gates:
+        raise ValueError(
+            f"params.w_ih must have shape [D, G*H] with G*H = {gates} for {cell.name},"
+            f" got {params.w_ih.shape}"
+        )
+    check_shape("params.w_hh", params.w_hh.shape, (cell.hidden_size, gates), "[H, G*H]")
+    check_shape("params.b_ih", params.b_ih.shape, (gates,), "[G*H]")
+    if cell.hidden_bias != (params.b_hh is not None):
+        expected = "an array [G*H]" if cell.hidden_bias else "None"
+        raise ValueError(f"params.b_hh must be {expected} for the cell {cell.name}")
+    if params.b_hh is not None:
+        check_shape("params.b_hh", params.b_hh.shape, (gates,), "[G*H]")
+
+
+def check_inputs(input_size: int, inputs: Any) -> None:
+    """Check the rank, sizes and kind of a sequence."""
+    if jnp.issubdtype(inputs.dtype, jnp.integer):
+        if inputs.ndim != 2:
+            raise ValueError(f"inputs of token ids must be [T, B], got shape {inputs.shape}")
+    elif not jnp.issubdtype(inputs.dtype, jnp.floating):
+        raise TypeError(f"inputs must be floats [T, B, D] or ids [T, B], got {inputs.dtype}")
+    elif inputs.ndim != 3:
+        raise ValueError(f"inputs must be [T, B, D], got shape {inputs.shape}")
+    elif inputs.shape[2] != input_size:
+        raise ValueError(f"inputs must have D = {input_size} as w_ih has, got {inputs.shape[2]}")
+    if 0 in inputs.shape[:2]:
+        raise ValueError(f"inputs must have at least one step and one row, got {inputs.shape}")
+
+
+def check_carry(name: str, cell: Cell, carry: Any, batch_size: int, dtype: Any) -> None:
+    """Check a carry against the one that the cell would start from."""
+    expected = jax.eval_shape(lambda: cell.initial_carry(batch_size, dtype))
+    if jax.tree.structure(carry) != jax.tree.structure(expected):
+        raise TypeError(f"{name} must be a {type(expected).__name__} of arrays, got {carry!r}")
+    for field, came, wanted in zip(expected._fields, carry, expected, strict=True):
+        check_shape(f"{name}.{field}", came.shape, wanted.shape, "[B, H]")
+        if came.dtype != wanted.dtype:
+            raise TypeError(f"{name}.{field} must be {wanted.dtype} as params, got {came.dtype}")
+
+
+def check_lengths(lengths: Any, num_steps: int, batch_size: int) -> None:
+    """Check the lengths' shape and type and, where they can be seen, their range."""
+    check_shape("lengths", lengths.shape, (batch_size,), "[B]")
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise TypeError(f"lengths must be integers, got {lengths.dtype}")
+    if is_concrete(lengths):
+        low, high = int(np.min(lengths)), int(np.max(lengths))
+        if low < 0 or high > num_steps:
+            wrong = low if low < 0 else high
+            raise ValueError(f"lengths must lie in 0..{num_steps}, got {wrong}")

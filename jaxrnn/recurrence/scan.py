@@ -1,0 +1,185 @@
+"""The portable engine: one scan over time that runs any cell, and its derivative.
+
+Autodiff of a scan would add a `[H, G*H]` product and a full-size accumulation to every backward step,
+and would linearise the gates one small step at a time.  The rule here linearises all steps in bulk
+and leaves in the loop only what is sequential: multiply, add, and one product.  It is a `custom_jvp`
+whose tangent loop is linear, so JAX transposes it: forward and reverse mode, higher orders, vmap,
+remat, pmap and shard_map come from this one definition.
+
+The engine knows no direction and no padding of its inputs; `jaxrnn.unroll` sees to both.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxrnn.cells import Cell
+
+
+class LoopParams(NamedTuple):
+    """The parameters that the loop itself uses."""
+
+    w_hh: Any  # [H, G*H]
+    b_hh: Any  # [G*H] | None
+    cell: Any  # what cell.init_params made
+
+
+class Steps(NamedTuple):
+    """What the loop reads, a row a time step."""
+
+    input_gates: Any  # [T, B, G*H]
+    valid: Any  # bool [T, B] | None: False where the step must leave the carry as it is
+    resets: Any  # bool [T, B] | None: True where the step starts from the reset carry
+
+
+def autodiff(
+    cell: Cell, scan_unroll: int, params: LoopParams, steps: Steps, carry: Any, reset_carry: Any
+) -> tuple[Any, Any]:
+    """Run the loop and leave the derivative to JAX: the oracle of `scan`.
+
+    Returns:
+        (hidden [T, B, H], the carry after the last step)
+    """
+    hidden, carry = _run(
+        cell, scan_unroll, params, steps, carry, reset_carry, lambda hidden_gates, new: new.hidden
+    )
+    return hidden, carry
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def scan(
+    cell: Cell, scan_unroll: int, params: LoopParams, steps: Steps, carry: Any, reset_carry: Any
+) -> tuple[Any, Any]:
+    """The same function as `autodiff`, with the derivative of this module."""
+    return autodiff(cell, scan_unroll, params, steps, carry, reset_carry)
+
+
+@scan.defjvp
+def _scan_jvp(cell: Cell, scan_unroll: int, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    params, steps, carry, reset_carry = primals
+    d_params, d_steps, d_carry, d_reset_carry = tangents
+
+    (hidden_gates, carries), last = _run(
+        cell, scan_unroll, params, steps, carry, reset_carry, lambda gates, new: (gates, new)
+    )
+    starts = _starts(carry, carries, steps.resets, reset_carry)
+    push = _linearize_updates(cell, params.cell, steps.input_gates, hidden_gates, starts)
+    d_hidden_gates, d_cell = _parameter_tangents(
+        cell, params, d_params, steps.input_gates, hidden_gates, starts
+    )
+    times_w = _product_for_transposition(params.w_hh)
+
+    def step(d_carry: Any, now: Any) -> tuple[Any, Any]:
+        push, d_input_gates, d_hidden_gates, d_cell, valid, reset = now
+        d_start = d_carry if reset is None else _select(reset, d_reset_carry, d_carry)
+        d_into = (d_input_gates, d_hidden_gates + times_w(d_start.hidden), d_start)
+        if valid is not None:
+            # Before `push` and, below, after it: in a padded step its coefficients may be infinite,
+            # and 0 * inf is NaN from whichever side the zero comes.
+            d_into = _select(valid, d_into, jax.tree.map(jnp.zeros_like, d_into))
+        d_new = push(*d_into)
+        if d_cell is not None:
+            d_new = jax.tree.map(jnp.add, d_new, d_cell)
+        if valid is not None:
+            d_new = _select(valid, d_new, d_carry)
+        return d_new, d_new.hidden
+
+    over_time = (push, d_steps.input_gates, d_hidden_gates, d_cell, steps.valid, steps.resets)
+    d_last, d_hidden = lax.scan(step, d_carry, over_time, unroll=scan_unroll)
+    return (carries.hidden, last), (d_hidden, d_last)
+
+
+def _run(
+    cell: Cell,
+    scan_unroll: int,
+    params: LoopParams,
+    steps: Steps,
+    carry: Any,
+    reset_carry: Any,
+    record: Callable[[Any, Any], Any],
+) -> tuple[Any, Any]:
+    """The loop.  Returns what `record(hidden_gates, new_carry)` kept of each step, and the carry."""
+
+    def step(carry: Any, now: Steps) -> tuple[Any, Any]:
+        start = carry if now.resets is None else _select(now.resets, reset_carry, carry)
+        hidden_gates = start.hidden @ params.w_hh
+        if params.b_hh is not None:
+            hidden_gates += params.b_hh[None]
+        new = cell.update(params.cell, now.input_gates, hidden_gates, start)
+        if now.valid is not None:
+            new = _select(now.valid, new, carry)
+        return new, record(hidden_gates, new)
+
+    carry, recorded = lax.scan(step, carry, steps, unroll=scan_unroll)
+    return recorded, carry
+
+
+def _select(mask: Any, chosen: Any, other: Any) -> Any:
+    """`chosen` where the mask, of the leading axes, is True, else `other`."""
+
+    def choose(a: Any, b: Any) -> Any:
+        return jnp.where(mask.reshape(mask.shape + (1,) * (b.ndim - mask.ndim)), a, b)
+
+    return jax.tree.map(choose, chosen, other)
+
+
+def _starts(carry: Any, carries: Any, resets: Any, reset_carry: Any) -> Any:
+    """The carry that each step started from, `[T, B, ...]`, out of those that it ended with."""
+    previous = jax.tree.map(lambda c, cs: jnp.concatenate([c[None], cs[:-1]]), carry, carries)
+    if resets is None:
+        return previous
+    return _select(resets, jax.tree.map(lambda r: r[None], reset_carry), previous)
+
+
+def _linearize_updates(
+    cell: Cell, cell_params: Any, input_gates: Any, hidden_gates: Any, starts: Any
+) -> Any:
+    """The derivative of every step's `update` at once: a pytree of `[T, ...]` to scan over.
+
+    Its rows are functions (d_input_gates, d_hidden_gates, d_start) -> d_new.
+    """
+
+    def at_one_step(*arguments: Any) -> Any:
+        return jax.linearize(functools.partial(cell.update, cell_params), *arguments)[1]
+
+    return jax.vmap(at_one_step)(input_gates, hidden_gates, starts)
+
+
+def _parameter_tangents(
+    cell: Cell,
+    params: LoopParams,
+    d_params: LoopParams,
+    input_gates: Any,
+    hidden_gates: Any,
+    starts: Any,
+) -> tuple[Any, Any]:
+    """What the parameters' tangents add to each step's hidden gates and to its new carry.
+
+    Bulk over all steps; transposed, the first is *one* product `[H, T*B] @ [T*B, G*H]`.
+    """
+    rows = starts.hidden.reshape(-1, starts.hidden.shape[-1])
+    d_hidden_gates = (rows @ d_params.w_hh).reshape(hidden_gates.shape)
+    if params.b_hh is not None:
+        d_hidden_gates += d_params.b_hh[None, None]
+    if not jax.tree.leaves(params.cell):
+        return d_hidden_gates, None
+
+    def updates(cell_params: Any) -> Any:
+        update = functools.partial(cell.update, cell_params)
+        return jax.vmap(update)(input_gates, hidden_gates, starts)
+
+    _, d_cell = jax.jvp(updates, (params.cell,), (d_params.cell,))
+    return d_hidden_gates, d_cell
+
+
+def _product_for_transposition(w_hh: Any) -> Callable[[Any], Any]:
+    """hidden -> hidden @ w_hh, written so that its transpose has no transposed operand.
+
+    XLA would otherwise transpose `w_hh` anew at every step of the backward loop.
+    """
+    transposed = lax.optimization_barrier(w_hh.T)
+    return lambda hidden: lax.dot_general(hidden, transposed, (((1,), (1,)), ((), ())))

@@ -1,0 +1,178 @@
+"""Finding a corpus, and knowing which one it was.
+
+A name or a path leads to a text: the path itself, else the folder in the environment variable
+`JAXRNN_DATA`, else the cache, else a download, else (where the caller allows it) the songs that come
+with this package.  The digest of what was read stands in the result, to be printed and recorded.
+"""
+
+import hashlib
+import os
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+MAX_BYTES = 1 << 30
+"""Most bytes that a text may have, also inside a zip file, which could expand without end."""
+
+
+class Corpus(NamedTuple):
+    """A text and where it came from."""
+
+    name: str
+    """A known name, or the file's."""
+    text: str
+    """The whole text."""
+    digest: str
+    """SHA-256 of the file that was read, in hexadecimal."""
+    source: str
+    """In words: the file, or the address it was downloaded from."""
+
+
+class Source(NamedTuple):
+    """A corpus that is known by name."""
+
+    file: str
+    """The file's name in `JAXRNN_DATA` and in the cache."""
+    url: str
+    """Where it can be downloaded."""
+    digest: str
+    """Its SHA-256."""
+    num_bytes: int
+    """Its size; a download stops soon after that."""
+    clean: Callable[[str], str]
+    """What the book does to the text first."""
+
+
+class CorpusNotFoundError(FileNotFoundError):
+    """A corpus is not here and cannot be had."""
+
+
+def letters_only(text: str) -> str:
+    """The book's cleaning of The Time Machine: letters and single spaces, lower case, one line."""
+    lines = (re.sub("[^A-Za-z]+", " ", line).strip().lower() for line in text.splitlines())
+    return "".join(lines)
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+SOURCES = {
+    "jaychou": Source(
+        "jaychou_lyrics.txt.zip",
+        "https://raw.githubusercontent.com/d2l-ai/d2l-zh/v1/data/jaychou_lyrics.txt.zip",
+        "3cfedd7d174111cdad5a27eaffaa6a2432a2842cf2590a03dd8a97610ea07043",
+        52_607,
+        _as_it_is,
+    ),
+    "time_machine": Source(
+        "timemachine.txt",
+        "https://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt",
+        "8424dbd9532ac81f7e5f0b6add90e6952baea29158309d7d1bf3884f4e12c516",
+        178_979,
+        letters_only,
+    ),
+}
+
+BUNDLED = "songs"
+"""The name of the corpus that comes with the package: original song lyrics in Chinese, written for
+it and dedicated to the public domain (CC0 1.0)."""
+
+
+def load_corpus(name: str, *, fallback: str | None = None) -> Corpus:
+    """The text of that name.
+
+    Args:
+        name: "jaychou" or "time_machine" of the book; "songs", which comes with this package; or the
+            path of any `.txt` or `.zip` file (a zip must hold exactly one `.txt`).
+        fallback: the name to load instead where a known corpus is not here and cannot be downloaded.
+
+    Returns:
+        A Corpus, whose `source` tells what was used.
+
+    Raises:
+        CorpusNotFoundError: no such file, or no way to get it.
+        ValueError: the file is not what it should be: empty, not UTF-8, a zip without a text, too
+            large, or a known corpus with another digest.
+    """
+    if name == BUNDLED:
+        return _read(Path(__file__).parent / "songs.txt", name)
+    if name not in SOURCES:
+        return _read(Path(name), Path(name).name)
+    source = SOURCES[name]
+    try:
+        path, origin = _find(source)
+    except CorpusNotFoundError as error:
+        if fallback is None:
+            raise
+        corpus = load_corpus(fallback)
+        return corpus._replace(source=f"{corpus.source}, instead of {name}: {error}")
+    corpus = _read(path, name)
+    if corpus.digest != source.digest:
+        raise ValueError(
+            f"{path} must have the SHA-256 {source.digest} to be the corpus {name},"
+            f" got {corpus.digest}"
+        )
+    return corpus._replace(text=source.clean(corpus.text), source=origin)
+
+
+def _find(source: Source) -> tuple[Path, str]:
+    """The file of a known corpus and where it is from, downloaded if it must be."""
+    folder = os.environ.get("JAXRNN_DATA")
+    if folder and (Path(folder) / source.file).is_file():
+        return Path(folder) / source.file, f"{source.file} in JAXRNN_DATA"
+    try:
+        from jaxrnn.text.download import cached_download
+    except ImportError as error:
+        raise CorpusNotFoundError(
+            f"{source.file} is not in JAXRNN_DATA, and to download it needs {error.name}:"
+            " pip install 'jaxrnn[experiments]'"
+        ) from error
+    try:
+        path = cached_download(source.url, source.file, source.digest, source.num_bytes)
+    except OSError as error:
+        raise CorpusNotFoundError(
+            f"{source.file} is not in JAXRNN_DATA and could not be downloaded from"
+            f" {source.url} ({error})"
+        ) from error
+    return path, source.url
+
+
+def _read(path: Path, name: str) -> Corpus:
+    if not path.is_file():
+        known = ", ".join((*SOURCES, BUNDLED))
+        raise CorpusNotFoundError(f"corpus must be one of {known}, or a file; no file {path}")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path} must have at most {MAX_BYTES:,} bytes")
+    content = path.read_bytes()
+    text_bytes = _unzipped(path) if path.suffix == ".zip" else content
+    try:
+        text = text_bytes.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must be UTF-8 text: {error}") from error
+    if not text.strip():
+        raise ValueError(f"{path} must hold some text, got an empty one")
+    return Corpus(name, text, hashlib.sha256(content).hexdigest(), str(path))
+
+
+def _unzipped(path: Path) -> bytes:
+    """The one text of a zip file, read without extracting anything to disk."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            texts = [
+                member
+                for member in archive.infolist()
+                if member.filename.endswith(".txt") and not member.filename.startswith("__MACOSX")
+            ]
+            if len(texts) != 1:
+                listed = ", ".join(text.filename for text in texts) or "none"
+                raise ValueError(f"{path} must hold exactly one .txt file, got {listed}")
+            with archive.open(texts[0]) as member:
+                content = member.read(MAX_BYTES + 1)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{path} must be a zip file that can be read: {error}") from error
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"{path} must hold at most {MAX_BYTES:,} bytes of text")
+    return content

@@ -1,0 +1,169 @@
+"""Tokens and their ids."""
+
+import collections
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+
+from jaxrnn.checks import check_choice, check_ids, check_positive_integer
+from jaxrnn.typing import HostArray, Int
+
+Unit = Literal["character", "word"]
+
+
+class UnknownTokenError(ValueError):
+    """A text holds tokens that the vocabulary has not."""
+
+
+def tokenize(text: str, unit: Unit) -> list[str]:
+    """Cut a text into its characters, or into the words that white space parts."""
+    check_choice("unit", unit, ("character", "word"))
+    return list(text) if unit == "character" else text.split()
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokens of a text in the order of their ids, with their counts.
+
+    Reserved tokens come first (`<unk>` before all), then the others by falling frequency and, among
+    equals, by code point: the same text always gives the same ids.
+    """
+
+    tokens: tuple[str, ...]
+    """The token of each id."""
+    counts: tuple[int, ...]
+    """How often each occurs in the text; of `<unk>`, the occurrences of all that it stands for."""
+    unit: Unit = "character"
+    """What a token is."""
+    unknown: str | None = None
+    """The token that stands for all others, such as "<unk>"; None where there is none."""
+
+    @classmethod
+    def of(
+        cls,
+        text: str,
+        *,
+        unit: Unit = "character",
+        unknown: str | None = None,
+        min_count: int = 1,
+        reserved: Sequence[str] = (),
+    ) -> "Vocabulary":
+        """The vocabulary of a text.
+
+        Args:
+            text: the text.
+            unit: "character" or "word".
+            unknown: a token for everything that is not in the vocabulary; it gets id 0.
+            min_count: tokens that occur less often are left out.
+            reserved: tokens that get the next ids whether they occur or not.
+
+        Raises:
+            ValueError: the text has no token; tokens are left out with nothing to stand for them;
+                or a reserved token is named twice.
+        """
+        check_positive_integer("min_count", min_count)
+        first = ((unknown,) if unknown is not None else ()) + tuple(reserved)
+        if len(set(first)) < len(first):
+            raise ValueError(f"reserved must not name a token twice, got {first}")
+        frequencies = collections.Counter(tokenize(text, unit))
+        if not frequencies:
+            raise ValueError(f"text must hold at least one {unit}, got none")
+        kept = {t: n for t, n in frequencies.items() if n >= min_count and t not in first}
+        ordered = sorted(kept, key=lambda token: (-kept[token], token))
+        lost = sum(n for t, n in frequencies.items() if t not in kept and t not in first)
+        if lost and unknown is None:
+            raise ValueError(f"min_count = {min_count} leaves tokens out: name an unknown token")
+        if unknown is not None:
+            frequencies[unknown] += lost
+        tokens = first + tuple(ordered)
+        return cls(tokens, tuple(frequencies[t] for t in tokens), unit, unknown)
+
+    def __post_init__(self) -> None:
+        if len(self.tokens) != len(self.counts) or len(set(self.tokens)) != len(self.tokens):
+            raise ValueError("tokens must be distinct and have one count each")
+        ids = {token: i for i, token in enumerate(self.tokens)}
+        if self.unknown is not None and self.unknown not in ids:
+            raise ValueError(f"unknown must be one of the tokens, got {self.unknown!r}")
+        object.__setattr__(self, "_ids", ids)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self._token_ids
+
+    @property
+    def _token_ids(self) -> dict[str, int]:
+        return cast(dict[str, int], self.__dict__["_ids"])
+
+    def encode(self, text: str) -> Int[HostArray, "n"]:
+        """The ids of a text.
+
+        Raises:
+            UnknownTokenError: it holds tokens that the vocabulary has not, and no token stands for
+                them; the message names them.
+        """
+        if self.unknown is None:
+            self.check_known(text)
+        return self.encode_known(text)[0]
+
+    def check_known(self, text: str) -> None:
+        """Raise an UnknownTokenError that names the tokens which the vocabulary has not."""
+        strange = list(dict.fromkeys(t for t in tokenize(text, self.unit) if t not in self))
+        if strange:
+            shown = " ".join(map(repr, strange[:10]))
+            more = f" and {len(strange) - 10} more" if len(strange) > 10 else ""
+            raise UnknownTokenError(
+                f"{self.unit}s that are not in the vocabulary of {len(self)}: {shown}{more}"
+            )
+
+    def encode_known(self, text: str) -> tuple[Int[HostArray, "n"], np.ndarray]:
+        """The ids of any text, and which of its tokens the vocabulary has.
+
+        The unknown token stands in for the others or, where there is none, the most frequent token.
+        """
+        tokens = tokenize(text, self.unit)
+        stand_in = 0 if self.unknown is None else self._token_ids[self.unknown]
+        ids = np.array([self._token_ids.get(token, stand_in) for token in tokens], np.int32)
+        return ids, np.array([token in self._token_ids for token in tokens], bool)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of some ids; words are joined by spaces.
+
+        Raises:
+            TypeError: the ids are not integers.
+            ValueError: an id is out of range.
+        """
+        array = np.asarray(list(ids) if not hasattr(ids, "dtype") else ids)
+        if array.size == 0:
+            return ""
+        check_ids("ids", array, len(self))
+        separator = "" if self.unit == "character" else " "
+        return separator.join(self.tokens[i] for i in array.ravel())
+
+    def to_json(self) -> str:
+        """The vocabulary as JSON."""
+        content = {
+            "unit": self.unit,
+            "unknown": self.unknown,
+            "tokens": self.tokens,
+            "counts": self.counts,
+        }
+        return json.dumps(content, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Vocabulary":
+        """The vocabulary that `to_json` wrote.
+
+        Raises:
+            ValueError: the text is not such JSON.
+        """
+        try:
+            content = json.loads(text)
+            tokens, counts = tuple(content["tokens"]), tuple(content["counts"])
+            return cls(tokens, counts, content["unit"], content["unknown"])
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"text must be a vocabulary as JSON: {error}") from error

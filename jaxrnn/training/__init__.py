@@ -1,0 +1,19 @@
+"""Training: loss, step, trainer, checkpoints, reports."""
+
+from jaxrnn.training.checkpoint import CheckpointError as CheckpointError
+from jaxrnn.training.checkpoint import Checkpoints as Checkpoints
+from jaxrnn.training.checkpoint import LoadedRun as LoadedRun
+from jaxrnn.training.checkpoint import load as load
+from jaxrnn.training.losses import bits_per_character as bits_per_character
+from jaxrnn.training.losses import cross_entropy as cross_entropy
+from jaxrnn.training.losses import perplexity as perplexity
+from jaxrnn.training.record import Record as Record
+from jaxrnn.training.record import TextRecord as TextRecord
+from jaxrnn.training.train_step import Metrics as Metrics
+from jaxrnn.training.train_step import TrainState as TrainState
+from jaxrnn.training.train_step import init_state as init_state
+from jaxrnn.training.train_step import make_optimizer as make_optimizer
+from jaxrnn.training.train_step import make_train_step as make_train_step
+from jaxrnn.training.trainer import Progress as Progress
+from jaxrnn.training.trainer import TrainConfig as TrainConfig
+from jaxrnn.training.trainer import train as train

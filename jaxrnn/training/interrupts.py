@@ -1,0 +1,34 @@
+"""Stopping a training between two steps instead of within one."""
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def deferred_interrupts() -> Iterator[Callable[[], int | None]]:
+    """Within this block the first Ctrl-C (or SIGTERM) is only noted; a second one acts as ever.
+
+    Yields:
+        A function that returns the signal that came, or None.
+    """
+    received: list[int] = []
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        restore()
+
+    for number in SIGNALS:
+        signal.signal(number, note)
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        restore()

@@ -1,0 +1,47 @@
+"""The loss of a language model, and the units it is told in."""
+
+import math
+
+import jax.numpy as jnp
+import optax
+
+from jaxrnn.typing import Array, Bool, Float, Int
+
+
+def cross_entropy(
+    logits: Float[Array, "*shape V"],
+    targets: Int[Array, "*shape"],
+    mask: Bool[Array, "*shape"] | None = None,
+) -> Float[Array, ""]:
+    """The mean cross-entropy per real token, in nats.
+
+    Args:
+        logits: of each token.
+        targets: the tokens that came, in `0..V - 1`.
+        mask: True where a token is real; None means everywhere.  What stands elsewhere, NaN
+            included, has no influence.
+
+    Returns:
+        A scalar; 0 where no token is real.
+    """
+    if mask is None:
+        return optax.losses.softmax_cross_entropy_with_integer_labels(logits, targets).mean()
+    # Before the loss, so that nothing of the padding reaches the gradient either.
+    logits = jnp.where(mask[..., None], logits, 0.0)
+    targets = jnp.where(mask, targets, 0)
+    nats = optax.losses.softmax_cross_entropy_with_integer_labels(logits, targets)
+    return jnp.where(mask, nats, 0.0).sum() / jnp.maximum(mask.sum(), 1)
+
+
+def perplexity(nats_per_token: float) -> float:
+    """exp(mean cross-entropy): 1 for a perfect model, V for a uniform one, infinite for a model
+    that gave probability 0 to what came."""
+    try:
+        return math.exp(nats_per_token)
+    except OverflowError:
+        return math.inf
+
+
+def bits_per_character(nats_per_token: float) -> float:
+    """Mean cross-entropy in bits."""
+    return nats_per_token / math.log(2)

@@ -1,0 +1,101 @@
+"""What a run is: the words and numbers that stand in its checkpoints beside the arrays."""
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from jaxrnn.language_model import ModelConfig
+from jaxrnn.text import Vocabulary
+from jaxrnn.training.trainer import Progress, TrainConfig
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+@dataclass(frozen=True)
+class TextRecord:
+    """Which text a run trains on."""
+
+    corpus: str
+    """The corpus's name, or the path it was read from."""
+    digest: str
+    """SHA-256 of its file."""
+    max_chars: int
+    """Characters that are trained on."""
+    held_out_chars: int
+    """Characters after those that are held out."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the arrays of a checkpoint belong to."""
+
+    model: ModelConfig
+    training: TrainConfig
+    text: TextRecord
+    vocabulary: Vocabulary
+    progress: Progress
+
+    def differences(self, other: "Record") -> list[str]:
+        """What would make the arrays of `other` wrong for this run, one line each.
+
+        How far the run is, and how many epochs it is to go, may differ.
+        """
+        ignored = {"training.epochs"}
+        mine, theirs = _flat_settings(self), _flat_settings(other)
+        lines = [
+            f"{name}: {theirs[name]} there, {mine[name]} here"
+            for name in mine
+            if mine[name] != theirs[name] and name not in ignored
+        ]
+        if self.vocabulary != other.vocabulary:
+            lines.append(
+                f"vocabulary: {len(other.vocabulary)} tokens there, {len(self.vocabulary)} here"
+            )
+        return lines
+
+    def to_json(self) -> dict[str, Any]:
+        """As a dictionary of JSON types, with the versions that wrote it."""
+        return {
+            "model": dataclasses.asdict(self.model),
+            "training": dataclasses.asdict(self.training),
+            "text": dataclasses.asdict(self.text),
+            "vocabulary": json.loads(self.vocabulary.to_json()),
+            "progress": self.progress._asdict(),
+            "versions": versions(),
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Record":
+        """What `to_json` made."""
+        return cls(
+            model=ModelConfig(**content["model"]),
+            training=TrainConfig(**content["training"]),
+            text=TextRecord(**content["text"]),
+            vocabulary=Vocabulary.from_json(json.dumps(content["vocabulary"])),
+            progress=Progress(**content["progress"]),
+        )
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that the numbers depend on."""
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **packages}
+
+
+def device() -> str:
+    """The device that computes, in words."""
+    first = jax.devices()[0]
+    return f"{jax.device_count()} x {first.platform} ({first.device_kind})"
+
+
+def _flat_settings(record: Record) -> dict[str, Any]:
+    return {
+        f"{part}.{name}": value
+        for part in ("model", "training", "text")
+        for name, value in dataclasses.asdict(getattr(record, part)).items()
+    }

@@ -1,0 +1,79 @@
+"""What a run leaves in its folder: numbers by line, TensorBoard events, a curve, a summary."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class MetricsLog:
+    """`metrics.jsonl` and `tensorboard/` of a run, a row an epoch; a context manager."""
+
+    def __init__(self, run_dir: Path, finished_epochs: int = 0) -> None:
+        """Open the log; a run that is resumed keeps the rows of its finished epochs only."""
+        from tensorboardX import SummaryWriter  # not needed by `import jaxrnn`
+
+        run_dir.mkdir(parents=True, exist_ok=True)
+        path = run_dir / "metrics.jsonl"
+        self.rows = [row for row in _read_rows(path) if row["epoch"] <= finished_epochs]
+        _replace(path, "".join(json.dumps(row) + "\n" for row in self.rows))
+        self._file = path.open("a", encoding="utf-8")
+        self._events = SummaryWriter(
+            str(run_dir / "tensorboard"), purge_step=finished_epochs + 1, write_to_disk=True
+        )
+
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._events.close()
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add the numbers of an epoch; `row["epoch"]` says which."""
+        self.rows.append(row)
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        for name, value in row.items():
+            if name != "epoch":
+                self._events.add_scalar(name, value, row["epoch"])
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file, all of it or nothing."""
+    _replace(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+
+
+def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
+    """Draw training and held-out perplexity against the epoch, on a logarithmic scale."""
+    from matplotlib.figure import Figure  # not needed by `import jaxrnn`
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for name, label, style in (
+        ("perplexity", "training", "-"),
+        ("held_out_perplexity", "held out", "o--"),
+        ("unigram_perplexity", "held out, unigram model", ":"),
+    ):
+        points = [(row["epoch"], row[name]) for row in rows if name in row]
+        if points:
+            axes.plot(*zip(*points, strict=True), style, label=label)
+    axes.set(xlabel="epoch", ylabel="perplexity per token", yscale="log", title=title)
+    axes.grid(which="both", alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """The complete rows of a log that may have been cut off within the last."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write beside the file, then rename: a reader sees the old text or the new."""
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)

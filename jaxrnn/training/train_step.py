@@ -1,0 +1,146 @@
+"""One step of training: a pure function from state and batch to state and metrics."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxrnn.checks import check_number, check_positive_integer
+from jaxrnn.layers import Layer
+from jaxrnn.text import Batch
+from jaxrnn.training.losses import cross_entropy
+from jaxrnn.typing import Array, Float, Int, Key, Params
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All that a training step changes."""
+
+    params: Params
+    """The model's parameters."""
+    opt_state: optax.OptState
+    """The optimizer's state."""
+    carry: Any
+    """The model's carry after the last batch: its value goes on, its gradient does not."""
+    key: Key
+    """For the randomness of the steps to come."""
+    step: Int[Array, ""]
+    """Steps done."""
+
+
+class Metrics(NamedTuple):
+    """What a training step reports."""
+
+    nats: Float[Array, ""]
+    """Cross-entropy of the batch, summed over its real tokens."""
+    tokens: Int[Array, ""]
+    """Real tokens of the batch."""
+    grad_norm: Float[Array, ""]
+    """Global norm of the gradient before clipping."""
+
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def make_optimizer(
+    name: str, learning_rate: float, max_grad_norm: float | None
+) -> optax.GradientTransformation:
+    """Clipping by the global norm, then the optimizer of that name in optax.
+
+    Args:
+        name: "sgd", "adam", "adamw", ... : any function of optax that takes a learning rate.
+        learning_rate: at least 0.
+        max_grad_norm: the gradient's global norm is scaled down to it; None never clips.
+
+    Raises:
+        TypeError: a number is of the wrong type.
+        ValueError: optax has no such optimizer, or a number is out of range.
+    """
+    check_number("learning_rate", learning_rate, low=0.0)
+    factory = getattr(optax, name, None)
+    takes_rate = callable(factory) and "learning_rate" in inspect.signature(factory).parameters
+    if factory is None or not takes_rate:
+        raise ValueError(f"optimizer must be one of optax, such as sgd or adam, got {name!r}")
+    optimizer: optax.GradientTransformation = factory(learning_rate)
+    if max_grad_norm is None:
+        return optimizer
+    check_number("max_grad_norm", max_grad_norm, low=0.0)
+    return optax.chain(optax.clip_by_global_norm(max_grad_norm), optimizer)
+
+
+def init_state(
+    model: Layer,
+    optimizer: optax.GradientTransformation,
+    input_size: int,
+    batch_size: int,
+    key: Key,
+) -> TrainState:
+    """The state before the first step.
+
+    Args:
+        model: the model.
+        optimizer: an optax optimizer.
+        input_size: of the model; V for a language model.
+        batch_size: B, rows of the carry.
+        key: for the parameters and for all randomness of the training.
+    """
+    check_positive_integer("batch_size", batch_size)
+    params_key, steps_key = jax.random.split(key)
+    params = model.init(params_key, input_size)
+    return TrainState(
+        params=params,
+        opt_state=optimizer.init(params),
+        carry=model.initial_carry(params, batch_size),
+        key=steps_key,
+        step=jnp.zeros((), jnp.int32),
+    )
+
+
+def make_train_step(model: Layer, optimizer: optax.GradientTransformation) -> TrainStep:
+    """The training step of a model: forward, backward, update.
+
+    Rows of a batch that do not start anew go on from the carry of the batch before; the gradient
+    stops there (truncated back-propagation through time).
+
+    Args:
+        model: a language model.
+        optimizer: an optax optimizer.
+
+    Returns:
+        (state, batch) -> (state, metrics), pure and not jitted.
+
+    Reference: Williams and Peng, An efficient gradient-based algorithm for on-line training of
+        recurrent network trajectories, 1990.
+    """
+
+    def loss_of(params: Params, batch: Batch, carry: Any, key: Key) -> tuple[Any, Any]:
+        initial = model.initial_carry(params, batch.inputs.shape[1])
+        carry = jax.tree.map(lambda new, old: _rows_where(batch.starts, new, old), initial, carry)
+        logits, carry = model.apply(params, batch.inputs, carry, key=key)
+        return cross_entropy(logits, batch.targets, batch.mask), carry
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        next_key, apply_key = jax.random.split(state.key)
+        (loss, carry), grads = jax.value_and_grad(loss_of, has_aux=True)(
+            state.params, batch, state.carry, apply_key
+        )
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        tokens = batch.targets.size if batch.mask is None else batch.mask.sum()
+        metrics = Metrics(loss * tokens, jnp.int32(tokens), optax.tree.norm(grads))
+        state = TrainState(
+            params=optax.apply_updates(state.params, updates),
+            opt_state=opt_state,
+            carry=carry,
+            key=next_key,
+            step=state.step + 1,
+        )
+        return state, metrics
+
+    return train_step
+
+
+def _rows_where(rows: Any, chosen: Any, other: Any) -> Any:
+    return jnp.where(rows.reshape(rows.shape + (1,) * (chosen.ndim - 1)), chosen, other)

@@ -1,0 +1,50 @@
+"""Array types of the public signatures, and the key to their dimension names.
+
+    T   time steps              B   batch                   N   batches of an epoch
+    D   input size              F   output size             V   vocabulary size
+    H   hidden size             G   gates of a cell (a gate block has H columns)
+
+Arrays are time-major, `[T, B, ...]`, everywhere.  Annotations are jaxtyping's; the tests check them
+at run time, users pay nothing for them.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+__all__ = [
+    "Array",
+    "Bool",
+    "Carry",
+    "DType",
+    "Float",
+    "HostArray",
+    "Initializer",
+    "Int",
+    "Key",
+    "Params",
+    "Sequence",
+]
+
+HostArray: TypeAlias = np.ndarray
+Key: TypeAlias = PRNGKeyArray
+DType: TypeAlias = Any
+Params: TypeAlias = Any
+"""A pytree of arrays."""
+
+Sequence: TypeAlias = Float[Array, "T B D"] | Int[Array, "T B"]
+"""Vectors, or token ids that stand for one-hot rows."""
+
+Initializer: TypeAlias = Callable[[Key, tuple[int, ...], DType], jax.Array]
+"""What `jax.nn.initializers` makes: (key, shape, dtype) -> array."""
+
+
+class Carry(Protocol):
+    """What a cell hands from one step to the next: a NamedTuple of arrays `[B, H]`."""
+
+    @property
+    def hidden(self) -> Any:
+        """The cell's output, `[B, H]`; the recurrent product reads it."""
