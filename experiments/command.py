@@ -21,8 +21,8 @@ def main(
 ) -> NoReturn:
     """Read the command line into `settings`, run, and exit.
 
-    What is wrong with the user's input is said in one line, with exit code 2; `--debug` as the first
-    flag shows the traceback instead.
+    What is wrong with the user's input is said in one line, with exit code 2; `--debug` as the
+    first flag shows the traceback instead.
 
     Args:
         run: does the work; returns the exit code, None for 0.

@@ -1,7 +1,7 @@
 """Continue a text with a trained model.
 
 python -m experiments.generate runs/jaychou --prompt 分开
-python -m experiments.generate runs/jaychou --prompt 分开 天晴 --temperature 0.8 --top-p 0.95 --seed 3
+python -m experiments.generate runs/jaychou --prompt 分开 天晴 --temperature 0.8 --top-p 0.9
 """
 
 from dataclasses import dataclass

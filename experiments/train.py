@@ -2,8 +2,8 @@
 
     python -m experiments.train --corpus my.txt --cell lstm --prompts "Once upon"
 
-Writes checkpoints, metrics, a curve and a summary to `--out`.  Ctrl-C saves; `--resume` goes on, and
-ends bit for bit where the undisturbed run would have ended.
+Writes checkpoints, metrics, a curve and a summary to `--out`.  Ctrl-C saves; `--resume` goes on,
+and ends bit for bit where the undisturbed run would have ended.
 """
 
 import dataclasses
@@ -45,8 +45,8 @@ class Settings:
     model: jaxrnn.ModelConfig = field(default_factory=jaxrnn.ModelConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
     corpus: str = "jaychou"
-    """What to train on: jaychou, time_machine, songs (comes with the package), or the path of a .txt or
-    .zip file."""
+    """What to train on: jaychou, time_machine, songs (comes with the package), or the path of a
+    .txt or .zip file."""
     max_chars: int = 10_000
     """Characters to train on, from the beginning; line breaks become spaces."""
     held_out_chars: int = 2_000
@@ -243,7 +243,8 @@ def _told(row: dict[str, Any]) -> str:
     held_out = ""
     if "held_out_perplexity" in row:
         held_out = (
-            f", held out {row['held_out_perplexity']:.1f} (unigrams {row['unigram_perplexity']:.1f},"
+            f", held out {row['held_out_perplexity']:.1f}"
+            f" (unigrams {row['unigram_perplexity']:.1f},"
             f" {row['held_out_unknown_share']:.1%} unknown)"
         )
     return (
@@ -257,7 +258,7 @@ def _finish(
 ) -> None:
     """Draw the curve and write the summary."""
     settings, corpus = run.settings, run.corpus
-    config = dataclasses.asdict(dataclasses.replace(settings, out=str(settings.out)))
+    config = dataclasses.asdict(settings) | {"out": str(settings.out)}
     summary = {
         "perplexity": perplexity(progress.nats_per_token),
         "held_out_perplexity": math.nan,

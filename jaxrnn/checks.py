@@ -23,7 +23,7 @@ def check_number(name: str, value: Any, *, low: float, high: float = math.inf) -
     """Raise unless `value` is a real number with `low <= value <= high`; NaN never is."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not low <= value <= high:
+    if not low <= float(value) <= high:
         expected = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
         raise ValueError(f"{name} must be {expected}, got {value}")
 
@@ -38,7 +38,7 @@ def check_seed(name: str, value: Any) -> None:
     """Raise unless `value` fits uint32: a larger seed would silently equal a smaller one."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {value!r}")
-    if not 0 <= value < 2**32:
+    if not 0 <= int(value) < 2**32:
         raise ValueError(f"{name} must be between 0 and 2**32 - 1, got {value}")
 
 

@@ -12,7 +12,7 @@ from jax import lax
 from jaxrnn.checks import check_ids, check_number, check_positive_integer
 from jaxrnn.layers import Layer
 from jaxrnn.text import Vocabulary, tokenize
-from jaxrnn.typing import Array, Bool, Float, HostArray, Int, Key, Params
+from jaxrnn.typing import AnyArray, Array, Bool, Float, Int, Key, Params
 
 
 class Sampling(NamedTuple):
@@ -85,10 +85,10 @@ def generate(
 def generate_ids(
     model: Layer,
     params: Params,
-    prompt_ids: Int[Array | HostArray, "T B"],
+    prompt_ids: Int[AnyArray, "T B"],
     num_tokens: int,
     *,
-    lengths: Int[Array | HostArray, "B"] | None = None,
+    lengths: Int[AnyArray, "B"] | None = None,
     sampling: Sampling = Sampling(),
     key: Key | None = None,
 ) -> Int[Array, "num_tokens B"]:
@@ -146,8 +146,8 @@ class Score(NamedTuple):
 def score(
     model: Layer,
     params: Params,
-    ids: Int[Array | HostArray, "n"],
-    mask: Bool[Array | HostArray, "n"] | None = None,
+    ids: Int[AnyArray, "n"],
+    mask: Bool[AnyArray, "n"] | None = None,
 ) -> Score:
     """How probable a text is: every token but the first, given those before it.
 

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 __all__ = [
+    "AnyArray",
     "Array",
     "Bool",
     "Carry",
@@ -30,12 +31,13 @@ __all__ = [
 ]
 
 HostArray: TypeAlias = np.ndarray
+AnyArray: TypeAlias = jax.Array | np.ndarray
 Key: TypeAlias = PRNGKeyArray
 DType: TypeAlias = Any
 Params: TypeAlias = Any
 """A pytree of arrays."""
 
-Sequence: TypeAlias = Float[Array, "T B D"] | Int[Array, "T B"]
+Sequence: TypeAlias = Float[AnyArray, "T B D"] | Int[AnyArray, "T B"]
 """Vectors, or token ids that stand for one-hot rows."""
 
 Initializer: TypeAlias = Callable[[Key, tuple[int, ...], DType], jax.Array]

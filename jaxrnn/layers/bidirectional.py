@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.layers.layer import Layer
-from jaxrnn.typing import Key, Params
+from jaxrnn.typing import Key
 
 
 class Directions(NamedTuple):

@@ -24,7 +24,7 @@ def linear(
     kernel_init: str | Initializer = "uniform",
     bias_init: str | Initializer = "uniform",
 ) -> Layer:
-    """outputs = inputs kernel + bias, at every step.
+    """Outputs = inputs kernel + bias, at every step.
 
     Args:
         output_size: F.

@@ -67,7 +67,14 @@ def recurrent(
     def apply(
         params: RecurrentParams, inputs: Any, carry: Any, *, key: Key | None = None, **when: Any
     ) -> tuple[Any, Any]:
-        options = {"implementation": implementation, "scan_unroll": scan_unroll}
-        return unroll(cell, params, inputs, carry, **when, **options)
+        return unroll(
+            cell,
+            params,
+            inputs,
+            carry,
+            implementation=implementation,
+            scan_unroll=scan_unroll,
+            **when,
+        )
 
     return Layer(lambda input_size: hidden_size, init, initial_carry, apply, parts=(cell,))

@@ -77,7 +77,7 @@ def check_inputs(input_size: int, inputs: Any) -> None:
 def check_carry(name: str, cell: Cell, carry: Any, batch_size: int, dtype: Any) -> None:
     """Check a carry against the one that the cell would start from."""
     expected = jax.eval_shape(lambda: cell.initial_carry(batch_size, dtype))
-    if jax.tree.structure(carry) != jax.tree.structure(expected):
+    if str(jax.tree.structure(carry)) != str(jax.tree.structure(expected)):
         raise TypeError(f"{name} must be a {type(expected).__name__} of arrays, got {carry!r}")
     for field, came, wanted in zip(expected._fields, carry, expected, strict=True):
         check_shape(f"{name}.{field}", came.shape, wanted.shape, "[B, H]")

@@ -1,10 +1,10 @@
 """The portable engine: one scan over time that runs any cell, and its derivative.
 
-Autodiff of a scan would add a `[H, G*H]` product and a full-size accumulation to every backward step,
-and would linearise the gates one small step at a time.  The rule here linearises all steps in bulk
-and leaves in the loop only what is sequential: multiply, add, and one product.  It is a `custom_jvp`
-whose tangent loop is linear, so JAX transposes it: forward and reverse mode, higher orders, vmap,
-remat, pmap and shard_map come from this one definition.
+Autodiff of a scan would add a `[H, G*H]` product and a full-size accumulation to every backward
+step, and would linearise the gates one small step at a time.  The rule here linearises all steps in
+bulk and leaves in the loop only what is sequential: multiply, add, and one product.  It is a
+`custom_jvp` whose tangent loop is linear, so JAX transposes it: forward and reverse mode, higher
+orders, vmap, remat, pmap and shard_map come from this one definition.
 
 The engine knows no direction and no padding of its inputs; `jaxrnn.unroll` sees to both.
 """
@@ -102,7 +102,7 @@ def _run(
     reset_carry: Any,
     record: Callable[[Any, Any], Any],
 ) -> tuple[Any, Any]:
-    """The loop.  Returns what `record(hidden_gates, new_carry)` kept of each step, and the carry."""
+    """The loop: what `record(hidden_gates, new_carry)` keeps of each step, and the last carry."""
 
     def step(carry: Any, now: Steps) -> tuple[Any, Any]:
         start = carry if now.resets is None else _select(now.resets, reset_carry, carry)
@@ -177,7 +177,7 @@ def _parameter_tangents(
 
 
 def _product_for_transposition(w_hh: Any) -> Callable[[Any], Any]:
-    """hidden -> hidden @ w_hh, written so that its transpose has no transposed operand.
+    """Hidden -> hidden @ w_hh, written so that its transpose has no transposed operand.
 
     XLA would otherwise transpose `w_hh` anew at every step of the backward loop.
     """

@@ -1,5 +1,6 @@
 """`unroll`: run a cell over a sequence."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,9 +9,13 @@ import jax.numpy as jnp
 from jaxrnn.cells import Cell
 from jaxrnn.recurrence import scan
 from jaxrnn.recurrence.arguments import check_arguments
-from jaxrnn.typing import Array, Bool, Carry, Float, Int, Params, Sequence
+from jaxrnn.typing import AnyArray, Array, Bool, Carry, Float, Int, Params, Sequence
 
-IMPLEMENTATIONS = {None: scan.scan, "scan": scan.scan, "autodiff": scan.autodiff}
+IMPLEMENTATIONS: dict[str | None, Callable[..., Any]] = {
+    None: scan.scan,
+    "scan": scan.scan,
+    "autodiff": scan.autodiff,
+}
 
 
 class RecurrentParams(NamedTuple):
@@ -34,8 +39,8 @@ def unroll(
     inputs: Sequence,
     carry: Carry,
     *,
-    lengths: Int[Array, "B"] | None = None,
-    resets: Bool[Array, "T B"] | None = None,
+    lengths: Int[AnyArray, "B"] | None = None,
+    resets: Bool[AnyArray, "T B"] | None = None,
     reset_carry: Carry | None = None,
     reverse: bool = False,
     implementation: str | None = None,
@@ -50,9 +55,9 @@ def unroll(
     Args:
         cell: the gate equations.
         params: the matrices, biases and the cell's own parameters.
-        inputs: vectors `[T, B, D]`, or token ids `[T, B]` in `0..D - 1` that stand for one-hot rows:
-            these gather rows of `w_ih`, no one-hot array exists.  An id out of range is an error
-            where its value can be seen, and gives NaN under `jit`.
+        inputs: vectors `[T, B, D]`, or token ids `[T, B]` in `0..D - 1` that stand for one-hot
+            rows: these gather rows of `w_ih`, no one-hot array exists.  An id out of range is an
+            error where its value can be seen, and gives NaN under `jit`.
         carry: where the sequences start, such as `cell.initial_carry(B, dtype)`.
         lengths: the steps of each sequence that count, in `0..T`; None means all.  Outputs past the
             end are zero, the final carry is the one at the length, and nothing in the padding, NaN
@@ -73,7 +78,9 @@ def unroll(
     """
     check_arguments(cell, params, inputs, carry, lengths, resets, reset_carry)
     if implementation not in IMPLEMENTATIONS:
-        raise ValueError(f"implementation must be one of {IMPLEMENTATIONS}, got {implementation!r}")
+        raise ValueError(
+            f"implementation must be one of {list(IMPLEMENTATIONS)}, got {implementation!r}"
+        )
     num_steps, batch_size = inputs.shape[:2]
     valid = None
     if lengths is not None:

@@ -1,8 +1,8 @@
 """Finding a corpus, and knowing which one it was.
 
 A name or a path leads to a text: the path itself, else the folder in the environment variable
-`JAXRNN_DATA`, else the cache, else a download, else (where the caller allows it) the songs that come
-with this package.  The digest of what was read stands in the result, to be printed and recorded.
+`JAXRNN_DATA`, else the cache, else a download, else (where the caller allows it) the songs that
+come with this package.  The digest of what was read is in the result, to be printed and recorded.
 """
 
 import hashlib
@@ -85,9 +85,9 @@ def load_corpus(name: str, *, fallback: str | None = None) -> Corpus:
     """The text of that name.
 
     Args:
-        name: "jaychou" or "time_machine" of the book; "songs", which comes with this package; or the
-            path of any `.txt` or `.zip` file (a zip must hold exactly one `.txt`).
-        fallback: the name to load instead where a known corpus is not here and cannot be downloaded.
+        name: "jaychou" or "time_machine" of the book; "songs", which comes with this package; or
+            the path of any `.txt` or `.zip` file (a zip must hold exactly one `.txt`).
+        fallback: the name to load instead of a known corpus that is neither here nor to be had.
 
     Returns:
         A Corpus, whose `source` tells what was used.

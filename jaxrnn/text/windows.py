@@ -1,7 +1,7 @@
 """The two samplers of "Dive into Deep Learning": how a long text becomes batches.
 
-Each is a plan, which only says where windows begin, and a gather that cuts them out.  A plan is a pure
-function of its arguments, so the place in the data is two integers, and costs no copy of the text.
+Each is a plan, which only says where windows begin, and a gather that cuts them out.  A plan is a
+pure function of its arguments, so the place in the data is two integers: epoch and batch.
 
 Reference: Zhang, Lipton, Li and Smola, Dive into Deep Learning, "Language models and the dataset".
 """
@@ -12,19 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.checks import check_positive_integer, check_seed
-from jaxrnn.typing import Array, Bool, HostArray, Int
+from jaxrnn.typing import AnyArray, Bool, HostArray, Int
 
 
 class Batch(NamedTuple):
     """What a training step reads; a leading axis `[N, ...]` stacks the batches of an epoch."""
 
-    inputs: Int[Array | HostArray, "*N T B"]
+    inputs: Int[AnyArray, "*N T B"]
     """Token ids."""
-    targets: Int[Array | HostArray, "*N T B"]
+    targets: Int[AnyArray, "*N T B"]
     """The token after each input."""
-    mask: Bool[Array | HostArray, "*N T B"] | None
+    mask: Bool[AnyArray, "*N T B"] | None
     """True where the target counts in the loss; None means everywhere."""
-    starts: Bool[Array | HostArray, "*N B"]
+    starts: Bool[AnyArray, "*N B"]
     """Rows that begin at the initial carry; the others go on from the batch before."""
 
 
@@ -72,8 +72,8 @@ def random_plan(
 
 
 def gather_windows(
-    ids: Int[Array | HostArray, "n"], offsets: Int[Array | HostArray, "*N B"], num_steps: int
-) -> tuple[Int[Array | HostArray, "*N T B"], Int[Array | HostArray, "*N T B"]]:
+    ids: Int[AnyArray, "n"], offsets: Int[AnyArray, "*N B"], num_steps: int
+) -> tuple[Int[AnyArray, "*N T B"], Int[AnyArray, "*N T B"]]:
     """Cut out the windows that begin at `offsets`: (inputs, targets), on host or device."""
     steps = np.arange(num_steps, dtype=np.int32).reshape((1,) * (offsets.ndim - 1) + (-1, 1))
     places = offsets[..., None, :] + steps
@@ -81,7 +81,7 @@ def gather_windows(
 
 
 def sequential_windows(
-    ids: Int[Array | HostArray, "n"],
+    ids: Int[AnyArray, "n"],
     batch_size: int,
     num_steps: int,
     offset: int = 0,
@@ -112,7 +112,7 @@ def sequential_windows(
 
 
 def random_windows(
-    ids: Int[Array | HostArray, "n"],
+    ids: Int[AnyArray, "n"],
     batch_size: int,
     num_steps: int,
     seed: int,
@@ -140,12 +140,12 @@ def random_windows(
     return _batches(ids, plan, num_steps)
 
 
-def _batches(ids: Int[Array | HostArray, "n"], plan: WindowPlan, num_steps: int) -> Batch:
+def _batches(ids: Int[AnyArray, "n"], plan: WindowPlan, num_steps: int) -> Batch:
     inputs, targets = gather_windows(ids, plan.offsets, num_steps)
     return Batch(inputs, targets, None, plan.starts)
 
 
-def _check_text(ids: Array | HostArray) -> None:
+def _check_text(ids: AnyArray) -> None:
     if ids.ndim != 1:
         raise ValueError(f"ids must be one text [n], got shape {ids.shape}")
     if not jnp.issubdtype(ids.dtype, jnp.integer):

@@ -1,9 +1,9 @@
 """Saves of a training on disk, by orbax: `RUN_DIR/checkpoints/STEP`.
 
 A save is one commit of three items: `params` and `training` (everything else of the `TrainState`),
-each a flat dictionary from an array's place to the array, and `meta`, JSON: what the arrays belong to
-(`Record`), the versions that wrote them, and a SHA-256 of each array, since a flipped byte in array
-data would otherwise be restored without a word.  Nothing is pickled.
+each a flat dictionary from an array's place to the array, and `meta`, JSON: what the arrays belong
+to (`Record`), the versions that wrote them, and a SHA-256 of each array, since a flipped byte in
+array data would otherwise be restored without a word.  Nothing is pickled.
 """
 
 import hashlib

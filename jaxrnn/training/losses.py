@@ -5,13 +5,13 @@ import math
 import jax.numpy as jnp
 import optax
 
-from jaxrnn.typing import Array, Bool, Float, Int
+from jaxrnn.typing import AnyArray, Array, Bool, Float, Int
 
 
 def cross_entropy(
     logits: Float[Array, "*shape V"],
-    targets: Int[Array, "*shape"],
-    mask: Bool[Array, "*shape"] | None = None,
+    targets: Int[AnyArray, "*shape"],
+    mask: Bool[AnyArray, "*shape"] | None = None,
 ) -> Float[Array, ""]:
     """The mean cross-entropy per real token, in nats.
 
@@ -35,7 +35,8 @@ def cross_entropy(
 
 def perplexity(nats_per_token: float) -> float:
     """exp(mean cross-entropy): 1 for a perfect model, V for a uniform one, infinite for a model
-    that gave probability 0 to what came."""
+    that gave probability 0 to what came.
+    """
     try:
         return math.exp(nats_per_token)
     except OverflowError:

@@ -27,8 +27,8 @@ class TrainConfig:
     """How a model is trained.  The defaults are those of "Dive into Deep Learning"."""
 
     windows: Literal["random", "sequential"] = "random"
-    """Windows in random order, each from the initial carry; or rows read side by side, with the carry
-    passed on."""
+    """Windows in random order, each from the initial carry; or rows read side by side, with the
+    carry passed on."""
     random_offset: bool = False
     """Skip some tokens at the start of each epoch, drawn anew, as the book's second edition."""
     batch_size: int = 32
@@ -108,9 +108,9 @@ def train(
 ) -> Iterator[tuple[TrainState, Progress]]:
     """Train, and hand out the state after every compiled call.
 
-    The text lies on the device and one call runs many steps, about a second's worth, so Python is out
-    of the way.  How many makes no difference to the numbers: the loop is one program whatever its
-    bounds.
+    The text lies on the device and one call runs many steps, about a second's worth, so Python is
+    out of the way.  How many makes no difference to the numbers: the loop is one program whatever
+    its bounds.
 
     Args:
         model: a language model.
@@ -159,7 +159,7 @@ def train(
 def _compile(
     model: Layer, config: TrainConfig, train_step: TrainStep, state: TrainState, ids: Any
 ) -> Any:
-    """The program (state, text, plan, first, last) -> (state, nats, tokens) for steps first..last."""
+    """The program (state, text, plan, first, last) -> (state, nats, tokens) of steps first..last."""
 
     def run_steps(state: TrainState, text: Any, plan: WindowPlan, first: Any, last: Any) -> Any:
         def one_step(step: Any, so_far: Any) -> Any:
