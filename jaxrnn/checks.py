@@ -49,22 +49,20 @@ def check_ids(name: str, ids: Any, size: int) -> None:
     """
     if not np.issubdtype(ids.dtype, np.integer):
         raise TypeError(f"{name} must be integers, got {ids.dtype}")
-    if not is_concrete(ids) or ids.size == 0:
+    check_range(name, ids, size - 1)
+
+
+def check_range(name: str, integers: Any, high: int) -> None:
+    """Raise if any of some integers, as far as they can be seen, is not in `0..high`."""
+    if isinstance(integers, jax.core.Tracer) or not getattr(integers, "is_fully_addressable", True):
         return
-    low, high = np.min(ids), np.max(ids)
-    if low < 0 or high >= size:
-        wrong = low if low < 0 else high
-        raise ValueError(f"{name} must lie in 0..{size - 1}, got {wrong}")
+    values = np.asarray(integers)  # under jit, a method of a jax.Array would be traced
+    wrong = values[(values < 0) | (values > high)]
+    if wrong.size:
+        raise ValueError(f"{name} must lie in 0..{high}, got {wrong[0]}")
 
 
 def check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], means: str) -> None:
     """Raise unless the shapes agree; `means` says in letters what was expected."""
     if tuple(shape) != tuple(expected):
         raise ValueError(f"{name} must have shape {means} = {expected}, got {tuple(shape)}")
-
-
-def is_concrete(array: Any) -> bool:
-    """Whether the values can be read here: not traced, and held by this process."""
-    if isinstance(array, jax.core.Tracer):
-        return False
-    return getattr(array, "is_fully_addressable", True)

@@ -9,7 +9,7 @@ at run time, users pay nothing for them.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -37,16 +37,12 @@ DType: TypeAlias = Any
 Params: TypeAlias = Any
 """A pytree of arrays."""
 
+Carry: TypeAlias = Any
+"""What a cell hands from one step to the next: a NamedTuple of arrays `[B, H]`, of which the field
+`hidden` is the cell's output and what the recurrent product reads."""
+
 Sequence: TypeAlias = Float[AnyArray, "T B D"] | Int[AnyArray, "T B"]
 """Vectors, or token ids that stand for one-hot rows."""
 
 Initializer: TypeAlias = Callable[[Key, tuple[int, ...], DType], jax.Array]
 """What `jax.nn.initializers` makes: (key, shape, dtype) -> array."""
-
-
-class Carry(Protocol):
-    """What a cell hands from one step to the next: a NamedTuple of arrays `[B, H]`."""
-
-    @property
-    def hidden(self) -> Any:
-        """The cell's output, `[B, H]`; the recurrent product reads it."""

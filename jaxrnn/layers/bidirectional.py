@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.layers.layer import Layer
+from jaxrnn.recurrence.boundaries import resets_in_direction, valid_steps
 from jaxrnn.typing import Key
 
 
@@ -56,6 +57,9 @@ def bidirectional(layer: Layer) -> Layer:
         forward_key, backward_key = (None, None) if key is None else jax.random.split(key)
         restart = Directions(None, None) if reset_carry is None else reset_carry
 
+        valid = valid_steps(lengths, inputs.shape[0])
+        before = resets_in_direction(resets, valid, reverse=True)
+
         def flip(over_time: Any) -> Any:
             return _flip_within(lengths, over_time)
 
@@ -73,7 +77,7 @@ def bidirectional(layer: Layer) -> Layer:
             flip(inputs),
             carry.backward,
             lengths=lengths,
-            resets=None if resets is None else flip(_after_boundaries(lengths, resets)),
+            resets=None if before is None else flip(before),
             reset_carry=restart.backward,
             key=backward_key,
         )
@@ -89,13 +93,7 @@ def _flip_within(lengths: Any, over_time: Any) -> Any:
     """Turn each sequence around within its own length; padding stays; its own inverse."""
     if lengths is None:
         return over_time[::-1]
-    time = jnp.arange(over_time.shape[0])[:, None]
-    source = jnp.where(time < lengths[None], lengths[None] - 1 - time, time)
+    time = jnp.arange(over_time.shape[0], dtype=jnp.int32)[:, None]
+    mirrored = jnp.asarray(lengths, jnp.int32)[None] - 1 - time
+    source = jnp.where(mirrored < 0, time, mirrored)
     return over_time[source, jnp.arange(over_time.shape[1])[None]]
-
-
-def _after_boundaries(lengths: Any, resets: Any) -> Any:
-    """Resets as a backward run meets them: `resets[t]` lies between `t - 1` and `t`."""
-    if lengths is not None:
-        resets = resets & (jnp.arange(resets.shape[0])[:, None] < lengths[None])
-    return jnp.concatenate([resets[1:], jnp.zeros_like(resets[:1])])

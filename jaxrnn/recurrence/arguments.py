@@ -4,10 +4,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxrnn.cells import Cell
-from jaxrnn.checks import check_ids, check_shape, is_concrete
+from jaxrnn.checks import check_ids, check_range, check_shape
 
 
 def check_arguments(
@@ -90,8 +89,4 @@ def check_lengths(lengths: Any, num_steps: int, batch_size: int) -> None:
     check_shape("lengths", lengths.shape, (batch_size,), "[B]")
     if not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise TypeError(f"lengths must be integers, got {lengths.dtype}")
-    if is_concrete(lengths):
-        low, high = int(np.min(lengths)), int(np.max(lengths))
-        if low < 0 or high > num_steps:
-            wrong = low if low < 0 else high
-            raise ValueError(f"lengths must lie in 0..{num_steps}, got {wrong}")
+    check_range("lengths", lengths, num_steps)

@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.cells import Cell
+from jaxrnn.checks import check_positive_integer
 from jaxrnn.recurrence import scan
 from jaxrnn.recurrence.arguments import check_arguments
+from jaxrnn.recurrence.boundaries import resets_in_direction, valid_steps
 from jaxrnn.typing import AnyArray, Array, Bool, Carry, Float, Int, Params, Sequence
 
 IMPLEMENTATIONS: dict[str | None, Callable[..., Any]] = {
@@ -81,15 +83,14 @@ def unroll(
         raise ValueError(
             f"implementation must be one of {list(IMPLEMENTATIONS)}, got {implementation!r}"
         )
+    check_positive_integer("scan_unroll", scan_unroll)
     num_steps, batch_size = inputs.shape[:2]
-    valid = None
-    if lengths is not None:
-        valid = jnp.arange(num_steps)[:, None] < lengths[None]
+    valid = valid_steps(lengths, num_steps)
     if resets is not None and reset_carry is None:
         reset_carry = cell.initial_carry(batch_size, params.w_hh.dtype)
 
     input_gates = _project(params, inputs if valid is None else _where(valid, inputs))
-    steps = scan.Steps(input_gates, valid, _resets_of_run(resets, valid, reverse))
+    steps = scan.Steps(input_gates, valid, resets_in_direction(resets, valid, reverse))
     # Under shard_map a carry of zeros is of another type than gates that vary over devices;
     # a zero taken from the gates hands their type on.
     zero = jnp.zeros_like(input_gates[0, 0, 0])
@@ -111,17 +112,6 @@ def _project(params: RecurrentParams, inputs: Any) -> Any:
     else:
         rows = inputs @ params.w_ih
     return rows + params.b_ih[None, None]
-
-
-def _resets_of_run(resets: Any, valid: Any, reverse: bool) -> Any:
-    """The resets that count, on the side of their boundary from which the run comes."""
-    if resets is None:
-        return None
-    if valid is not None:
-        resets = resets & valid
-    if reverse:
-        resets = jnp.concatenate([resets[1:], jnp.zeros_like(resets[:1])])
-    return resets
 
 
 def _turn(over_time: Any, reverse: bool) -> Any:

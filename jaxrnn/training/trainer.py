@@ -159,7 +159,7 @@ def train(
 def _compile(
     model: Layer, config: TrainConfig, train_step: TrainStep, state: TrainState, ids: Any
 ) -> Any:
-    """The program (state, text, plan, first, last) -> (state, nats, tokens) of steps first..last."""
+    """The program (state, text, plan, first, last) -> (state, nats, tokens): steps first..last."""
 
     def run_steps(state: TrainState, text: Any, plan: WindowPlan, first: Any, last: Any) -> Any:
         def one_step(step: Any, so_far: Any) -> Any:

@@ -1,0 +1,31 @@
+"""Strict JAX for every test: four CPU devices, no silent promotion of dtypes or ranks."""
+
+import os
+
+# Before JAX starts: pmap and shard_map need several devices.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import jaxtyping
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def x64():
+    """float64 for one test: derivatives to 1e-10 tell a wrong rule from rounding."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def as_users_run():
+    """Without the run-time check of annotations, so that the library's own errors are seen."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,0 +1,128 @@
+"""The engine's derivative against JAX's own of the same loop, in every mode."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import WHEN, make_case
+from jax.test_util import check_grads
+
+import jaxrnn
+
+
+def make_loss(case, when="whole", implementation=None, reverse=False):
+    """(params, inputs, carry, reset_carry) -> a scalar that every output bears upon."""
+    resets = "resets" in WHEN[when]
+
+    def loss(params, inputs, carry, reset_carry):
+        outputs, last = jaxrnn.unroll(
+            case.cell,
+            params,
+            inputs,
+            carry,
+            reset_carry=reset_carry if resets else None,
+            reverse=reverse,
+            implementation=implementation,
+            **WHEN[when],
+        )
+        weights = jnp.cos(jnp.arange(outputs.size, dtype=outputs.dtype)).reshape(outputs.shape)
+        return (weights * outputs).sum() + sum(jnp.sin(1.3 * c).sum() for c in last)
+
+    return jax.jit(loss)  # compiled, a test takes a third of the time
+
+
+def arguments(case):
+    return case.params, case.inputs, case.carry, case.reset_carry
+
+
+def assert_equal_within(came, expected, tolerance=1e-11):
+    """Within rounding of sums of a few hundred float64 terms of size 1."""
+    for a, b in zip(jax.tree.leaves(came), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("when", WHEN)
+def test_all_gradients_equal_autodiff(case, when, reverse):
+    values_and_grads = [
+        jax.value_and_grad(make_loss(case, when, implementation, reverse), argnums=(0, 1, 2, 3))(
+            *arguments(case)
+        )
+        for implementation in ("scan", "autodiff")
+    ]
+    assert_equal_within(*values_and_grads)
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+def test_float32_gradients_equal_autodiff(name):
+    case = make_case(name, jnp.float32)
+    grads = [
+        jax.grad(make_loss(case, "both", implementation), argnums=(0, 1, 2, 3))(*arguments(case))
+        for implementation in ("scan", "autodiff")
+    ]
+    # The two sum in another order: a few hundred terms of size 1 in float32.
+    assert_equal_within(*grads, tolerance=2e-5)
+
+
+@pytest.mark.parametrize("when", WHEN)
+def test_forward_mode_equals_autodiff(case, when):
+    tangents = jax.tree.map(jnp.cos, arguments(case))
+    assert_equal_within(
+        *(
+            jax.jvp(make_loss(case, when, implementation), arguments(case), tangents)
+            for implementation in ("scan", "autodiff")
+        )
+    )
+
+
+def test_gradients_of_ids_equal_autodiff(case):
+    ids = jnp.arange(case.inputs.shape[0] * case.inputs.shape[1], dtype=jnp.int32)
+    ids = (ids % case.inputs.shape[2]).reshape(case.inputs.shape[:2])
+    assert_equal_within(
+        *(
+            jax.grad(make_loss(case, implementation=implementation))(
+                case.params, ids, case.carry, case.reset_carry
+            )
+            for implementation in ("scan", "autodiff")
+        )
+    )
+
+
+@pytest.mark.parametrize("when", ["whole", "both"])
+@pytest.mark.parametrize("mode", ["forward over reverse", "reverse over reverse"])
+def test_hessian_vector_products_equal_autodiff(case, when, mode):
+    def product(implementation):
+        loss = make_loss(case, when, implementation)
+        at = arguments(case)
+        vector = jax.tree.map(jnp.cos, at)
+        grad = jax.jit(jax.grad(loss, argnums=(0, 1, 2, 3)))
+        if mode == "forward over reverse":
+            return jax.jvp(grad, at, vector)[1]
+
+        def along(at):
+            pairs = zip(jax.tree.leaves(grad(*at)), jax.tree.leaves(vector), strict=True)
+            return sum((g * v).sum() for g, v in pairs)
+
+        return jax.grad(along)(at)
+
+    assert_equal_within(product("scan"), product("autodiff"))
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "peephole"])
+def test_numerical_derivatives_to_order_two(name, x64):
+    """Against finite differences, which know nothing of either implementation."""
+    case = make_case(name)
+    check_grads(make_loss(case, "both"), arguments(case), order=2, modes=["fwd", "rev"])
+
+
+def test_a_gradient_where_nothing_depends_is_zero(case):
+    """The final carry alone: no output takes part in the loss."""
+
+    def loss(params, reset_carry):
+        _, last = jaxrnn.unroll(
+            case.cell, params, case.inputs, case.carry, reset_carry=reset_carry, **WHEN["resets"]
+        )
+        return last.hidden[0].sum()
+
+    _, d_reset = jax.grad(loss, argnums=(0, 1))(case.params, case.reset_carry)
+    assert all(not leaf[1:].any() for leaf in d_reset), "another row's restart took part"

@@ -1,0 +1,159 @@
+"""The engine under JAX's transformations: each against the same function without them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import make_case
+from jax import lax
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import jaxrnn
+
+NAMES = ["rnn", "gru", "lstm", "peephole"]
+ROWS = 8
+WHEN = {
+    "whole": {},
+    "both": {
+        "lengths": np.array([0, 7, 1, 2, 7, 3, 5, 6], np.int32),
+        "resets": np.array([[(t + 2 * b) % 3 == 0 for b in range(ROWS)] for t in range(7)]),
+    },
+}
+
+
+def make_problem(name):
+    """A loss that is a mean over rows, its parameters, and eight rows of inputs."""
+    case = make_case(name)
+    inputs = jax.random.normal(jax.random.key(5), (7, ROWS, 4), jnp.float64)
+
+    def loss(params, inputs, when, implementation=None):
+        carry = case.cell.initial_carry(inputs.shape[1], inputs.dtype)
+        outputs, last = jaxrnn.unroll(
+            case.cell, params, inputs, carry, implementation=implementation, **when
+        )
+        return jnp.sin(outputs).sum(axis=(0, 2)).mean() + jnp.square(last.hidden).sum(-1).mean()
+
+    return loss, case.params, inputs
+
+
+def assert_equal(came, expected):
+    for a, b in zip(jax.tree.leaves(came), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
+
+
+@pytest.fixture
+def mesh():
+    assert jax.device_count() == 4, "the tests need the four devices of tests/conftest.py"
+    return jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+
+
+def specs(when):
+    return {"lengths": P("data"), "resets": P(None, "data")} if when == "both" else {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_vmap_over_params_and_over_inputs(name, x64):
+    loss, params, inputs = make_problem(name)
+    grad = jax.grad(loss)
+    many_params = jax.tree.map(lambda p: jnp.stack([p, 2 * p]), params)
+    many_inputs = jnp.stack([inputs, -inputs])
+    assert_equal(
+        jax.vmap(grad, in_axes=(0, 0, None))(many_params, many_inputs, {}),
+        jax.tree.map(
+            lambda *leaves: jnp.stack(leaves),
+            grad(params, inputs, {}),
+            grad(jax.tree.map(lambda p: 2 * p, params), -inputs, {}),
+        ),
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_per_example(name, x64):
+    loss, params, inputs = make_problem(name)
+    rows = jax.vmap(lambda row: jax.grad(loss)(params, row[:, None], {}), in_axes=1)(inputs)
+    mean = jax.tree.map(lambda g: g.mean(axis=0), rows)
+    assert_equal(mean, jax.grad(loss)(params, inputs, {}))
+
+
+@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("name", NAMES)
+def test_jit_and_remat(name, when, x64):
+    loss, params, inputs = make_problem(name)
+    expected = jax.grad(loss)(params, inputs, WHEN[when], "autodiff")
+    assert_equal(jax.jit(jax.grad(loss))(params, inputs, WHEN[when]), expected)
+    assert_equal(jax.jit(jax.grad(jax.checkpoint(loss)))(params, inputs, WHEN[when]), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_linearize_equals_autodiff(name, x64):
+    loss, params, inputs = make_problem(name)
+    tangents = [
+        jax.linearize(lambda p, how=how: loss(p, inputs, WHEN["both"], how), params)[1](params)
+        for how in ("scan", "autodiff")
+    ]
+    assert_equal(*tangents)
+
+
+@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("name", NAMES)
+def test_shard_map(name, when, x64, mesh):
+    """Value and gradient of the mean over devices; the carry of zeros varies as the inputs do."""
+    loss, params, inputs = make_problem(name)
+
+    def mean_loss(params, inputs, when):
+        return lax.pmean(loss(params, inputs, when), "data")
+
+    sharded = jax.shard_map(
+        jax.value_and_grad(mean_loss),
+        mesh=mesh,
+        in_specs=(P(), P(None, "data"), specs(when)),
+        out_specs=P(),
+    )
+    expected = jax.value_and_grad(loss)(params, inputs, WHEN[when], "autodiff")
+    assert_equal(jax.jit(sharded)(params, inputs, WHEN[when]), expected)
+
+
+@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("name", NAMES)
+def test_pmap(name, when, x64):
+    loss, params, inputs = make_problem(name)
+
+    def mean_grad(params, inputs, when):
+        return lax.pmean(jax.grad(loss)(params, inputs, when), "data")
+
+    def split(array, axis):
+        return np.stack(np.split(np.asarray(array), 4, axis))
+
+    axes = {"lengths": 0, "resets": 1}
+    shards = {key: split(value, axes[key]) for key, value in WHEN[when].items()}
+    grads = jax.pmap(mean_grad, "data", in_axes=(None, 0, 0))(params, split(inputs, 1), shards)
+    expected = jax.grad(loss)(params, inputs, WHEN[when], "autodiff")
+    for device in range(4):
+        assert_equal(jax.tree.map(lambda g, d=device: g[d], grads), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_jit_with_shardings(name, x64, mesh):
+    loss, params, inputs = make_problem(name)
+    placed = (
+        jax.device_put(params, NamedSharding(mesh, P())),
+        jax.device_put(inputs, NamedSharding(mesh, P(None, "data"))),
+    )
+    expected = jax.grad(loss)(params, inputs, {}, "autodiff")
+    assert_equal(jax.jit(jax.grad(loss))(*placed, {}), expected)
+
+
+def test_a_step_function_is_traced_once_per_shape():
+    case = make_case("lstm", jnp.float32)
+    traces = []
+
+    @jax.jit
+    def run(params, inputs):
+        traces.append(inputs.shape)
+        cell = jaxrnn.lstm(case.cell.hidden_size)  # made anew, yet equal
+        return jaxrnn.unroll(cell, params, inputs, case.carry)
+
+    for inputs in (case.inputs, 2 * case.inputs, case.inputs[:3]):
+        run(case.params, inputs)
+    assert traces == [(7, 5, 4), (3, 5, 4)]

@@ -1,0 +1,189 @@
+"""`unroll` against a NumPy loop, and the identities that a recurrence must keep."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from conftest import BUILT_IN, WHEN, B, D, H, T, make_case
+
+import jaxrnn
+
+
+def run(case, **keywords):
+    return jaxrnn.unroll(case.cell, case.params, case.inputs, case.carry, **keywords)
+
+
+def assert_close(came, expected, tolerance=1e-12):
+    for a, b in zip(jax.tree.leaves(came), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("implementation", [None, "scan", "autodiff"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_equals_a_numpy_loop(name, when, reverse, implementation, x64):
+    case = make_case(name)
+    keywords = dict(WHEN[when])
+    expected, last = reference.unroll(
+        name,
+        case.params,
+        case.inputs,
+        case.carry._asdict(),
+        reset_carry=case.reset_carry._asdict(),
+        reverse=reverse,
+        **keywords,
+    )
+    if "resets" in keywords:
+        keywords["reset_carry"] = case.reset_carry
+    outputs, carry = run(case, reverse=reverse, implementation=implementation, **keywords)
+    assert_close((outputs, carry._asdict()), (expected, last))
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_float32_is_within_rounding_of_float64(name, x64):
+    case = make_case(name)
+    exact, _ = run(case)
+    rounded, _ = run(
+        jax.tree.map(lambda x: x.astype(jnp.float32), case._replace(cell=()))._replace(
+            cell=case.cell
+        )
+    )
+    assert rounded.dtype == jnp.float32
+    # 7 steps of sums over 10 terms of size 1: a few units in the last place of float32 (6e-8)
+    np.testing.assert_allclose(rounded, exact, atol=2e-6)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_ids_mean_one_hot_rows(case, reverse):
+    ids = jax.random.randint(jax.random.key(1), (T, B), 0, D, jnp.int32)
+    one_hot = case._replace(inputs=jax.nn.one_hot(ids, D))
+    assert_close(run(case._replace(inputs=ids), reverse=reverse), run(one_hot, reverse=reverse))
+
+
+def test_two_chunks_with_the_carry_equal_one_run(case):
+    whole, last = run(case)
+    first, carry = run(case._replace(inputs=case.inputs[:3]))
+    second, end = run(case._replace(inputs=case.inputs[3:], carry=carry))
+    assert_close((jnp.concatenate([first, second]), end), (whole, last), 1e-14)
+
+
+def test_reverse_is_a_flipped_run(case):
+    flipped, last = run(case._replace(inputs=case.inputs[::-1]))
+    outputs, carry = run(case, reverse=True)
+    assert_close((outputs, carry), (flipped[::-1], last), 0)
+
+
+def test_a_row_alone_equals_the_row_among_others(case):
+    outputs, _ = run(case)
+    alone, _ = run(
+        case._replace(inputs=case.inputs[:, 2:3], carry=jax.tree.map(lambda c: c[2:3], case.carry))
+    )
+    assert_close(alone[:, 0], outputs[:, 2], 1e-14)
+
+
+def test_one_step_is_the_update(case):
+    outputs, carry = run(case._replace(inputs=case.inputs[:1]))
+    params = case.params
+    hidden_gates = case.carry.hidden @ params.w_hh
+    if params.b_hh is not None:
+        hidden_gates += params.b_hh[None]
+    input_gates = case.inputs[0] @ params.w_ih + params.b_ih[None]
+    expected = case.cell.update(params.cell, input_gates, hidden_gates, case.carry)
+    assert_close((outputs[0], carry), (expected.hidden, expected), 1e-14)
+
+
+@pytest.mark.parametrize("implementation", ["scan", "autodiff"])
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+def test_ten_thousand_steps_stay_finite(name, implementation):
+    case = make_case(name, jnp.float32)
+    inputs = jnp.tile(case.inputs, (10_000 // T + 1, 1, 1))[:10_000]
+
+    def loss(params):
+        outputs, carry = jaxrnn.unroll(
+            case.cell, params, inputs, case.carry, implementation=implementation
+        )
+        return jnp.square(outputs).mean() + jnp.square(carry.hidden).sum()
+
+    value, grads = jax.jit(jax.value_and_grad(loss))(case.params)
+    assert np.isfinite(value)
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
+
+
+def test_concatenated_matrices_are_the_sum_of_two_products(x64):
+    """[X, H] [W_xh; W_hh] = X W_xh + H W_hh, the identity of the book's chapter on RNNs."""
+    case = make_case("rnn")
+    joint = jnp.concatenate([case.inputs[0], case.carry.hidden], axis=1)
+    weights = jnp.concatenate([case.params.w_ih, case.params.w_hh])
+    expected = jnp.tanh(joint @ weights + case.params.b_ih[None])
+    outputs, _ = run(case._replace(inputs=case.inputs[:1]))
+    np.testing.assert_allclose(outputs[0], expected, rtol=1e-13)
+
+
+def test_nothing_in_the_padding_matters(case):
+    lengths = WHEN["lengths"]["lengths"]
+    padding = np.arange(T)[:, None, None] >= np.array(lengths)[None, :, None]
+    spoilt = jnp.where(padding, jnp.nan, case.inputs)
+
+    def loss(params, inputs):
+        outputs, carry = jaxrnn.unroll(case.cell, params, inputs, case.carry, lengths=lengths)
+        return jnp.sin(outputs).sum() + sum(jnp.square(c).sum() for c in carry)
+
+    grad = jax.jit(jax.grad(loss, argnums=(0, 1)))
+    assert_close(grad(case.params, spoilt), grad(case.params, case.inputs), 0)
+    assert not np.any(np.where(padding, grad(case.params, spoilt)[1], 0))
+
+
+def test_an_id_out_of_range_is_seen_under_jit():
+    case = make_case("lstm", jnp.float32)
+    ids = jnp.zeros((T, B), jnp.int32).at[2, 1].set(D).at[0, 3].set(-1)
+
+    outputs, _ = jax.jit(lambda ids: jaxrnn.unroll(case.cell, case.params, ids, case.carry))(ids)
+    assert np.isnan(outputs).any(axis=(0, 2)).tolist() == [False, True, False, True, False]
+
+
+def test_equal_arguments_give_equal_cells():
+    assert jaxrnn.lstm(8) == jaxrnn.lstm(8)
+    assert jaxrnn.rnn(8) == jaxrnn.rnn(8, activation=jnp.tanh)
+    assert hash(jaxrnn.gru(8)) == hash(jaxrnn.gru(8))
+    assert jaxrnn.rnn(8) != jaxrnn.rnn(8, jax.nn.relu)
+    assert jaxrnn.gru(8) != jaxrnn.gru(9)
+
+
+CASE = {"cell": jaxrnn.lstm(H)}
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "change"),
+    [
+        (TypeError, "cell must be a Cell", {"cell": "lstm"}),
+        (ValueError, r"inputs must be \[T, B, D\]", {"inputs": np.zeros((T, B), np.float32)}),
+        (ValueError, r"D = 4", {"inputs": np.zeros((T, B, 3), np.float32)}),
+        (ValueError, r"at least one step", {"inputs": np.zeros((0, B, D), np.float32)}),
+        (ValueError, r"ids must be \[T, B\]", {"inputs": np.zeros((T, B, D), np.int32)}),
+        (TypeError, "floats", {"inputs": np.zeros((T, B, D), bool)}),
+        (TypeError, "float16", {"inputs": np.zeros((T, B, D), np.float16)}),
+        (ValueError, r"0\.\.3, got 4", {"inputs": np.full((T, B), 4, np.int32)}),
+        (ValueError, r"0\.\.3, got -1", {"inputs": np.full((T, B), -1, np.int32)}),
+        (TypeError, "LSTMCarry", {"carry": jaxrnn.HiddenCarry(jnp.zeros((B, H)))}),
+        (ValueError, r"carry.hidden .*\(5, 6\)", {"carry": jaxrnn.lstm(H).initial_carry(2)}),
+        (ValueError, "lengths must have shape", {"lengths": np.array([1, 2])}),
+        (ValueError, r"0\.\.7, got 8", {"lengths": np.array([8, 1, 1, 1, 1])}),
+        (ValueError, r"0\.\.7, got -1", {"lengths": np.array([-1, 1, 1, 1, 1])}),
+        (TypeError, "lengths must be integers", {"lengths": np.ones(B)}),
+        (ValueError, "resets must have shape", {"resets": np.zeros((B, T), bool)}),
+        (TypeError, "resets must be bool", {"resets": np.zeros((T, B), np.int32)}),
+        (ValueError, "without resets", {"reset_carry": jaxrnn.lstm(H).initial_carry(B)}),
+        (ValueError, "implementation must be one of", {"implementation": "cudnn2"}),
+        (ValueError, "scan_unroll must be at least 1", {"scan_unroll": 0}),
+    ],
+)
+def test_bad_arguments_are_named(error, message, change, as_users_run):
+    case = make_case("lstm", jnp.float32)
+    arguments = case._asdict() | change
+    keywords = {k: v for k, v in change.items() if k not in case._fields or k == "reset_carry"}
+    with pytest.raises(error, match=message):
+        jaxrnn.unroll(
+            arguments["cell"], case.params, arguments["inputs"], arguments["carry"], **keywords
+        )

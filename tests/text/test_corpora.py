@@ -1,0 +1,234 @@
+"""Corpora: any file, the songs that come with the package, the book's texts where they are."""
+
+import hashlib
+import os
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxrnn.text import Corpus, CorpusNotFoundError, Vocabulary, corpora, load_corpus
+
+TEXT = "等天晴\n再出发 again\n"
+COMPRESSIONS = {"stored": 0, "deflate": 8, "bzip2": 12, "lzma": 14}
+
+
+def write_zip(path, members, compression=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def write(path, content):
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"], ids=["plain", "byte-order-mark"])
+@pytest.mark.parametrize("compression", [None, *COMPRESSIONS])
+def test_any_text_or_zip_file(tmp_path, start, compression):
+    """The text is what it was, without the mark; the digest is of the file that was read."""
+    content = start + TEXT.encode()
+    if compression is None:
+        path = write(tmp_path / "my songs.txt", content)
+    else:
+        path = write_zip(tmp_path / "my.zip", {"a/b.txt": content}, COMPRESSIONS[compression])
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert load_corpus(str(path)) == Corpus(path.name, TEXT, digest, str(path))
+
+
+def test_zip_may_hold_other_things_and_what_macos_adds(tmp_path):
+    members = {"b.csv": "1,2", "__MACOSX/._a.txt": "not this", "a.txt": TEXT, "c.txt/": ""}
+    path = write_zip(tmp_path / "a.zip", members)
+    assert load_corpus(str(path)).text == TEXT
+
+
+@pytest.mark.parametrize("name", ["missing.txt", "missing.zip", ".", "", "no-such-name", "x" * 300])
+def test_missing_file_is_named_beside_the_known_corpora(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CorpusNotFoundError, match="jaychou, time_machine, songs") as caught:
+        load_corpus(name)
+    assert name in str(caught.value)
+    assert isinstance(caught.value, FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "must hold some text"),
+        (b" \n\t\r\n", "must hold some text"),
+        (b"\xef\xbb\xbf", "must hold some text"),
+        (b"abc\xff\n", "must be UTF-8 text.*position 3"),
+        ("晴".encode()[:2], "must be UTF-8 text"),
+        (TEXT.encode("gb18030"), "must be UTF-8 text"),
+        (TEXT.encode("utf-16"), "must be UTF-8 text"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".txt", ".zip"])
+def test_file_without_text_is_refused(tmp_path, content, message, suffix):
+    path = tmp_path / f"a{suffix}"
+    write(path, content) if suffix == ".txt" else write_zip(path, {"a.txt": content})
+    with pytest.raises(ValueError, match=rf"a\{suffix} {message}"):
+        load_corpus(str(path))
+
+
+@pytest.mark.parametrize(
+    ("members", "listed"),
+    [
+        ({}, "none"),
+        ({"a.csv": "1,2", "txt": "no suffix"}, "none"),
+        ({"a.txt": TEXT, "b/c.txt": TEXT}, "a.txt, b/c.txt"),
+    ],
+)
+def test_zip_must_hold_exactly_one_text(tmp_path, members, listed):
+    path = write_zip(tmp_path / "a.zip", members)
+    with pytest.raises(
+        ValueError, match=rf"a\.zip must hold exactly one \.txt file, got {listed}$"
+    ):
+        load_corpus(str(path))
+
+
+def flip(content):
+    """Other compressed bytes; the directory at the end stays whole."""
+    return content[:60] + bytes(byte ^ 0x5A for byte in content[60:400]) + content[400:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda _: b"", id="empty"),
+        pytest.param(lambda _: b"PK\x03\x04 but no more", id="no-zip"),
+        pytest.param(lambda whole: whole[: len(whole) // 2], id="first-half"),
+        pytest.param(lambda whole: whole[:300] + whole[400:], id="hole"),
+        pytest.param(flip, id="flipped"),
+    ],
+)
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_damaged_zip_is_refused(tmp_path, compression, damage):
+    text = " ".join(hashlib.sha256(bytes([i])).hexdigest() for i in range(40))
+    path = write_zip(tmp_path / "a.zip", {"a.txt": text}, COMPRESSIONS[compression])
+    write(path, damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"a\.zip must be a zip file that can be read"):
+        load_corpus(str(path))
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.sampled_from(sorted(COMPRESSIONS)), st.integers(0, 2**16), st.integers(1, 255))
+def test_one_wrong_byte_is_harmless_or_refused(tmp_path_factory, compression, place, change):
+    """Whatever breaks inside `zipfile`, the caller sees a ValueError."""
+    path = tmp_path_factory.getbasetemp() / "one-wrong-byte.zip"
+    write_zip(path, {"a.txt": TEXT * 5}, COMPRESSIONS[compression])
+    content = bytearray(path.read_bytes())
+    content[place % len(content)] ^= change
+    try:
+        assert load_corpus(str(write(path, content))).text == TEXT * 5
+    except ValueError as error:
+        assert str(path) in str(error)
+
+
+def test_encrypted_zip_is_refused(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"a.txt": TEXT})
+    content = bytearray(path.read_bytes())
+    content[6] |= 1
+    content[content.rfind(b"PK\x01\x02") + 8] |= 1
+    with pytest.raises(ValueError, match="encrypted"):
+        load_corpus(str(write(path, content)))
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".zip"])
+def test_size_is_limited_also_inside_a_zip(tmp_path, monkeypatch, suffix):
+    """A zip bomb is a small file: what counts is what comes out of it."""
+    monkeypatch.setattr(corpora, "MAX_BYTES", 5000)
+    path = tmp_path / f"a{suffix}"
+    for size in (5000, 5001, 1_000_000):
+        content = b"a" * size
+        write(path, content) if suffix == ".txt" else write_zip(path, {"a.txt": content})
+        if size == 5000:
+            assert len(load_corpus(str(path)).text) == 5000
+            continue
+        with pytest.raises(ValueError, match=rf"a\{suffix} must .* at most 5,000 bytes"):
+            load_corpus(str(path))
+
+
+@pytest.mark.parametrize("name", sorted(corpora.SOURCES))
+@pytest.mark.parametrize("fallback", [None, "songs"])
+def test_known_corpus_with_another_digest_is_refused(tmp_path, monkeypatch, name, fallback):
+    """Also where a fallback is allowed: someone put the wrong file there and should know."""
+    source = corpora.SOURCES[name]
+    monkeypatch.setenv("JAXRNN_DATA", str(tmp_path))
+    path = tmp_path / source.file
+    write_zip(path, {"a.txt": TEXT}) if path.suffix == ".zip" else write(path, TEXT.encode())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(ValueError, match=f"SHA-256 {source.digest} .* {name}, got {digest}"):
+        load_corpus(name, fallback=fallback)
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("The Time Machine, by H. G. Wells [1898]\n", "the time machine by h g wells"),
+        ("\n\n  I  \n\r\nThe Time-Traveller\n", "ithe time traveller"),
+        ("1898\n_so_ it\u2014he said\n", "so it he said"),
+        ("", ""),
+    ],
+)
+def test_cleaning_of_the_time_machine(text, cleaned):
+    assert corpora.letters_only(text) == cleaned
+
+
+def test_bundled_songs():
+    """As much text as the main job needs, and lyrics: refrains return, but within one song."""
+    corpus = load_corpus("songs")
+    path = Path(corpora.__file__).parent / "songs.txt"
+    assert corpus.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (corpus.name, corpus.source) == ("songs", str(path))
+    chinese = [character for character in corpus.text if "\u4e00" <= character <= "\u9fff"]
+    assert len(chinese) >= 12_000
+    assert len(set(chinese)) >= 900
+    for prompt in ("分开", "不分开", "天晴"):
+        assert prompt in corpus.text[:10_000]
+
+
+def test_no_line_is_in_two_songs():
+    songs = load_corpus("songs").text.strip().split("\n\n")
+    assert len(songs) > 20
+    songs_with = Counter(line for song in songs for line in set(song.splitlines()))
+    assert [line for line, n in songs_with.items() if n > 1] == []
+
+
+def real(name):
+    """A corpus of the book, where JAXRNN_DATA has it."""
+    folder = os.environ.get("JAXRNN_DATA")
+    if not folder or not (Path(folder) / corpora.SOURCES[name].file).is_file():
+        pytest.skip("needs the book's texts in JAXRNN_DATA")
+    return load_corpus(name)
+
+
+def test_jaychou():
+    corpus = real("jaychou")
+    assert (len(corpus.text), len(set(corpus.text))) == (63_282, 2_583)
+    assert corpus.digest == corpora.SOURCES["jaychou"].digest
+    assert corpus.source == "jaychou_lyrics.txt.zip in JAXRNN_DATA"
+    text = corpus.text.replace("\n", " ").replace("\r", " ")[:10_000]
+    vocabulary = Vocabulary.of(text)
+    assert len(vocabulary) == 1_027
+    assert "<unk>" not in vocabulary
+    for part in (slice(20), slice(50, 100)):
+        assert vocabulary.decode(vocabulary.encode(text)[part]) == text[part]
+    digest = hashlib.sha256(text[50:100].encode()).hexdigest()
+    assert digest == "9f13293a0eb0eb6049185c19a87e4186ca27b80a8bd304de599b59050efb0e32"
+
+
+def test_time_machine():
+    corpus = real("time_machine")
+    assert len(corpus.text) == 170_580
+    vocabulary = Vocabulary.of(corpus.text, unknown="<unk>")
+    assert len(vocabulary) == 28
+    assert vocabulary.tokens[:6] == ("<unk>", " ", "e", "t", "a", "i")
+    for part in (slice(20), slice(50, 100)):
+        assert vocabulary.decode(vocabulary.encode(corpus.text[:100])[part]) == corpus.text[part]
+    assert corpus.text[:20] == "the time machine by "
