@@ -69,7 +69,7 @@ def _first_sentence(box: str) -> str:
         if re.fullmatch(r"[─╰╯-]+", line):
             break
         sentence.append(line)
-    return " ".join(sentence)
+    return re.sub("^Error parsing [a-z]+: ", "", " ".join(sentence))
 
 
 def _fail(message: str) -> NoReturn:

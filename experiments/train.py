@@ -36,6 +36,7 @@ from jaxrnn.training.checkpoint import params_digest
 from jaxrnn.training.interrupts import deferred_interrupts
 from jaxrnn.training.record import device, versions
 from jaxrnn.training.reporting import MetricsLog, plot_perplexity, write_json
+from jaxrnn.training.trainer import plan_epoch
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class Run:
         self.settings = settings
         self.corpus = corpus
         self.texts = prepare_texts(corpus.text, settings.max_chars, settings.held_out_chars)
+        plan_epoch(settings.training, len(self.texts.ids), 0)  # raises if the text is too short
         self.vocab_size = len(self.texts.vocabulary)
         self.model = jaxrnn.build(settings.model, self.vocab_size)
         self.prompts = self._known_prompts()

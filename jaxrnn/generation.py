@@ -133,49 +133,54 @@ def generate_ids(
 
 
 class Score(NamedTuple):
-    """The probability of a text under a model."""
+    """The probability of a text, or of each of B texts, under a model."""
 
-    log_probability: Float[Array, ""]
+    log_probability: Float[Array, "*B"]
     """Of all scored tokens together, in nats."""
-    perplexity: Float[Array, ""]
-    """exp(-log_probability / number of scored tokens)."""
-    token_log_probabilities: Float[Array, "T"]
-    """Of each token given those before it, in nats; 0 where the token is not scored."""
+    perplexity: Float[Array, "*B"]
+    """exp(-log_probability / number of scored tokens); NaN where none is scored."""
+    token_log_probabilities: Float[Array, "T *B"]
+    """Of each token but the first given those before it, in nats; 0 where it is not scored."""
 
 
 def score(
     model: Layer,
     params: Params,
-    ids: Int[AnyArray, "n"],
-    mask: Bool[AnyArray, "n"] | None = None,
+    ids: Int[AnyArray, "n *B"],
+    mask: Bool[AnyArray, "n *B"] | None = None,
 ) -> Score:
     """How probable a text is: every token but the first, given those before it.
 
     Args:
         model: a language model.
         params: its parameters.
-        ids: the text, of at least two tokens.
+        ids: a text `[n]` of at least two tokens, or texts `[n, B]`, padded at the end.
         mask: True where a token is scored; None means everywhere.  The first never is.
 
     Raises:
         TypeError: the ids are not integers.
         ValueError: there are fewer than two, or one is out of range.
     """
-    if ids.ndim != 1 or ids.shape[0] < 2:
-        raise ValueError(f"ids must be one text [n] of at least two tokens, got shape {ids.shape}")
+    if ids.ndim not in (1, 2) or ids.shape[0] < 2:
+        raise ValueError(f"ids must be [n] or [n, B] with n of at least 2, got {ids.shape}")
     check_ids("ids", ids, model.output_size(0))
-    counted = np.ones(ids.shape[0] - 1, bool) if mask is None else mask[1:]
-    return _score(model, params, jnp.asarray(ids), jnp.asarray(counted))
+    mask = np.ones(ids.shape, bool) if mask is None else mask
+    if mask.shape != ids.shape:
+        raise ValueError(f"mask must have the shape of ids = {ids.shape}, got {mask.shape}")
+    if ids.ndim == 2:
+        return _score(model, params, jnp.asarray(ids), jnp.asarray(mask))
+    alone = _score(model, params, jnp.asarray(ids)[:, None], jnp.asarray(mask)[:, None])
+    return Score(*(value[..., 0] for value in alone))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _score(model: Layer, params: Params, ids: Any, counted: Any) -> Score:
-    logits, _ = model.apply(params, ids[:-1, None], model.initial_carry(params, 1))
-    log_probabilities = jax.nn.log_softmax(logits[:, 0])
-    of_tokens = jnp.take_along_axis(log_probabilities, ids[1:, None], axis=1)[:, 0]
-    of_tokens = jnp.where(counted, of_tokens, 0.0)
-    total = of_tokens.sum()
-    return Score(total, jnp.exp(-total / counted.sum()), of_tokens)
+def _score(model: Layer, params: Params, ids: Any, mask: Any) -> Score:
+    logits, _ = model.apply(params, ids[:-1], model.initial_carry(params, ids.shape[1]))
+    log_probabilities = jax.nn.log_softmax(logits)
+    of_tokens = jnp.take_along_axis(log_probabilities, ids[1:, :, None], axis=2)[..., 0]
+    of_tokens = jnp.where(mask[1:], of_tokens, 0.0)
+    total = of_tokens.sum(axis=0)
+    return Score(total, jnp.exp(-total / mask[1:].sum(axis=0, dtype=total.dtype)), of_tokens)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

@@ -98,7 +98,8 @@ def load_corpus(name: str, *, fallback: str | None = None) -> Corpus:
             large, or a known corpus with another digest.
     """
     if name == BUNDLED:
-        return _read(Path(__file__).parent / "songs.txt", name)
+        songs = _read(Path(__file__).parent / "songs.txt", name)
+        return songs._replace(source="the songs that come with jaxrnn")
     if name not in SOURCES:
         return _read(Path(name), Path(name).name)
     source = SOURCES[name]

@@ -43,7 +43,7 @@ def cached_download(url: str, file: str, digest: str, num_bytes: int) -> Path:
     """
 
     def fetch(url: str, output_file: Any, caller: Any) -> None:
-        with CappedProgress(num_bytes + CHUNK_BYTES, desc=file) as progress:
+        with CappedProgress(num_bytes + CHUNK_BYTES, desc=file, leave=False) as progress:
             download = pooch.HTTPDownloader(
                 progressbar=progress, chunk_size=CHUNK_BYTES, timeout=TIMEOUT
             )

@@ -43,11 +43,11 @@ def sequential_plan(
     """The plan of `sequential_windows`, for a text of `num_ids` tokens."""
     _check_sizes(num_ids, batch_size, num_steps, offset)
     if row_length is None:
-        _check_long_enough(num_ids, offset, batch_size * num_steps)
+        _check_long_enough(num_ids, offset, batch_size, num_steps, num_steps)
         row_length = (num_ids - offset) // batch_size
     elif row_length < num_steps:
         raise ValueError(f"row_length must be at least num_steps = {num_steps}, got {row_length}")
-    _check_long_enough(num_ids, offset, (batch_size - 1) * row_length + num_steps)
+    _check_long_enough(num_ids, offset, batch_size, num_steps, row_length)
     rows = offset + np.arange(batch_size) * row_length
     num_batches = min(row_length, num_ids - 1 - int(rows[-1])) // num_steps
     offsets = rows + num_steps * np.arange(num_batches)[:, None]
@@ -63,7 +63,7 @@ def random_plan(
     _check_sizes(num_ids, batch_size, num_steps, offset)
     check_seed("seed", seed)
     check_seed("epoch", epoch)
-    _check_long_enough(num_ids, offset, batch_size * num_steps)
+    _check_long_enough(num_ids, offset, batch_size, num_steps, num_steps)
     num_windows = (num_ids - 1 - offset) // num_steps
     num_batches = num_windows // batch_size
     order = np.random.default_rng((seed, epoch)).permutation(num_windows)
@@ -159,10 +159,12 @@ def _check_sizes(num_ids: int, batch_size: int, num_steps: int, offset: int) -> 
         raise ValueError(f"offset must lie in 0..{num_ids}, the text's length, got {offset}")
 
 
-def _check_long_enough(num_ids: int, offset: int, num_inputs: int) -> None:
-    needed = offset + num_inputs + 1  # the last input has a target, too
+def _check_long_enough(
+    num_ids: int, offset: int, batch_size: int, num_steps: int, row_length: int
+) -> None:
+    needed = offset + (batch_size - 1) * row_length + num_steps + 1  # every input has a target
     if num_ids < needed:
         raise ValueError(
-            f"the text must have at least {needed} tokens for one batch of these sizes,"
-            f" got {num_ids}"
+            f"the text must have at least {needed} tokens for one batch of {batch_size} rows and"
+            f" {num_steps} steps, got {num_ids}"
         )

@@ -46,7 +46,6 @@ class Checkpoints:
             enable_async_checkpointing=False,
             cleanup_tmp_directories=not read_only,
             create=not read_only,
-            read_only=read_only,
         )
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
@@ -133,7 +132,7 @@ class Checkpoints:
                 raise CheckpointError(f"{place} has shape {arrays[place].shape} in the checkpoint")
             if digest != meta["digests"].get(place):
                 raise CheckpointError(f"{place} in {self.folder} is damaged: its SHA-256 differs")
-        return jax.tree.unflatten(jax.tree.structure(like), arrays.values())
+        return jax.tree.unflatten(jax.tree.structure(like), [arrays[place] for place in wanted])
 
     def _read(self, item: str, how: Any) -> Any:
         step = self.latest_step()

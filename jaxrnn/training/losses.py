@@ -30,7 +30,7 @@ def cross_entropy(
     logits = jnp.where(mask[..., None], logits, 0.0)
     targets = jnp.where(mask, targets, 0)
     nats = optax.losses.softmax_cross_entropy_with_integer_labels(logits, targets)
-    return jnp.where(mask, nats, 0.0).sum() / jnp.maximum(mask.sum(), 1)
+    return jnp.where(mask, nats, 0.0).sum() / jnp.maximum(mask.sum(dtype=nats.dtype), 1)
 
 
 def perplexity(nats_per_token: float) -> float:

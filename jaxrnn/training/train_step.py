@@ -128,8 +128,8 @@ def make_train_step(model: Layer, optimizer: optax.GradientTransformation) -> Tr
             state.params, batch, state.carry, apply_key
         )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        tokens = batch.targets.size if batch.mask is None else batch.mask.sum()
-        metrics = Metrics(loss * tokens, jnp.int32(tokens), optax.tree.norm(grads))
+        tokens = jnp.int32(batch.targets.size if batch.mask is None else batch.mask.sum())
+        metrics = Metrics(loss * tokens.astype(loss.dtype), tokens, optax.tree.norm(grads))
         state = TrainState(
             params=optax.apply_updates(state.params, updates),
             opt_state=opt_state,

@@ -50,7 +50,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         status, headers, body = REPLIES[self.path]
         self.server.requests.append(self.path)
         self.send_response(status)

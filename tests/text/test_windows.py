@@ -191,7 +191,8 @@ def test_error_names_how_long_the_text_must_be(size, name, data):
 
 
 def test_error_for_the_default_run():
-    with pytest.raises(ValueError, match="at least 1121 tokens for one batch .* got 1120"):
+    message = "at least 1121 tokens for one batch of 32 rows and 35 steps, got 1120"
+    with pytest.raises(ValueError, match=message):
         random_windows(np.zeros(1120, np.int32), 32, 35, seed=0, epoch=0)
 
 

@@ -1,0 +1,146 @@
+"""How probable texts are under a trained model: the sources' reason for language models.
+
+    python -m experiments.score runs/jaychou 你先走 你走先
+    python -m experiments.score runs/jaychou --shuffle-test
+
+Prints the texts, the most probable first, with their log-probability and perplexity.  Each is
+scored as a line of the corpus, after a line break.  `--shuffle-test` takes the lines that were held
+out from training, and counts how often a line is more probable than its own characters shuffled.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import jax
+import numpy as np
+import tyro
+
+import jaxrnn
+from experiments import command
+from jaxrnn.layers import Layer
+from jaxrnn.text.corpora import BUNDLED
+from jaxrnn.training import Checkpoints, Record, perplexity
+from jaxrnn.typing import Params
+
+LINE_BREAK = " "
+"""What stands for a line break in the models of `experiments.train`."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to score."""
+
+    run_dir: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
+    texts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Texts to rank."""
+    shuffle_test: bool = False
+    """Compare each held-out line with its own characters shuffled, for this model and for an
+    untrained one."""
+    shuffles: int = 10
+    """Shuffled copies of each line in that test."""
+    seed: int = 0
+    """Seed of the shuffles and of the untrained model."""
+
+
+def score(settings: Settings) -> None:
+    """Rank the texts, or run the shuffle test."""
+    if bool(settings.texts) == settings.shuffle_test:
+        raise ValueError("give texts to rank, or --shuffle-test")
+    model, params, vocabulary = jaxrnn.load(settings.run_dir)
+    if settings.shuffle_test:
+        _print_shuffle_test(settings, model, params, vocabulary)
+        return
+    for text in settings.texts:
+        if not text:
+            raise ValueError("texts must hold at least one character each, got an empty one")
+        vocabulary.check_known(LINE_BREAK + text)
+    log_probabilities = score_lines(model, params, vocabulary, settings.texts)
+    for place in np.argsort(-log_probabilities):
+        text, nats = settings.texts[place], -float(log_probabilities[place])
+        each = perplexity(nats / len(vocabulary.encode(text)))
+        print(f"{text}  log-probability {-nats:.2f}, perplexity {each:.1f}")
+
+
+def score_lines(
+    model: Layer, params: Params, vocabulary: jaxrnn.Vocabulary, lines: tuple[str, ...]
+) -> np.ndarray:
+    """The log-probability of each line after a line break; unknown characters do not count."""
+    encoded = [vocabulary.encode_known(LINE_BREAK + line) for line in lines]
+    longest = max(len(ids) for ids, _ in encoded)
+    ids = np.zeros((longest, len(lines)), np.int32)
+    counted = np.zeros((longest, len(lines)), bool)
+    for column, (row, known) in enumerate(encoded):
+        ids[: len(row), column], counted[: len(row), column] = row, known
+    return np.asarray(jaxrnn.score(model, params, ids, counted).log_probability)
+
+
+class ShuffleTest(NamedTuple):
+    """The outcome of `compare_with_shuffled`."""
+
+    wins: int
+    """Pairs of a line and a shuffled copy in which the line is more probable."""
+    pairs: int
+    """All pairs."""
+
+
+def compare_with_shuffled(
+    model: Layer,
+    params: Params,
+    vocabulary: jaxrnn.Vocabulary,
+    lines: list[str],
+    shuffles: int,
+    seed: int,
+) -> ShuffleTest:
+    """How often a line is more probable than its own characters in another order."""
+    generator = np.random.default_rng(seed)
+    copies = []
+    for line in lines:
+        for _ in range(shuffles):
+            shuffled = line
+            while shuffled == line:
+                shuffled = "".join(generator.permutation(list(line)))
+            copies.append(shuffled)
+    scores = score_lines(model, params, vocabulary, (*lines, *copies))
+    originals, others = scores[: len(lines)], scores[len(lines) :].reshape(-1, shuffles)
+    return ShuffleTest(int((originals[:, None] > others).sum()), others.size)
+
+
+def held_out_lines(record: Record, vocabulary: jaxrnn.Vocabulary) -> list[str]:
+    """The whole lines of the held-out text that have two different characters or more.
+
+    Characters that the vocabulary has not are left out of a line, so that both orders are of the
+    same characters.
+    """
+    corpus = jaxrnn.load_corpus(record.text.corpus, fallback=BUNDLED)
+    if corpus.digest != record.text.digest:
+        raise ValueError(
+            f"corpus {record.text.corpus} has another SHA-256 than the run's: {corpus.digest}"
+        )
+    begin = record.text.max_chars
+    text = corpus.text[begin : begin + record.text.held_out_chars]
+    lines = ["".join(c for c in line if c in vocabulary) for line in text.splitlines()[1:-1]]
+    return [line for line in lines if len(set(line)) > 1]
+
+
+def _print_shuffle_test(
+    settings: Settings, model: Layer, params: Params, vocabulary: jaxrnn.Vocabulary
+) -> None:
+    with Checkpoints(settings.run_dir, read_only=True) as checkpoints:
+        lines = held_out_lines(checkpoints.record(), vocabulary)
+    if not lines:
+        raise ValueError(f"{settings.run_dir} was trained without held-out lines")
+    untrained = model.init(jax.random.key(settings.seed), len(vocabulary))
+    for name, weights in (("trained", params), ("untrained", untrained)):
+        wins, pairs = compare_with_shuffled(
+            model, weights, vocabulary, lines, settings.shuffles, settings.seed
+        )
+        print(
+            f"{name} model: {wins / pairs:.1%} of {len(lines)} held-out lines x"
+            f" {settings.shuffles} shuffles are more probable than the shuffle"
+        )
+
+
+if __name__ == "__main__":
+    command.main(score, Settings, description=__doc__)

@@ -1,0 +1,155 @@
+"""Layers: what they compute, how they nest, what they refuse."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+
+import jaxrnn
+
+T, B, D, H = 6, 4, 3, 5
+LENGTHS = jnp.array([6, 0, 2, 5])
+RESETS = jnp.array([[(2 * t + b) % 4 == 3 for b in range(B)] for t in range(T)])
+WHEN = {
+    "whole": {},
+    "lengths": {"lengths": LENGTHS},
+    "both": {"lengths": LENGTHS, "resets": RESETS},
+}
+CELLS = {"rnn": jaxrnn.rnn(H), "gru": jaxrnn.gru(H), "lstm": jaxrnn.lstm(H)}
+
+
+def inputs():
+    return jax.random.normal(jax.random.key(9), (T, B, D))
+
+
+def run(layer, data, seed=0, **when):
+    params = layer.init(jax.random.key(seed), data.shape[-1])
+    outputs, carry = layer.apply(params, data, layer.initial_carry(params, data.shape[1]), **when)
+    return params, outputs, carry
+
+
+def zeros(cell):
+    return {field: np.zeros((B, H)) for field in cell.initial_carry(B)._fields}
+
+
+@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("name", CELLS)
+def test_bidirectional_is_two_runs_side_by_side(name, when):
+    cell = CELLS[name]
+    layer = jaxrnn.bidirectional(jaxrnn.recurrent(cell))
+    params, outputs, carry = run(layer, inputs(), **WHEN[when])
+    start = zeros(cell)
+    runs = [
+        reference.unroll(
+            name, own, inputs(), start, reset_carry=start, reverse=reverse, **WHEN[when]
+        )
+        for own, reverse in ((params.forward, False), (params.backward, True))
+    ]
+    # float32 against a float64 loop of at most 6 steps
+    np.testing.assert_allclose(outputs, np.concatenate([r[0] for r in runs], -1), atol=1e-6)
+    for came, (_, expected) in zip(carry, runs, strict=True):
+        np.testing.assert_allclose(came.hidden, expected["hidden"], atol=1e-6)
+
+
+@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("name", CELLS)
+def test_stack_feeds_each_layer_the_one_before(name, when):
+    cell = CELLS[name]
+    params, outputs, _ = run(jaxrnn.stack([jaxrnn.recurrent(cell)] * 3), inputs(), **WHEN[when])
+    expected, start = np.asarray(inputs()), zeros(cell)
+    for own in params:
+        expected, _ = reference.unroll(name, own, expected, start, reset_carry=start, **WHEN[when])
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
+
+
+def test_a_deep_bidirectional_stack_nests_both_ways():
+    layer = jaxrnn.recurrent(jaxrnn.gru(H))
+    deep = jaxrnn.stack([jaxrnn.bidirectional(layer), jaxrnn.bidirectional(layer)])
+    also = jaxrnn.bidirectional(jaxrnn.stack([layer, layer]))
+    for nested in (deep, also):
+        assert nested.output_size(D) == 2 * H
+        assert not nested.causal
+        assert run(nested, inputs())[1].shape == (T, B, 2 * H)
+
+
+def test_causal_means_that_no_output_depends_on_a_later_input():
+    later = inputs().at[4:].set(7.0)
+    for layer in (
+        jaxrnn.stack([jaxrnn.recurrent(jaxrnn.lstm(H)), jaxrnn.linear(2)]),
+        jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.lstm(H))),
+    ):
+        same = np.array_equal(run(layer, inputs())[1][:4], run(layer, later)[1][:4])
+        assert same == layer.causal
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_number_of_parameters_does_not_depend_on_the_number_of_steps(name):
+    layer = jaxrnn.stack([jaxrnn.recurrent(CELLS[name]), jaxrnn.linear(2)])
+    gates = CELLS[name].num_gates * H
+    biases = 2 if name == "gru" else 1
+    expected = D * gates + H * gates + biases * gates + H * 2 + 2
+    for num_steps in (1, 50):
+        params, outputs, _ = run(layer, jnp.ones((num_steps, B, D)))
+        assert outputs.shape[0] == num_steps
+        assert sum(leaf.size for leaf in jax.tree.leaves(params)) == expected
+
+
+def test_resets_go_back_to_a_given_carry_of_the_whole_stack():
+    layer = jaxrnn.stack([jaxrnn.recurrent(jaxrnn.gru(H)), jaxrnn.recurrent(jaxrnn.lstm(H))])
+    params = layer.init(jax.random.key(0), D)
+    zero = layer.initial_carry(params, B)
+    ones = jax.tree.map(jnp.ones_like, zero)
+    everywhere = jnp.zeros((T, B), bool).at[3].set(True)
+    outputs, _ = layer.apply(params, inputs(), zero, resets=everywhere, reset_carry=ones)
+    anew, _ = layer.apply(params, inputs()[3:], ones)
+    np.testing.assert_allclose(outputs[3:], anew, atol=1e-7)
+
+
+def test_linear_and_embedding_against_numpy():
+    params, outputs, carry = run(jaxrnn.linear(7), inputs())
+    np.testing.assert_allclose(outputs, inputs() @ params.kernel + params.bias[None, None])
+    assert carry == ()
+    layer = jaxrnn.embedding(4)
+    table = layer.init(jax.random.key(0), 10)
+    ids = jnp.array([[1, 9], [0, 1]])
+    vectors, _ = layer.apply(table, ids, ())
+    np.testing.assert_array_equal(vectors, np.asarray(table)[np.asarray(ids)])
+    with pytest.raises(ValueError, match=r"inputs must lie in 0\.\.9, got 10"):
+        layer.apply(table, ids.at[0, 0].set(10), ())
+    assert np.isnan(jax.jit(layer.apply)(table, ids.at[0, 0].set(10), ())[0][0, 0]).all()
+
+
+def test_initialisers_are_what_their_names_say():
+    cell = jaxrnn.gru(64)
+    draw = {
+        name: jaxrnn.recurrent(cell, kernel_init=name, bias_init="zeros").init(
+            jax.random.key(0), 200
+        )
+        for name in ("normal", "uniform", "orthogonal")
+    }
+    assert np.std(draw["normal"].w_ih) == pytest.approx(0.01, rel=0.02)  # of 38,400 draws
+    bound = 64**-0.5
+    assert bound * 0.99 < np.abs(draw["uniform"].w_hh).max() <= bound
+    for block in np.split(draw["orthogonal"].w_hh, 3, axis=1):
+        np.testing.assert_allclose(block @ block.T, np.eye(64), atol=1e-5)
+    assert not any(params.b_ih.any() for params in draw.values())
+    custom = jaxrnn.recurrent(cell, kernel_init=jax.nn.initializers.ones)
+    assert (custom.init(jax.random.key(0), 2).w_ih == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "make"),
+    [
+        (ValueError, "normal", lambda: jaxrnn.recurrent(jaxrnn.rnn(2), kernel_init="xavier")),
+        (TypeError, "cell must be a Cell", lambda: jaxrnn.recurrent("lstm")),
+        (ValueError, "at least one Layer", lambda: jaxrnn.stack([])),
+        (TypeError, "of type Layer", lambda: jaxrnn.stack([jaxrnn.rnn(2)])),
+        (TypeError, "of type Layer", lambda: jaxrnn.bidirectional(jaxrnn.rnn(2))),
+        (ValueError, "output_size must be at least 1", lambda: jaxrnn.linear(0)),
+        (TypeError, "size must be an integer", lambda: jaxrnn.embedding(1.5)),
+    ],
+)
+def test_bad_arguments_are_named(error, message, make, as_users_run):
+    with pytest.raises(error, match=message):
+        make()

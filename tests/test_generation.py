@@ -1,0 +1,215 @@
+"""Generation and scoring, against loops that feed the model the whole text each time."""
+
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxrnn
+from jaxrnn.text import UnknownTokenError
+
+VOCABULARY = jaxrnn.Vocabulary.of("abcab abdca", unknown="<unk>")
+V = len(VOCABULARY)
+
+
+@pytest.fixture(scope="module", params=["rnn", "gru", "lstm"])
+def model_and_params(request):
+    config = jaxrnn.ModelConfig(cell=request.param, num_layers=2, hidden_size=8, init="uniform")
+    model = jaxrnn.build(config, V)
+    params = model.init(jax.random.key(1), V)
+    return model, jax.tree.map(lambda p: 3 * p, params)  # so that the logits differ clearly
+
+
+@pytest.fixture(scope="module")
+def peaked():
+    """A model whose every logit is known: token 1 has probability 0.5, token 2 0.3, ..."""
+    probabilities = np.array([0.05, 0.5, 0.3, 0.1, 0.03, 0.02], np.float32)
+    model = jaxrnn.language_model(V, jaxrnn.recurrent(jaxrnn.rnn(2)), kernel_init="zeros")
+    params = model.init(jax.random.key(0), V)
+    output = params[1]._replace(bias=jnp.log(probabilities))
+    return model, (params[0], output), probabilities
+
+
+def logits_of(model, params, ids):
+    """Of the token after each of `ids`, for one text."""
+    column = jnp.array(ids, jnp.int32)[:, None]
+    logits, _ = model.apply(params, column, model.initial_carry(params, 1))
+    return np.asarray(logits[:, 0], np.float64)
+
+
+def log_softmax(logits):
+    return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+
+
+def test_greedy_generation_equals_feeding_the_whole_text_again(model_and_params):
+    model, params = model_and_params
+    prompts = ["a", "abdc", "ca b"]
+    texts = jaxrnn.generate(model, params, VOCABULARY, prompts, 12)
+    for prompt, text in zip(prompts, texts, strict=True):
+        ids = list(VOCABULARY.encode(prompt))
+        for _ in range(12):
+            ids.append(int(logits_of(model, params, ids)[-1].argmax()))
+        assert text == prompt + VOCABULARY.decode(ids[len(prompt) :])
+
+
+def test_a_prompt_alone_gives_what_it_gives_among_others(model_and_params):
+    model, params = model_and_params
+    together = jaxrnn.generate(model, params, VOCABULARY, ["ab", "a" * 20], 9)
+    alone = jaxrnn.generate(model, params, VOCABULARY, ["ab"], 9)
+    assert together[0] == alone[0]
+
+
+@pytest.mark.parametrize(
+    ("sampling", "expected"),
+    [
+        (jaxrnn.Sampling(1.0), [0.05, 0.5, 0.3, 0.1, 0.03, 0.02]),
+        (jaxrnn.Sampling(0.5), np.square([0.05, 0.5, 0.3, 0.1, 0.03, 0.02])),
+        (jaxrnn.Sampling(1.0, top_k=2), [0, 0.5, 0.3, 0, 0, 0]),
+        (jaxrnn.Sampling(1.0, top_p=0.79), [0, 0.5, 0.3, 0, 0, 0]),
+        (jaxrnn.Sampling(1.0, top_p=0.81), [0, 0.5, 0.3, 0.1, 0, 0]),
+        (jaxrnn.Sampling(1.0, top_k=3, top_p=0.4), [0, 1, 0, 0, 0, 0]),
+        (jaxrnn.Sampling(1.0, top_p=0.0), [0, 1, 0, 0, 0, 0]),
+        (jaxrnn.Sampling(0.0), [0, 1, 0, 0, 0, 0]),
+    ],
+)
+def test_draws_have_the_distribution_asked_for(peaked, sampling, expected):
+    model, params, _ = peaked
+    prompt = np.zeros((1, 50), np.int32)
+    tokens = jaxrnn.generate_ids(
+        model, params, prompt, 400, sampling=sampling, key=jax.random.key(3)
+    )
+    shares = np.bincount(np.asarray(tokens).ravel(), minlength=V) / tokens.size
+    expected = np.array(expected) / np.sum(expected)
+    assert not shares[expected == 0].any()
+    # 20,000 draws: five standard deviations of a share are at most 5 * 0.5 / sqrt(20000) = 0.018
+    np.testing.assert_allclose(shares, expected, atol=0.018)
+
+
+def test_top_k_of_equal_logits_keeps_exactly_k(peaked):
+    model, params, _ = peaked
+    uniform = (params[0], params[1]._replace(bias=jnp.zeros(V)))
+    tokens = jaxrnn.generate_ids(
+        model,
+        uniform,
+        np.zeros((1, 20), np.int32),
+        50,
+        sampling=jaxrnn.Sampling(1.0, top_k=2),
+        key=jax.random.key(0),
+    )
+    assert len(np.unique(tokens)) == 2
+
+
+def test_the_same_key_gives_the_same_text(model_and_params):
+    model, params = model_and_params
+    texts = [
+        jaxrnn.generate(
+            model,
+            params,
+            VOCABULARY,
+            ["ab"],
+            30,
+            sampling=jaxrnn.Sampling(1.0),
+            key=jax.random.key(seed),
+        )[0]
+        for seed in (0, 0, 1)
+    ]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_score_is_the_sum_of_the_conditional_log_probabilities(model_and_params):
+    model, params = model_and_params
+    ids = VOCABULARY.encode("abcab ab")
+    came = jaxrnn.score(model, params, ids)
+    expected = [
+        log_softmax(logits_of(model, params, ids[:n])[-1])[ids[n]] for n in range(1, len(ids))
+    ]
+    # float32 logits of size 3 against float64 sums of them
+    np.testing.assert_allclose(came.token_log_probabilities, expected, atol=1e-5)
+    assert came.log_probability == pytest.approx(sum(expected), abs=1e-5)
+    assert came.perplexity == pytest.approx(math.exp(-sum(expected) / 7), rel=1e-5)
+
+
+def test_probabilities_of_all_texts_of_a_length_sum_to_one(model_and_params):
+    model, params = model_and_params
+    texts = np.array([(2, *rest) for rest in itertools.product(range(V), repeat=3)], np.int32).T
+    total = np.exp(np.asarray(jaxrnn.score(model, params, texts).log_probability, float)).sum()
+    assert total == pytest.approx(1, abs=1e-5)
+
+
+def test_scores_of_many_texts_equal_those_of_each(model_and_params):
+    model, params = model_and_params
+    texts = ["abcab", "ba", "dd cab"]
+    ids, mask = np.zeros((6, 3), np.int32), np.zeros((6, 3), bool)
+    for column, text in enumerate(texts):
+        ids[: len(text), column], mask[: len(text), column] = VOCABULARY.encode(text), True
+    together = jaxrnn.score(model, params, ids, mask)
+    for column, text in enumerate(texts):
+        alone = jaxrnn.score(model, params, VOCABULARY.encode(text))
+        assert together.log_probability[column] == pytest.approx(alone.log_probability, abs=1e-5)
+        assert together.perplexity[column] == pytest.approx(alone.perplexity, rel=1e-5)
+
+
+def test_the_three_reference_cases_of_perplexity(peaked):
+    """1 for a perfect model, infinite for probability 0, V for a uniform one."""
+    model, params, _ = peaked
+    ids = np.full(9, 2, np.int32)
+    for bias, expected in (
+        (jnp.full(V, -jnp.inf).at[2].set(0.0), 1.0),
+        (jnp.zeros(V).at[2].set(-jnp.inf), math.inf),
+        (jnp.zeros(V), V),
+    ):
+        known = (params[0], params[1]._replace(bias=bias))
+        assert jaxrnn.score(model, known, ids).perplexity == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "change"),
+    [
+        (UnknownTokenError, r"'x' '我'", {"prompts": ["axa我"]}),
+        (ValueError, "at least one character", {"prompts": ["a", ""]}),
+        (ValueError, "at least one text", {"prompts": []}),
+        (ValueError, "num_tokens must be at least 1, got 0", {"num_tokens": 0}),
+        (ValueError, "temperature must be at least 0, got -1", {"sampling": (-1.0, None, 1.0)}),
+        (
+            ValueError,
+            "temperature must be at least 0, got nan",
+            {"sampling": (math.nan, None, 1.0)},
+        ),
+        (ValueError, "top_k must be at least 1, got 0", {"sampling": (1.0, 0, 1.0)}),
+        (ValueError, f"top_k must be between 1 and {V}", {"sampling": (1.0, V + 1, 1.0)}),
+        (ValueError, "top_p must be between 0 and 1", {"sampling": (1.0, None, 1.5)}),
+        (ValueError, "key must be given", {"sampling": (1.0, None, 1.0)}),
+        (TypeError, "temperature must be a number", {"sampling": ("hot", None, 1.0)}),
+    ],
+)
+def test_bad_requests_are_named(peaked, error, message, change, as_users_run):
+    model, params, _ = peaked
+    request = {"prompts": ["a"], "num_tokens": 2, "sampling": (0.0, None, 1.0)} | change
+    with pytest.raises(error, match=message):
+        jaxrnn.generate(
+            model,
+            params,
+            VOCABULARY,
+            request["prompts"],
+            request["num_tokens"],
+            sampling=jaxrnn.Sampling(*request["sampling"]),
+        )
+
+
+def test_unknown_characters_on_request(model_and_params):
+    model, params = model_and_params
+    text = jaxrnn.generate(model, params, VOCABULARY, ["ax"], 5, allow_unknown=True)[0]
+    assert text.startswith("ax")
+
+
+@pytest.mark.parametrize(
+    ("error", "ids"),
+    [(ValueError, [1]), (ValueError, [1, V]), (ValueError, [1, -1]), (TypeError, [1.0, 2.0])],
+)
+def test_bad_ids_are_named(peaked, error, ids, as_users_run):
+    model, params, _ = peaked
+    with pytest.raises(error, match="ids must"):
+        jaxrnn.score(model, params, np.array(ids))

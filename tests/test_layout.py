@@ -1,0 +1,77 @@
+"""The structure of the package: who may import whom, and what importing it costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "jaxrnn"
+
+# Each room imports only from rooms above its own.
+ROOMS = [
+    "typing", "checks", "cells", "recurrence", "layers", "language_model", "text", "generation",
+    "training",
+]  # fmt: skip
+ALLOWED_OUTSIDE = {"jax", "flax", "optax", "numpy", "jaxtyping"}
+
+
+def imports_of(path, *, top_level_only=False):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+def room_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_room_imports_only_from_rooms_above_it(path):
+    place = ROOMS.index(room_of(path))
+    for name in imports_of(path):
+        if name.startswith("jaxrnn"):
+            assert name != "jaxrnn", "import from the module that defines it"
+            assert ROOMS.index(name.split(".")[1]) <= place, f"{room_of(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_other_packages_are_imported_where_they_are_used(path):
+    if path.name == "download.py":  # itself imported where it is used
+        return
+    outside = {name.split(".")[0] for name in imports_of(path, top_level_only=True)}
+    assert outside <= ALLOWED_OUTSIDE | {"jaxrnn"} | sys.stdlib_module_names
+
+
+def test_files_are_of_a_readable_length():
+    for path in PACKAGE.parent.glob("*/**/*.py"):
+        if path.relative_to(PACKAGE.parent).parts[0] in ("jaxrnn", "experiments", "benchmarks"):
+            num_lines = len(path.read_text(encoding="utf-8").splitlines())
+            assert num_lines <= 300, f"{path} has {num_lines} lines"
+
+
+def test_importing_compiles_nothing_and_loads_neither_orbax_nor_extras():
+    program = """
+import sys, jax
+jax.config.update("jax_log_compiles", True)
+import logging
+seen = []
+handler = logging.Handler()
+handler.emit = lambda record: seen.append(record.getMessage())
+logging.getLogger("jax").addHandler(handler)
+import jaxrnn
+extras = {"orbax", "tyro", "tqdm", "pooch", "requests", "matplotlib", "tensorboardX", "torch"}
+print(sorted(extras & {name.split(".")[0] for name in sys.modules}))
+print([message for message in seen if "ompil" in message])
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert run.stdout.split("\n")[:2] == ["[]", "[]"]

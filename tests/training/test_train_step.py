@@ -1,0 +1,144 @@
+"""One training step against the book's recipe, by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxrnn
+from jaxrnn.training import cross_entropy
+
+V, T, B = 9, 5, 3
+
+
+@pytest.fixture(params=["rnn", "gru", "lstm"])
+def model(request):
+    return jaxrnn.build(jaxrnn.ModelConfig(cell=request.param, hidden_size=6, init="uniform"), V)
+
+
+def make_state(model, optimizer, seed=0):
+    return jaxrnn.init_state(model, optimizer, V, B, jax.random.key(seed))
+
+
+def make_batch(starts, seed=0, mask=None):
+    ids = np.random.default_rng(seed).integers(0, V, (T + 1, B)).astype(np.int32)
+    return jaxrnn.Batch(ids[:-1], ids[1:], mask, np.array(starts))
+
+
+def test_a_step_is_the_books_recipe(model):
+    """Loss, gradient, clipping and SGD written out."""
+    optimizer = jaxrnn.make_optimizer("sgd", 2.0, 0.05)
+    state, batch = make_state(model, optimizer), make_batch([True] * B)
+
+    def loss(params):
+        carry = model.initial_carry(params, B)
+        return cross_entropy(model.apply(params, batch.inputs, carry)[0], batch.targets)
+
+    value, grads = jax.value_and_grad(loss)(state.params)
+    norm = np.sqrt(sum(np.square(g).sum() for g in jax.tree.leaves(grads)))
+    expected = jax.tree.map(lambda p, g: p - 2.0 * g * min(1, 0.05 / norm), state.params, grads)
+    new, metrics = jax.jit(jaxrnn.make_train_step(model, optimizer))(state, batch)
+    for a, b in zip(jax.tree.leaves(new.params), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    assert metrics.nats / metrics.tokens == pytest.approx(value, rel=1e-6)
+    assert metrics.grad_norm == pytest.approx(norm, rel=1e-5)
+    assert new.step == 1
+
+
+def test_clipping_keeps_the_direction_and_bounds_the_norm():
+    grads = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([[12.0]])}  # norm 13
+    for limit in (0.5, 13.0, 20.0):
+        optimizer = jaxrnn.make_optimizer("sgd", 1.0, limit)
+        updates, _ = optimizer.update(grads, optimizer.init(grads))
+        scale = min(1.0, limit / 13.0)
+        for name, grad in grads.items():
+            np.testing.assert_allclose(updates[name], -scale * grad, rtol=1e-6)
+        assert optax.tree.norm(updates) <= limit * (1 + 1e-6)
+
+
+def test_the_carry_goes_on_only_in_rows_that_do_not_start(model):
+    optimizer = jaxrnn.make_optimizer("sgd", 0.0, None)  # parameters stay as they are
+    step = jax.jit(jaxrnn.make_train_step(model, optimizer))
+    state, _ = step(make_state(model, optimizer), make_batch([True] * B, seed=1))
+    second = make_batch([True, False, True], seed=2)
+    after, _ = step(state, second)
+
+    def carry_from(start):
+        return model.apply(state.params, second.inputs, start)[1]
+
+    anew, onward = carry_from(model.initial_carry(state.params, B)), carry_from(state.carry)
+    for came, fresh, old in zip(*map(jax.tree.leaves, (after.carry, anew, onward)), strict=True):
+        np.testing.assert_allclose(came[jnp.array([0, 2])], fresh[jnp.array([0, 2])], atol=1e-7)
+        np.testing.assert_allclose(came[1], old[1], atol=1e-7)
+        assert not np.allclose(came[1], fresh[1])
+
+
+def test_no_gradient_reaches_back_through_the_carry(model):
+    """Truncated back-propagation: the update depends on the carry's value alone."""
+    optimizer = jaxrnn.make_optimizer("sgd", 1.0, None)
+    step = jax.jit(jaxrnn.make_train_step(model, optimizer))
+    state, _ = step(make_state(model, optimizer), make_batch([True] * B, seed=1))
+    batch = make_batch([False] * B, seed=2)
+
+    def loss(params):
+        logits, _ = model.apply(params, batch.inputs, state.carry)
+        return cross_entropy(logits, batch.targets)
+
+    expected = jax.tree.map(lambda p, g: p - g, state.params, jax.grad(loss)(state.params))
+    for a, b in zip(
+        jax.tree.leaves(step(state, batch)[0].params), jax.tree.leaves(expected), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_masked_tokens_do_not_count(model):
+    optimizer = jaxrnn.make_optimizer("sgd", 0.01, None)
+    step = jax.jit(jaxrnn.make_train_step(model, optimizer))
+    mask = np.ones((T, B), bool)
+    mask[:, 0] = False
+    batch = make_batch([True] * B, mask=mask)
+    other = batch._replace(targets=batch.targets.copy())
+    other.targets[:, 0] = 0
+    (state, metrics), (same, _) = (step(make_state(model, optimizer), b) for b in (batch, other))
+    assert metrics.tokens == T * (B - 1)
+    for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(same.params), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "lion"])
+def test_any_optimizer_of_optax_trains(model, name):
+    optimizer = jaxrnn.make_optimizer(name, 0.01, 1.0)
+    step, state = jax.jit(jaxrnn.make_train_step(model, optimizer)), make_state(model, optimizer)
+    losses = []
+    for _ in range(20):
+        with jax.numpy_dtype_promotion("standard"):  # optax's own counters are not strict
+            state, metrics = step(state, make_batch([True] * B))
+        losses.append(float(metrics.nats / metrics.tokens))
+    assert losses[-1] < losses[0]
+
+
+def test_every_leaf_of_the_state_is_strongly_typed(model):
+    """Weak types are lost in a checkpoint: the restored state would compile anew."""
+    optimizer = jaxrnn.make_optimizer("adam", 0.01, 1.0)
+    state = make_state(model, optimizer)
+    with jax.numpy_dtype_promotion("standard"):  # optax's own counters are not strict
+        new, _ = jax.jit(jaxrnn.make_train_step(model, optimizer))(state, make_batch([True] * B))
+    for leaf in jax.tree.leaves((state, new)):
+        assert not leaf.aval.weak_type
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "arguments"),
+    [
+        (ValueError, "optimizer must be one of optax", ("gradient_descent", 1.0, None)),
+        (ValueError, "optimizer must be one of optax", ("chain", 1.0, None)),
+        (ValueError, "learning_rate must be at least 0, got -1", ("sgd", -1.0, None)),
+        (ValueError, "learning_rate must be at least 0, got nan", ("sgd", float("nan"), None)),
+        (ValueError, "max_grad_norm must be at least 0", ("sgd", 1.0, -0.1)),
+        (TypeError, "learning_rate must be a number", ("sgd", "fast", None)),
+    ],
+)
+def test_bad_arguments_are_named(error, message, arguments, as_users_run):
+    with pytest.raises(error, match=message):
+        jaxrnn.make_optimizer(*arguments)
