@@ -11,10 +11,15 @@ import jax
 import numpy as np
 
 
-def check_positive_integer(name: str, value: Any) -> None:
-    """Raise unless `value` is an integer of at least 1."""
+def check_integer(name: str, value: Any) -> None:
+    """Raise unless `value` is an integer."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {value!r}")
+
+
+def check_positive_integer(name: str, value: Any) -> None:
+    """Raise unless `value` is an integer of at least 1."""
+    check_integer(name, value)
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
 
@@ -36,8 +41,7 @@ def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
 
 def check_seed(name: str, value: Any) -> None:
     """Raise unless `value` fits uint32: a larger seed would silently equal a smaller one."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
+    check_integer(name, value)
     if not 0 <= int(value) < 2**32:
         raise ValueError(f"{name} must be between 0 and 2**32 - 1, got {value}")
 

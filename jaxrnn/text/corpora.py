@@ -6,9 +6,11 @@ come with this package.  The digest of what was read is in the result, to be pri
 """
 
 import hashlib
+import lzma
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -142,13 +144,13 @@ def _find(source: Source) -> tuple[Path, str]:
 
 
 def _read(path: Path, name: str) -> Corpus:
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, False for a name that is too long
         known = ", ".join((*SOURCES, BUNDLED))
         raise CorpusNotFoundError(f"corpus must be one of {known}, or a file; no file {path}")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path} must have at most {MAX_BYTES:,} bytes")
     content = path.read_bytes()
-    text_bytes = _unzipped(path) if path.suffix == ".zip" else content
+    text_bytes = _unzipped(path) if path.suffix.lower() == ".zip" else content
     try:
         text = text_bytes.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -156,6 +158,17 @@ def _read(path: Path, name: str) -> Corpus:
     if not text.strip():
         raise ValueError(f"{path} must hold some text, got an empty one")
     return Corpus(name, text, hashlib.sha256(content).hexdigest(), str(path))
+
+
+_UNREADABLE = (  # all that a damaged zip file makes `zipfile` raise
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 def _unzipped(path: Path) -> bytes:
@@ -172,7 +185,7 @@ def _unzipped(path: Path) -> bytes:
                 raise ValueError(f"{path} must hold exactly one .txt file, got {listed}")
             with archive.open(texts[0]) as member:
                 content = member.read(MAX_BYTES + 1)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{path} must be a zip file that can be read: {error}") from error
     if len(content) > MAX_BYTES:
         raise ValueError(f"{path} must hold at most {MAX_BYTES:,} bytes of text")

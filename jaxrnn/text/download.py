@@ -1,7 +1,7 @@
 """Downloads with a pinned digest, into a cache; pooch does the work."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pooch
 import requests
@@ -14,17 +14,24 @@ CHUNK_BYTES = 1 << 14
 """Bytes that are read, counted and written at a time."""
 
 
-class CappedProgress(tqdm):  # type: ignore[type-arg]
-    """A progress bar that stops a download which is larger than announced."""
+class CappedFile:
+    """A file that shows its growth and stops a download which is larger than announced."""
 
-    def __init__(self, most_bytes: int, **options: Any) -> None:
-        super().__init__(unit="B", unit_scale=True, **options)
-        self.most_bytes = most_bytes
+    def __init__(self, file: BinaryIO, most_bytes: int, progress: Any) -> None:
+        self.file, self.most_bytes, self.progress = file, most_bytes, progress
+        self.num_bytes = 0
 
-    def update(self, n: float | None = 1) -> bool | None:
-        if self.n + (n or 0) > self.most_bytes:
+    def write(self, content: bytes) -> None:
+        """Write, unless that is too much."""
+        self.num_bytes += len(content)
+        if self.num_bytes > self.most_bytes:
             raise OSError(f"the download must have at most {self.most_bytes:,} bytes")
-        return super().update(n)
+        self.file.write(content)
+        self.progress.update(len(content))
+
+    def flush(self) -> None:
+        """Hand everything to the system."""
+        self.file.flush()
 
 
 def cached_download(url: str, file: str, digest: str, num_bytes: int) -> Path:
@@ -43,11 +50,12 @@ def cached_download(url: str, file: str, digest: str, num_bytes: int) -> Path:
     """
 
     def fetch(url: str, output_file: Any, caller: Any) -> None:
-        with CappedProgress(num_bytes + CHUNK_BYTES, desc=file, leave=False) as progress:
-            download = pooch.HTTPDownloader(
-                progressbar=progress, chunk_size=CHUNK_BYTES, timeout=TIMEOUT
-            )
-            download(url, output_file, caller)
+        download = pooch.HTTPDownloader(chunk_size=CHUNK_BYTES, timeout=TIMEOUT)
+        with (
+            open(output_file, "wb") as opened,
+            tqdm(total=num_bytes, unit="B", unit_scale=True, desc=file, leave=False) as progress,
+        ):
+            download(url, CappedFile(opened, num_bytes, progress), caller)
 
     try:
         path = pooch.retrieve(

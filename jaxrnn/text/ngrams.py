@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from jaxrnn.checks import check_ids, check_shape
 from jaxrnn.text.vocabulary import Vocabulary
 from jaxrnn.typing import Bool, HostArray, Int
 
@@ -21,6 +22,9 @@ def unigram_perplexity(
     Returns:
         exp(mean of -log(frequency)); infinite where a token never occurred in training.
     """
+    check_ids("ids", ids, len(vocabulary))
+    if mask is not None:
+        check_shape("mask", mask.shape, ids.shape, "[n]")
     counts = np.array(vocabulary.counts, float)[ids if mask is None else ids[mask]]
     if counts.size == 0 or counts.min() == 0:
         return math.nan if counts.size == 0 else math.inf

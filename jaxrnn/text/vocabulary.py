@@ -82,6 +82,11 @@ class Vocabulary:
         return cls(tokens, tuple(frequencies[t] for t in tokens), unit, unknown)
 
     def __post_init__(self) -> None:
+        check_choice("unit", self.unit, ("character", "word"))
+        if not all(isinstance(token, str) for token in self.tokens):
+            raise ValueError("tokens must be strings")
+        if not all(isinstance(count, int) and count >= 0 for count in self.counts):
+            raise ValueError("counts must be integers of at least 0")
         if len(self.tokens) != len(self.counts) or len(set(self.tokens)) != len(self.tokens):
             raise ValueError("tokens must be distinct and have one count each")
         ids = {token: i for i, token in enumerate(self.tokens)}
@@ -163,7 +168,9 @@ class Vocabulary:
         """
         try:
             content = json.loads(text)
-            tokens, counts = tuple(content["tokens"]), tuple(content["counts"])
-            return cls(tokens, counts, content["unit"], content["unknown"])
+            tokens, counts = content["tokens"], content["counts"]
+            if not (isinstance(tokens, list) and isinstance(counts, list)):
+                raise TypeError("tokens and counts must be lists")
+            return cls(tuple(tokens), tuple(counts), content["unit"], content["unknown"])
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"text must be a vocabulary as JSON: {error}") from error

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.checks import check_positive_integer, check_seed
+from jaxrnn.checks import check_integer, check_positive_integer, check_range, check_seed
 from jaxrnn.typing import AnyArray, Bool, HostArray, Int
 
 
@@ -45,8 +45,12 @@ def sequential_plan(
     if row_length is None:
         _check_long_enough(num_ids, offset, batch_size, num_steps, num_steps)
         row_length = (num_ids - offset) // batch_size
-    elif row_length < num_steps:
-        raise ValueError(f"row_length must be at least num_steps = {num_steps}, got {row_length}")
+    else:
+        check_integer("row_length", row_length)
+        if row_length < num_steps:
+            raise ValueError(
+                f"row_length must be at least num_steps = {num_steps}, got {row_length}"
+            )
     _check_long_enough(num_ids, offset, batch_size, num_steps, row_length)
     rows = offset + np.arange(batch_size) * row_length
     num_batches = min(row_length, num_ids - 1 - int(rows[-1])) // num_steps
@@ -75,6 +79,8 @@ def gather_windows(
     ids: Int[AnyArray, "n"], offsets: Int[AnyArray, "*N B"], num_steps: int
 ) -> tuple[Int[AnyArray, "*N T B"], Int[AnyArray, "*N T B"]]:
     """Cut out the windows that begin at `offsets`: (inputs, targets), on host or device."""
+    check_positive_integer("num_steps", num_steps)
+    check_range("offsets", offsets, ids.shape[0] - num_steps - 1)
     steps = np.arange(num_steps, dtype=np.int32).reshape((1,) * (offsets.ndim - 1) + (-1, 1))
     places = offsets[..., None, :] + steps
     return ids[places], ids[places + 1]
@@ -146,6 +152,8 @@ def _batches(ids: Int[AnyArray, "n"], plan: WindowPlan, num_steps: int) -> Batch
 
 
 def _check_text(ids: AnyArray) -> None:
+    if not isinstance(ids, AnyArray):
+        raise TypeError(f"ids must be an array, got {type(ids).__name__}")
     if ids.ndim != 1:
         raise ValueError(f"ids must be one text [n], got shape {ids.shape}")
     if not jnp.issubdtype(ids.dtype, jnp.integer):
@@ -155,6 +163,7 @@ def _check_text(ids: AnyArray) -> None:
 def _check_sizes(num_ids: int, batch_size: int, num_steps: int, offset: int) -> None:
     check_positive_integer("batch_size", batch_size)
     check_positive_integer("num_steps", num_steps)
+    check_integer("offset", offset)
     if not 0 <= offset <= num_ids:
         raise ValueError(f"offset must lie in 0..{num_ids}, the text's length, got {offset}")
 

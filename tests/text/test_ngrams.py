@@ -73,7 +73,7 @@ def test_no_token_has_no_perplexity():
     assert math.isnan(unigram_perplexity(vocabulary, np.zeros(2, np.int32), np.zeros(2, bool)))
 
 
-@pytest.mark.usefixtures("unannotated")
+@pytest.mark.usefixtures("as_users_run")
 @pytest.mark.parametrize(
     ("ids", "mask", "error", "message"),
     [

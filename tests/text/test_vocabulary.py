@@ -153,7 +153,7 @@ def test_decode_takes_any_integers(ids):
     assert Vocabulary.of("aab").decode(ids) == "aba"
 
 
-@pytest.mark.usefixtures("unannotated")
+@pytest.mark.usefixtures("as_users_run")
 @pytest.mark.parametrize(
     ("ids", "error", "message"),
     [
@@ -172,7 +172,7 @@ def test_decode_refuses_what_is_no_id(ids, error, message):
         Vocabulary.of("aab").decode(ids)
 
 
-@pytest.mark.usefixtures("unannotated")
+@pytest.mark.usefixtures("as_users_run")
 @pytest.mark.parametrize(
     ("text", "options", "error", "message"),
     [
@@ -202,14 +202,14 @@ def test_json_round_trip(text, unit, unknown, min_count):
     assert again.encode(text).tolist() == vocabulary.encode(text).tolist()
 
 
-@pytest.mark.usefixtures("unannotated")
+@pytest.mark.usefixtures("as_users_run")
 @pytest.mark.parametrize("text", ["", "{", "[]", "1", "null", '"tokens"', "{}", "\ufeff{}"])
 def test_malformed_json_is_a_value_error(text):
     with pytest.raises(ValueError, match="text must be a vocabulary as JSON"):
         Vocabulary.from_json(text)
 
 
-@pytest.mark.usefixtures("unannotated")
+@pytest.mark.usefixtures("as_users_run")
 @pytest.mark.parametrize(
     "change",
     [

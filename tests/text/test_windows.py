@@ -196,7 +196,7 @@ def test_error_for_the_default_run():
         random_windows(np.zeros(1120, np.int32), 32, 35, seed=0, epoch=0)
 
 
-@pytest.mark.usefixtures("unannotated")
+@pytest.mark.usefixtures("as_users_run")
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize(
     ("options", "error", "message"),
@@ -221,7 +221,7 @@ def test_refuses_bad_sizes(sampler, options, error, message):
         SAMPLERS[sampler](**arguments)
 
 
-@pytest.mark.usefixtures("unannotated")
+@pytest.mark.usefixtures("as_users_run")
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

@@ -41,8 +41,8 @@ def test_a_step_is_the_books_recipe(model):
     new, metrics = jax.jit(jaxrnn.make_train_step(model, optimizer))(state, batch)
     for a, b in zip(jax.tree.leaves(new.params), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
-    assert metrics.nats / metrics.tokens == pytest.approx(value, rel=1e-6)
-    assert metrics.grad_norm == pytest.approx(norm, rel=1e-5)
+    assert float(metrics.nats) / int(metrics.tokens) == pytest.approx(float(value), rel=1e-6)
+    assert float(metrics.grad_norm) == pytest.approx(norm, rel=1e-5)
     assert new.step == 1
 
 
@@ -114,7 +114,7 @@ def test_any_optimizer_of_optax_trains(model, name):
     for _ in range(20):
         with jax.numpy_dtype_promotion("standard"):  # optax's own counters are not strict
             state, metrics = step(state, make_batch([True] * B))
-        losses.append(float(metrics.nats / metrics.tokens))
+        losses.append(float(metrics.nats) / int(metrics.tokens))
     assert losses[-1] < losses[0]
 
 
