@@ -11,6 +11,7 @@ from jaxrnn.cells import gru as gru
 from jaxrnn.cells import lstm as lstm
 from jaxrnn.cells import rnn as rnn
 from jaxrnn.cells import sigmoid as sigmoid
+from jaxrnn.cells import squash as squash
 from jaxrnn.cells import zero_carry as zero_carry
 from jaxrnn.generation import Sampling as Sampling
 from jaxrnn.generation import Score as Score

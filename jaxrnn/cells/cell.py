@@ -1,10 +1,11 @@
 """The `Cell` type: a recurrent cell is its gate equations and nothing else."""
 
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.typing import Array, DType, Float, Key, Params
@@ -62,6 +63,25 @@ def zero_carry(carry_type: Any, hidden_size: int) -> Callable[[int, DType], Any]
         return carry_type(*(jnp.zeros(shape, dtype) for _ in carry_type._fields))
 
     return initial_carry
+
+
+def squash(
+    gates: Float[Array, "*batch GH"], activations: Sequence[Literal["sigmoid", "tanh"]]
+) -> list[Float[Array, "*batch H"]]:
+    """The gate blocks after their activations, `activations[k]` for block k.
+
+    One `tanh` serves them all, on the whole array before it is split, since
+    `sigmoid(x) = (1 + tanh(x / 2)) / 2`: XLA's CPU back end vectorises that, and an LSTM's forward
+    pass takes two thirds of the time.
+    """
+    halves = np.array([0.5 if name == "sigmoid" else 1.0 for name in activations])
+    scale = jnp.asarray(np.repeat(halves, gates.shape[-1] // len(activations)), gates.dtype)
+    curves = jnp.tanh(gates * jnp.broadcast_to(scale, gates.shape))
+    blocks = jnp.split(curves, len(activations), axis=-1)
+    return [
+        0.5 + 0.5 * block if name == "sigmoid" else block
+        for name, block in zip(activations, blocks, strict=True)
+    ]
 
 
 def sigmoid(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

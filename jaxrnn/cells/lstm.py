@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from jaxrnn.cells.cell import Cell, check_hidden_size, sigmoid, zero_carry
+from jaxrnn.cells.cell import Cell, check_hidden_size, squash, zero_carry
 from jaxrnn.typing import Array, Float
 
 
@@ -19,17 +19,18 @@ class LSTMCarry(NamedTuple):
 
 def lstm_update(cell_params: Any, input_gates: Any, hidden_gates: Any, carry: Any) -> LSTMCarry:
     """One step of `lstm`."""
-    i, f, g, o = jnp.split(input_gates + hidden_gates, 4, axis=-1)
-    memory = sigmoid(f) * carry.memory + sigmoid(i) * jnp.tanh(g)
-    return LSTMCarry(sigmoid(o) * jnp.tanh(memory), memory)
+    i, f, g, o = squash(input_gates + hidden_gates, ("sigmoid", "sigmoid", "tanh", "sigmoid"))
+    memory = f * carry.memory + i * g
+    return LSTMCarry(o * jnp.tanh(memory), memory)
 
 
 def lstm(hidden_size: int) -> Cell:
     """Long short-term memory with a forget gate, without peepholes.
 
-        i, f, g, o = split(x W_ih + b_ih + h W_hh)
-        c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
-        h' = sigmoid(o) * tanh(c')
+        i, f, o = sigmoid(x W_ih + b_ih + h W_hh)    each with its own columns
+        g       = tanh(x W_ih + b_ih + h W_hh)
+        c'      = f * c + i * g
+        h'      = o * tanh(c')
 
     Args:
         hidden_size: H.

@@ -17,7 +17,7 @@ from jaxrnn.typing import Array, Float, Int, Key, Params
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """All that a training step changes."""
+    """All that a training step changes; a pytree, so JAX may put anything in place of an array."""
 
     params: Params
     """The model's parameters."""
@@ -25,10 +25,10 @@ class TrainState(flax.struct.PyTreeNode):
     """The optimizer's state."""
     carry: Any
     """The model's carry after the last batch: its value goes on, its gradient does not."""
-    key: Key
-    """For the randomness of the steps to come."""
-    step: Int[Array, ""]
-    """Steps done."""
+    key: Any
+    """A typed key for the randomness of the steps to come."""
+    step: Any
+    """Steps done, an int32 scalar."""
 
 
 class Metrics(NamedTuple):

@@ -1,0 +1,38 @@
+"""What is timed: language models of the sizes in "Dive into Deep Learning" and of Zaremba et al."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+
+class Workload(NamedTuple):
+    """A language model and a batch; every peer trains it with clipping and SGD."""
+
+    name: str
+    cell: Literal["rnn", "gru", "lstm"]
+    hidden_size: int
+    num_layers: int
+    vocab_size: int
+    batch_size: int
+    num_steps: int
+    embedding_size: int | None = None
+    """None feeds one-hot rows."""
+
+
+WORKLOADS = (
+    Workload("RNN 256, V 1027", "rnn", 256, 1, 1027, 32, 35),
+    Workload("RNN 512, V 28", "rnn", 512, 1, 28, 32, 35),
+    Workload("GRU 256, V 28", "gru", 256, 1, 28, 32, 35),
+    Workload("2 x LSTM 256, V 28", "lstm", 256, 2, 28, 32, 35),
+    Workload("2 x LSTM 200, V 10,000, embedding", "lstm", 200, 2, 10_000, 20, 20, 200),
+)
+
+LEARNING_RATE = 0.1
+MAX_GRAD_NORM = 1.0
+
+
+def batch_of(workload: Workload) -> tuple[np.ndarray, np.ndarray]:
+    """Random (inputs, targets), int32 [T, B]."""
+    shape = (workload.num_steps + 1, workload.batch_size)
+    ids = np.random.default_rng(0).integers(0, workload.vocab_size, shape).astype(np.int32)
+    return ids[:-1], ids[1:]

@@ -1,0 +1,51 @@
+"""What a run leaves in its folder."""
+
+import json
+
+import pytest
+
+from jaxrnn.training.reporting import MetricsLog, plot_perplexity, write_json
+
+
+def rows(path):
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def add(log, *epochs):
+    for epoch in epochs:
+        log.add({"epoch": epoch, "perplexity": 10.0 / epoch})
+
+
+def test_a_row_an_epoch(tmp_path):
+    with MetricsLog(tmp_path) as log:
+        add(log, 1, 2)
+        assert rows(tmp_path)[-1]["epoch"] == 2, "a row must be on disk when its epoch is over"
+    assert [row["perplexity"] for row in rows(tmp_path)] == [10.0, 5.0]
+    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_a_resumed_run_forgets_what_will_be_done_again(tmp_path):
+    with MetricsLog(tmp_path) as log:
+        add(log, 1, 2, 3)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 4, "perpl')  # cut off by a kill
+    with MetricsLog(tmp_path, finished_epochs=2) as log:
+        assert [row["epoch"] for row in log.rows] == [1, 2]
+        add(log, 3)
+    assert [row["epoch"] for row in rows(tmp_path)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_the_curve_is_a_picture(tmp_path, held_out):
+    points = [{"epoch": e, "perplexity": 100.0 / e} for e in range(1, 5)]
+    if held_out:
+        points[-1] |= {"held_out_perplexity": 50.0, "unigram_perplexity": 60.0}
+    plot_perplexity(points, "gru on songs", tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_json_is_written_whole(tmp_path):
+    write_json(tmp_path / "summary.json", {"samples": ["分开"]})
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"samples": ["分开"]}
+    assert "分开" in (tmp_path / "summary.json").read_text(encoding="utf-8")
+    assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]

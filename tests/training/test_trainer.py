@@ -1,0 +1,130 @@
+"""The trainer: the same numbers as single steps, whatever the calls, and from any checkpoint."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+import jaxrnn
+from jaxrnn.text import gather_windows
+from jaxrnn.training import trainer
+from jaxrnn.training.checkpoint import params_digest
+
+V = 11
+IDS = np.random.default_rng(0).integers(0, V, 400).astype(np.int32)
+CONFIG = jaxrnn.TrainConfig(
+    batch_size=4, num_steps=5, epochs=3, learning_rate=1.0, max_grad_norm=1.0
+)
+WAYS = {
+    "random": {"windows": "random"},
+    "sequential": {"windows": "sequential"},
+    "random, offset": {"windows": "random", "random_offset": True},
+    "sequential, offset": {"windows": "sequential", "random_offset": True},
+}
+
+
+@functools.cache
+def make_model(cell="gru"):
+    return jaxrnn.build(jaxrnn.ModelConfig(cell=cell, hidden_size=6, init="uniform"), V)
+
+
+def initial_state(config, model):
+    optimizer = jaxrnn.make_optimizer(config.optimizer, config.learning_rate, config.max_grad_norm)
+    return jaxrnn.init_state(model, optimizer, V, config.batch_size, jax.random.key(config.seed))
+
+
+def train_to_the_end(config, cell="gru"):
+    model = make_model(cell)
+    *_, last = jaxrnn.train(model, config, IDS, initial_state(config, model))
+    return last
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_training_is_one_step_after_the_other(cell, way):
+    """Against a Python loop over the batches, a step at a time."""
+    config = dataclasses.replace(CONFIG, **WAYS[way])
+    model = make_model(cell)
+    optimizer = jaxrnn.make_optimizer(config.optimizer, config.learning_rate, config.max_grad_norm)
+    step = jax.jit(jaxrnn.make_train_step(model, optimizer))
+    expected, nats = initial_state(config, model), 0.0
+    for epoch in range(config.epochs):
+        plan, nats = trainer.plan_epoch(config, len(IDS), epoch), 0.0
+        for offsets, starts in zip(*plan, strict=True):
+            batch = jaxrnn.Batch(*gather_windows(IDS, offsets, config.num_steps), None, starts)
+            expected, metrics = step(expected, batch)
+            nats += float(metrics.nats)
+    state, progress = train_to_the_end(config, cell)
+    for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(expected.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # another program: another rounding
+    assert progress.nats == pytest.approx(nats, rel=1e-5)
+    assert progress.finished_epochs == config.epochs
+    assert int(state.step) == sum(
+        len(trainer.plan_epoch(config, len(IDS), epoch).offsets) for epoch in range(config.epochs)
+    )
+
+
+def test_the_length_of_a_call_changes_no_bit(monkeypatch):
+    states = []
+    for seconds in (1e-9, 1e9):  # a step a call; an epoch a call
+        monkeypatch.setattr(trainer, "SECONDS_PER_CALL", seconds)
+        states.append(train_to_the_end(CONFIG))
+    assert params_digest(states[0][0].params) == params_digest(states[1][0].params)
+    assert states[0][1].tokens == states[1][1].tokens
+
+
+def test_one_program_serves_all_calls_and_epochs(monkeypatch):
+    traces = []
+    monkeypatch.setattr(trainer, "SECONDS_PER_CALL", 1e-9)
+    original = trainer.make_train_step
+
+    def counting(model, optimizer):
+        step = original(model, optimizer)
+        return lambda *arguments: (traces.append(1), step(*arguments))[1]
+
+    monkeypatch.setattr(trainer, "make_train_step", counting)
+    train_to_the_end(dataclasses.replace(CONFIG, random_offset=True))
+    assert len(traces) == 1
+
+
+def test_same_seed_same_bits_other_seed_other_bits():
+    digests = [
+        params_digest(train_to_the_end(dataclasses.replace(CONFIG, seed=seed))[0].params)
+        for seed in (0, 0, 1)
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_offsets_are_drawn_anew_each_epoch():
+    def first_offsets(way):
+        config = dataclasses.replace(CONFIG, **WAYS[way])
+        plans = [trainer.plan_epoch(config, len(IDS), epoch) for epoch in range(60)]
+        return {int(plan.offsets.min()) % config.num_steps for plan in plans}, plans
+
+    assert first_offsets("random, offset")[0] == set(range(5))
+    assert {int(p.offsets.min()) for p in first_offsets("sequential, offset")[1]} == set(range(6))
+    assert first_offsets("random")[0] == first_offsets("sequential")[0] == {0}
+
+
+def test_a_text_too_short_is_an_error_before_compilation():
+    model = make_model()
+    with pytest.raises(ValueError, match="at least 21 tokens for one batch of 4 rows and 5 steps"):
+        next(jaxrnn.train(model, CONFIG, IDS[:20], initial_state(CONFIG, model)))
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "change"),
+    [
+        (ValueError, "windows must be one of", {"windows": "shuffled"}),
+        (ValueError, "batch_size must be at least 1, got 0", {"batch_size": 0}),
+        (ValueError, "num_steps must be at least 1", {"num_steps": -3}),
+        (TypeError, "epochs must be an integer", {"epochs": 1.5}),
+        (ValueError, "learning_rate must be at least 0", {"learning_rate": -1.0}),
+        (ValueError, "seed must be between 0", {"seed": 2**32}),
+    ],
+)
+def test_a_bad_configuration_is_named(error, message, change, as_users_run):
+    with pytest.raises(error, match=message):
+        dataclasses.replace(CONFIG, **change)
