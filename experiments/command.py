@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import re
 import sys
 from collections.abc import Callable
@@ -62,14 +63,14 @@ def _parse(
 
 
 def _first_sentence(box: str) -> str:
-    """What stands in tyro's box of lines above its first rule."""
-    inside = [re.sub(r"[│|]", "", line).strip() for line in box.splitlines()[1:]]
-    sentence = []
-    for line in inside:
-        if re.fullmatch(r"[─╰╯-]+", line):
-            break
-        sentence.append(line)
-    return re.sub("^Error parsing [a-z]+: ", "", " ".join(sentence))
+    """What tyro says between its title and its next rule, in whichever characters it draws."""
+    lines = [line.strip(" │") for line in box.splitlines()[1:]]
+
+    def is_rule(line: str) -> bool:
+        return not line.strip("─-╰╯")
+
+    said = itertools.takewhile(lambda line: not is_rule(line), itertools.dropwhile(is_rule, lines))
+    return re.sub("^Error parsing [a-z]+: ", "", " ".join(said))
 
 
 def _fail(message: str) -> NoReturn:

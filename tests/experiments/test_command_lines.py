@@ -1,0 +1,230 @@
+"""The commands as users type them: what they leave behind, and what they say to wrong input."""
+
+import json
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+SMALL = [
+    "--corpus", "songs", "--max-chars", "2000", "--held-out-chars", "300", "--hidden-size", "16",
+    "--batch-size", "4", "--num-steps", "20", "--prompts", "分开", "--sample-length", "7",
+]  # fmt: skip
+
+
+def run(capsys, monkeypatch, name, *arguments):
+    """(exit code, standard output, standard error) of `python -m experiments.NAME`."""
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module(f"experiments.{name}", run_name="__main__")
+    said = capsys.readouterr()
+    return stop.value.code or 0, said.out, said.err
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "experiments.jaychou", *map(str, arguments)]
+
+
+def environment():
+    flags = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "default"}
+    return os.environ | flags
+
+
+def digest(out):
+    return json.loads((out / "summary.json").read_text())["params_digest"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small run, by the real command."""
+    out = tmp_path_factory.mktemp("run") / "run"
+    arguments = command(*SMALL, "--epochs", 4, "--sample-every", 2, "--out", out)
+    done = subprocess.run(
+        arguments, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def test_a_run_says_what_it_used_and_shows_samples(finished):
+    _, said = finished
+    assert "the songs that come with jaxrnn" in said
+    assert re.search(r"SHA-256 [0-9a-f]{64}", said)
+    assert len(re.findall(r"^epoch [24], perplexity [\d.]+, held out [\d.]+", said, re.M)) == 2
+    assert re.search(r"^  - 分开.{7}$", said, re.M)
+    assert re.search(r"[\d,]+ tokens/s", said)
+
+
+def test_a_run_leaves_numbers_a_curve_and_a_summary(finished):
+    out, _ = finished
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert rows[-1]["perplexity"] < rows[0]["perplexity"]
+    assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert list((out / "tensorboard").iterdir())
+    summary = json.loads((out / "summary.json").read_text())
+    assert set(summary) >= {
+        "perplexity", "held_out_perplexity", "tokens_per_second", "seconds", "corpus", "digest",
+        "config", "samples", "versions", "device",
+    }  # fmt: skip
+    assert summary["perplexity"] == rows[-1]["perplexity"]
+    assert summary["config"]["training"]["epochs"] == 4
+
+
+def test_a_finished_run_generates_and_scores(finished, capsys, monkeypatch):
+    out, _ = finished
+    code, said, _ = run(
+        capsys, monkeypatch, "generate", out, "--prompt", "分开", "天", "--length", 5
+    )
+    assert code == 0
+    assert [len(line) for line in said.splitlines()] == [7, 6]
+    code, said, _ = run(capsys, monkeypatch, "score", out, "我们", "们我")
+    assert code == 0
+    assert len(re.findall(r"log-probability -[\d.]+, perplexity [\d.]+", said)) == 2
+    code, said, _ = run(capsys, monkeypatch, "score", out, "--shuffle-test")
+    shares = [float(share) for share in re.findall(r"([\d.]+)% of \d+ held-out lines", said)]
+    assert code == 0
+    assert len(shares) == 2
+
+
+def test_a_second_run_into_the_same_folder_is_refused(finished, capsys, monkeypatch):
+    out, _ = finished
+    code, _, error = run(capsys, monkeypatch, "jaychou", *SMALL, "--out", out)
+    assert code == 2
+    assert "holds a run already: go on with --resume" in error
+
+
+def test_resuming_another_run_is_refused_with_the_difference(finished, capsys, monkeypatch):
+    out, _ = finished
+    code, _, error = run(
+        capsys, monkeypatch, "jaychou", *SMALL, "--out", out, "--resume", "--cell", "gru"
+    )
+    assert code == 2
+    assert error.strip().endswith("is another run: model.cell: rnn there, gru here")
+
+
+@pytest.mark.parametrize("way", ["kill -9", "Ctrl-C"])
+def test_a_run_that_was_stopped_ends_where_the_undisturbed_one_ends(way, tmp_path):
+    """Windows carry the state on, so the carry, the optimizer and the place must all come back."""
+    settings = [
+        *SMALL, "--cell", "gru", "--windows", "sequential", "--random-offset", "--optimizer",
+        "adam", "--learning-rate", "0.01", "--epochs", "120", "--save-every", "0",
+    ]  # fmt: skip
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    options = {"cwd": ROOT, "env": environment(), "stdout": subprocess.PIPE, "text": True}
+    subprocess.run(command(*settings, "--out", whole), check=True, timeout=300, **options)
+    process = subprocess.Popen(command(*settings, "--out", stopped), **options)
+    metrics = stopped / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.read_text().count("\n") >= 5):
+        assert process.poll() is None, "the run ended before it could be stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL if way == "kill -9" else signal.SIGINT)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == (-signal.SIGKILL if way == "kill -9" else 128 + signal.SIGINT)
+    if way == "Ctrl-C":
+        assert "add --resume" in said
+        assert json.loads((stopped / "summary.json").read_text())["epochs"] < 120
+    resumed = subprocess.run(
+        command(*settings, "--out", stopped, "--resume"), check=True, timeout=300, **options
+    )
+    assert re.search(r"resuming .* at epoch \d+", resumed.stdout)
+    assert digest(stopped) == digest(whole)
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(1, 121))
+
+
+@pytest.fixture
+def bad_files(tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
+    (tmp_path / "no.zip").write_bytes(b"PK nothing")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments"),
+    [
+        ("'foo' for argument '--cell'", ["--cell", "foo"]),
+        ("hidden_size must be at least 1, got 0", ["--hidden-size", "0"]),
+        ("num_layers must be at least 1, got -2", ["--num-layers", "-2"]),
+        ("batch_size must be at least 1, got 0", ["--batch-size", "0"]),
+        ("invalid literal for int", ["--epochs", "many"]),
+        ("learning_rate must be at least 0, got -1.0", ["--learning-rate", "-1"]),
+        ("learning_rate must be at least 0, got nan", ["--learning-rate", "nan"]),
+        ("optimizer must be one of optax", ["--optimizer", "gradient_descent"]),
+        ("max_chars must be at least 1, got 0", ["--max-chars", "0"]),
+        ("save_every must be at least 0, got nan", ["--save-every", "nan"]),
+        ("seed must be between 0 and 2**32 - 1, got -1", ["--seed", "-1"]),
+        ("--colour", ["--colour", "red"]),
+        ("at least 1121 tokens for one batch of 32 rows and 35 steps", ["--max-chars", "900"]),
+        ("'☃'", ["--prompts", "☃"]),
+        ("prompts must hold at least one character", ["--prompts", ""]),
+        ("no file", ["--corpus", "nowhere.txt"]),
+        ("must hold some text", ["--corpus", "empty.txt"]),
+        ("must be UTF-8", ["--corpus", "latin.txt"]),
+        ("must be a zip file", ["--corpus", "no.zip"]),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(
+    message, arguments, bad_files, capsys, monkeypatch, as_users_run
+):
+    monkeypatch.chdir(bad_files)
+    corpus = [] if "--corpus" in arguments else ["--corpus", "songs"]
+    code, _, error = run(capsys, monkeypatch, "jaychou", *corpus, *arguments, "--out", "run")
+    assert code == 2
+    assert message in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not (bad_files / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "arguments"),
+    [
+        ("generate", "holds no checkpoints", ["nowhere", "--prompt", "a"]),
+        ("generate", "at least one character", ["RUN", "--prompt", ""]),
+        ("generate", "not in the vocabulary", ["RUN", "--prompt", "☃"]),
+        (
+            "generate",
+            "temperature must be at least 0",
+            ["RUN", "--prompt", "分", "--temperature=-1"],
+        ),
+        (
+            "generate",
+            "temperature must be at least 0",
+            ["RUN", "--prompt", "分", "--temperature=nan"],
+        ),
+        ("generate", "top_k must be at least 1", ["RUN", "--prompt", "分", "--top-k", "0"]),
+        ("generate", "num_tokens must be at least 1", ["RUN", "--prompt", "分", "--length", "0"]),
+        ("score", "give texts to rank", ["RUN"]),
+        ("score", "at least one character", ["RUN", ""]),
+        ("score", "not in the vocabulary", ["RUN", "☃"]),
+    ],
+)
+def test_wrong_requests_to_a_finished_run(
+    name, message, arguments, finished, capsys, monkeypatch, as_users_run
+):
+    arguments = [str(finished[0]) if a == "RUN" else a for a in arguments]
+    code, _, error = run(capsys, monkeypatch, name, *arguments)
+    assert code == 2
+    assert message in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+
+
+def test_help_documents_every_flag(capsys, monkeypatch):
+    code, said, _ = run(capsys, monkeypatch, "jaychou", "--help")
+    assert code == 0
+    flags = """--cell --num-layers --hidden-size --embedding-size --windows --random-offset
+    --batch-size --num-steps --epochs --optimizer --learning-rate --max-grad-norm --init --corpus
+    --max-chars --prompts --sample-every --sample-length --seed --out --resume --save-every"""
+    assert not [flag for flag in flags.split() if flag not in said]
