@@ -18,13 +18,11 @@ import tyro
 
 import jaxrnn
 from experiments import command
+from experiments.texts import LINE_BREAK
 from jaxrnn.layers import Layer
 from jaxrnn.text.corpora import BUNDLED
 from jaxrnn.training import Checkpoints, Record, perplexity
 from jaxrnn.typing import Params
-
-LINE_BREAK = " "
-"""What stands for a line break in the models of `experiments.train`."""
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,19 @@ and ends bit for bit where the undisturbed run would have ended.
 """
 
 import dataclasses
-import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import numpy as np
 from tqdm import tqdm
 
 import jaxrnn
 from experiments import command
+from experiments.texts import held_out_metrics, known_prompts, prepare_texts
 from jaxrnn.text import Corpus
 from jaxrnn.text.corpora import BUNDLED
-from jaxrnn.text.ngrams import unigram_perplexity
 from jaxrnn.training import (
     CheckpointError,
     Checkpoints,
@@ -37,6 +35,9 @@ from jaxrnn.training.interrupts import deferred_interrupts
 from jaxrnn.training.record import device, versions
 from jaxrnn.training.reporting import MetricsLog, plot_perplexity, write_json
 from jaxrnn.training.trainer import plan_epoch
+
+POINTS_OF_CURVE = 50
+"""About how often the held-out perplexity is taken in a run."""
 
 
 @dataclass(frozen=True)
@@ -74,25 +75,6 @@ class Settings:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
 
 
-class Texts(NamedTuple):
-    """What a run trains on and what it is judged by."""
-
-    vocabulary: jaxrnn.Vocabulary
-    ids: np.ndarray
-    """The training text."""
-    held_out_ids: np.ndarray
-    held_out_known: np.ndarray
-    """True where the vocabulary has the character; only those count."""
-
-
-def prepare_texts(text: str, max_chars: int, held_out_chars: int) -> Texts:
-    """Line breaks become spaces, as in the book; the vocabulary is of the training text alone."""
-    text = text.replace("\n", " ").replace("\r", " ")
-    vocabulary = jaxrnn.Vocabulary.of(text[:max_chars])
-    held_out = vocabulary.encode_known(text[max_chars : max_chars + held_out_chars])
-    return Texts(vocabulary, vocabulary.encode(text[:max_chars]), *held_out)
-
-
 class Run:
     """One training run: the model, the texts, and what is reported of them."""
 
@@ -103,7 +85,7 @@ class Run:
         plan_epoch(settings.training, len(self.texts.ids), 0)  # raises if the text is too short
         self.vocab_size = len(self.texts.vocabulary)
         self.model = jaxrnn.build(settings.model, self.vocab_size)
-        self.prompts = self._known_prompts()
+        self.prompts = known_prompts(settings.prompts, type(settings)().prompts, self.texts)
 
     def initial_state(self) -> TrainState:
         training = self.settings.training
@@ -134,27 +116,7 @@ class Run:
         )
 
     def held_out(self, state: TrainState) -> dict[str, float]:
-        """Perplexities of the held-out text; empty where there is too little of it."""
-        ids, known = self.texts.held_out_ids, self.texts.held_out_known
-        if len(ids) < 2 or not known[1:].any():
-            return {}
-        score = jaxrnn.score(self.model, state.params, ids, known)
-        return {
-            "held_out_perplexity": float(score.perplexity),
-            "unigram_perplexity": unigram_perplexity(self.texts.vocabulary, ids[1:], known[1:]),
-            "held_out_unknown_share": 1 - float(known.mean()),
-        }
-
-    def _known_prompts(self) -> tuple[str, ...]:
-        vocabulary, prompts = self.texts.vocabulary, self.settings.prompts
-        if prompts == type(self.settings)().prompts or not prompts:  # nobody asked for these
-            prompts = tuple(p for p in prompts if all(c in vocabulary for c in p))
-            prompts = prompts or (vocabulary.decode(self.texts.ids[:2]),)
-        for prompt in prompts:
-            if not prompt:
-                raise ValueError("prompts must hold at least one character each, got an empty one")
-            vocabulary.check_known(prompt)
-        return prompts
+        return held_out_metrics(self.model, state.params, self.texts)
 
 
 def train(settings: Settings) -> int:
@@ -172,7 +134,7 @@ def train(settings: Settings) -> int:
     with Checkpoints(settings.out) as checkpoints:
         state, progress = _start(run, checkpoints)
         num_params = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-        print(f"model {settings.model}: {num_params:,} parameters, on {device()}", flush=True)
+        print(f"{_described(settings.model)}: {num_params:,} parameters, on {device()}", flush=True)
         with MetricsLog(settings.out, progress.finished_epochs) as log:
             state, progress, signal = _loop(run, checkpoints, log, state, progress)
             _finish(run, log, state, progress, time.perf_counter() - began)
@@ -196,6 +158,14 @@ def _start(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, Progress]:
         raise CheckpointError(f"{out} is another run: {'; '.join(differences)}")
     print(f"resuming {out} at epoch {saved.progress.epoch + 1}, batch {saved.progress.batch}")
     return checkpoints.restore(state), saved.progress
+
+
+def _described(model: jaxrnn.ModelConfig) -> str:
+    inputs = f"embedding of {model.embedding_size}" if model.embedding_size else "one-hot input"
+    return (
+        f"model {model.cell}, {model.num_layers} x {model.hidden_size} units, {inputs},"
+        f" {model.init} initialisation"
+    )
 
 
 def _loop(
@@ -233,8 +203,11 @@ def _report_epoch(run: Run, log: MetricsLog, state: TrainState, progress: Progre
         "tokens_per_second": progress.total_tokens / progress.seconds,
         "seconds": progress.seconds,
     }
-    if epoch % run.settings.sample_every == 0 or epoch == run.settings.training.epochs:
+    last = epoch == run.settings.training.epochs
+    report = epoch % run.settings.sample_every == 0 or last
+    if report or epoch % max(1, run.settings.training.epochs // POINTS_OF_CURVE) == 0:
         row |= run.held_out(state)
+    if report:
         tqdm.write(_told(row))
         for sample in run.samples(state):
             tqdm.write(f"  - {sample}")
@@ -263,8 +236,12 @@ def _finish(
     config = dataclasses.asdict(settings) | {"out": str(settings.out)}
     summary = {
         "perplexity": perplexity(progress.nats_per_token),
-        "held_out_perplexity": math.nan,
         **run.held_out(state),
+        "best_held_out": min(
+            (row for row in log.rows if "held_out_perplexity" in row),
+            key=lambda row: row["held_out_perplexity"],
+            default=None,
+        ),
         "epochs": progress.finished_epochs,
         "tokens_per_second": progress.total_tokens / max(progress.seconds, 1e-9),
         "seconds": progress.seconds,
@@ -279,7 +256,8 @@ def _finish(
         "device": device(),
     }
     write_json(settings.out / "summary.json", summary)
-    plot_perplexity(log.rows, f"{settings.model.cell} on {corpus.name}", settings.out / "curve.png")
+    title = f"{settings.model.cell.upper()} on {corpus.name}"
+    plot_perplexity(log.rows, title, settings.out / "curve.png")
     print(
         f"{progress.finished_epochs} epochs in {progress.seconds:.1f} s of training,"
         f" {wall_seconds:.1f} s in all; curve, metrics, summary and checkpoints in {settings.out}"

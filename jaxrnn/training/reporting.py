@@ -52,7 +52,7 @@ def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
     axes = figure.add_subplot()
     for name, label, style in (
         ("perplexity", "training", "-"),
-        ("held_out_perplexity", "held out", "o--"),
+        ("held_out_perplexity", "held out", "--"),
         ("unigram_perplexity", "held out, unigram model", ":"),
     ):
         points = [(row["epoch"], row[name]) for row in rows if name in row]
