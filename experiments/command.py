@@ -4,6 +4,7 @@ import contextlib
 import io
 import itertools
 import re
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
@@ -36,6 +37,8 @@ def main(
     parsed = _parse(settings, arguments[1:] if debug else arguments, default, description)
     try:
         sys.exit(run(parsed))
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     except (ValueError, TypeError, OSError) as error:
         if debug:
             raise

@@ -77,7 +77,8 @@ def results(settings: Settings) -> None:
         outcomes = [run(row, seed, settings.out) for seed in row.seeds]
         lines.append(table_line(row, outcomes))
     print(
-        "| model | flags | published | ours | final, by seed | held out: final; best; unigrams | time |"
+        "| model | flags | published | ours | final, by seed"
+        " | held out: final; best; unigrams | time |"
     )
     print("|---|---|---|---|---|---|---|")
     print("\n".join(lines))

@@ -26,7 +26,7 @@ class Texts(NamedTuple):
 
 def prepare_texts(text: str, max_chars: int, held_out_chars: int) -> Texts:
     """Line breaks become spaces, as in the book; the vocabulary is of the training text alone."""
-    text = text.replace("\r\n", LINE_BREAK).replace("\n", LINE_BREAK)
+    text = text.replace("\n", LINE_BREAK)
     vocabulary = jaxrnn.Vocabulary.of(text[:max_chars])
     held_out = vocabulary.encode_known(text[max_chars : max_chars + held_out_chars])
     return Texts(vocabulary, vocabulary.encode(text[:max_chars]), *held_out)

@@ -236,6 +236,7 @@ def _finish(
     config = dataclasses.asdict(settings) | {"out": str(settings.out)}
     summary = {
         "perplexity": perplexity(progress.nats_per_token),
+        "held_out_perplexity": None,
         **run.held_out(state),
         "best_held_out": min(
             (row for row in log.rows if "held_out_perplexity" in row),

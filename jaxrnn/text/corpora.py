@@ -23,9 +23,9 @@ class Corpus(NamedTuple):
     """A text and where it came from."""
 
     name: str
-    """A known name, or the file's."""
+    """A known name, or the path as it was given."""
     text: str
-    """The whole text."""
+    """The whole text; its lines end in a line feed, whatever they ended in."""
     digest: str
     """SHA-256 of the file that was read, in hexadecimal."""
     source: str
@@ -103,7 +103,7 @@ def load_corpus(name: str, *, fallback: str | None = None) -> Corpus:
         songs = _read(Path(__file__).parent / "songs.txt", name)
         return songs._replace(source="the songs that come with jaxrnn")
     if name not in SOURCES:
-        return _read(Path(name), Path(name).name)
+        return _read(Path(name), name)
     source = SOURCES[name]
     try:
         path, origin = _find(source)
@@ -157,6 +157,7 @@ def _read(path: Path, name: str) -> Corpus:
         raise ValueError(f"{path} must be UTF-8 text: {error}") from error
     if not text.strip():
         raise ValueError(f"{path} must hold some text, got an empty one")
+    text = text.replace("\r\n", "\n")
     return Corpus(name, text, hashlib.sha256(content).hexdigest(), str(path))
 
 

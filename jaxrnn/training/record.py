@@ -43,9 +43,9 @@ class Record:
     def differences(self, other: "Record") -> list[str]:
         """What would make the arrays of `other` wrong for this run, one line each.
 
-        How far the run is, and how many epochs it is to go, may differ.
+        How far the run is, how many epochs it is to go, and where the same text lies may differ.
         """
-        ignored = {"training.epochs"}
+        ignored = {"training.epochs", "text.corpus"}
         mine, theirs = _flat_settings(self), _flat_settings(other)
         lines = [
             f"{name}: {theirs[name]} there, {mine[name]} here"

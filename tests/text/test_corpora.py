@@ -40,7 +40,7 @@ def test_any_text_or_zip_file(tmp_path, start, compression):
     else:
         path = write_zip(tmp_path / "my.zip", {"a/b.txt": content}, COMPRESSIONS[compression])
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert load_corpus(str(path)) == Corpus(path.name, TEXT, digest, str(path))
+    assert load_corpus(str(path)) == Corpus(str(path), TEXT, digest, str(path))
 
 
 def test_zip_may_hold_other_things_and_what_macos_adds(tmp_path):

@@ -1,0 +1,70 @@
+"""The texts of a run."""
+
+import jax
+import numpy as np
+import pytest
+
+import jaxrnn
+from experiments.score import compare_with_shuffled, held_out_lines
+from experiments.texts import held_out_metrics, known_prompts, prepare_texts
+from jaxrnn.text import UnknownTokenError
+from jaxrnn.training import Progress, Record, TextRecord
+
+
+def test_line_breaks_become_spaces_and_the_vocabulary_is_of_the_training_text():
+    texts = prepare_texts("ab\nba\nxb", max_chars=5, held_out_chars=3)
+    assert texts.vocabulary.decode(texts.ids) == "ab ba"
+    assert texts.held_out_known.tolist() == [True, False, True]
+    assert set(texts.vocabulary.tokens) == set("ab ")
+
+
+def test_a_text_without_a_rest_has_no_held_out_perplexity():
+    texts = prepare_texts("abc abc", max_chars=100, held_out_chars=10)
+    model = jaxrnn.build(jaxrnn.ModelConfig(hidden_size=2), len(texts.vocabulary))
+    assert held_out_metrics(model, (), texts) == {}
+
+
+def test_prompts_asked_for_must_be_known_and_defaults_are_passed_over():
+    texts = prepare_texts("hello", max_chars=5, held_out_chars=0)
+    defaults = ("分开", "he")
+    assert known_prompts(defaults, defaults, texts) == ("he",)
+    assert known_prompts(("分开",), ("分开",), texts) == ("he",)
+    assert known_prompts((), defaults, texts) == ("he",)
+    assert known_prompts(("ll",), defaults, texts) == ("ll",)
+    with pytest.raises(UnknownTokenError, match="'x'"):
+        known_prompts(("hex",), defaults, texts)
+
+
+def test_held_out_lines_are_whole_lines_of_the_run_s_own_file(tmp_path):
+    path = tmp_path / "my.txt"
+    path.write_bytes(b"abcd\r\nabc\r\nbcax\r\ncc\r\nabd\r\nabc")
+    corpus = jaxrnn.load_corpus(str(path))
+    texts = prepare_texts(corpus.text, max_chars=6, held_out_chars=17)
+    record = Record(
+        jaxrnn.ModelConfig(),
+        jaxrnn.TrainConfig(),
+        TextRecord(corpus.name, corpus.digest, 6, 17),
+        texts.vocabulary,
+        Progress(),
+    )
+    assert held_out_lines(record, texts.vocabulary) == ["bca", "abd"]
+    path.write_text("something else")
+    with pytest.raises(ValueError, match="another SHA-256"):
+        held_out_lines(record, texts.vocabulary)
+
+
+def test_a_model_of_alternating_letters_prefers_them_in_order():
+    vocabulary = jaxrnn.Vocabulary.of("ab ")
+    a, b, _ = vocabulary.encode("ab ")
+    model = jaxrnn.language_model(3, jaxrnn.recurrent(jaxrnn.rnn(3)))
+    params = model.init(jax.random.key(0), 3)
+    follows = np.full((3, 3), -5.0, np.float32)
+    follows[a, b] = follows[b, a] = follows[vocabulary.encode(" ")[0], a] = 5.0
+    zero = np.zeros((3, 3), np.float32)
+    body = params[0]._replace(
+        w_ih=np.eye(3, dtype=np.float32) * 20, w_hh=zero, b_ih=np.zeros(3, np.float32)
+    )
+    params = (body, params[1]._replace(kernel=follows, bias=np.zeros(3, np.float32)))
+    params = jax.tree.map(jax.numpy.asarray, params)
+    outcome = compare_with_shuffled(model, params, vocabulary, ["abababab"], 20, seed=0)
+    assert outcome.wins == outcome.pairs == 20
