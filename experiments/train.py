@@ -156,7 +156,8 @@ def _start(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, Progress]:
     saved = checkpoints.record()
     if differences := run.record(progress).differences(saved):
         raise CheckpointError(f"{out} is another run: {'; '.join(differences)}")
-    print(f"resuming {out} at epoch {saved.progress.epoch + 1}, batch {saved.progress.batch}")
+    done = saved.progress
+    print(f"resuming {out} after batch {done.batch} of {done.num_batches} in epoch {done.epoch + 1}")
     return checkpoints.restore(state), saved.progress
 
 

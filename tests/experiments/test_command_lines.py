@@ -136,7 +136,7 @@ def test_a_run_that_was_stopped_ends_where_the_undisturbed_one_ends(way, tmp_pat
     resumed = subprocess.run(
         command(*settings, "--out", stopped, "--resume"), check=True, timeout=300, **options
     )
-    assert re.search(r"resuming .* at epoch \d+", resumed.stdout)
+    assert re.search(r"resuming .* after batch \d+ of \d+ in epoch \d+", resumed.stdout)
     assert digest(stopped) == digest(whole)
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(1, 121))
