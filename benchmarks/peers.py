@@ -5,6 +5,7 @@ All have the same model (recurrent layers, a linear layer to the logits), mean c
 clipping by the global norm and SGD; those that need one-hot input build it inside the step.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -63,7 +64,7 @@ def jax_step(params: Any, logits_of: Callable[..., Any], workload: Workload) -> 
         logits = logits_of(params, inputs)
         return optax.losses.softmax_cross_entropy_with_integer_labels(logits, targets).mean()
 
-    @jax.jit
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
     def train_step(params: Any, opt_state: Any) -> Any:
         loss, grads = jax.value_and_grad(loss_of)(params)
         updates, opt_state = optimizer.update(grads, opt_state, params)

@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import tyro
@@ -57,7 +58,12 @@ def _parse(
     try:
         with contextlib.redirect_stderr(said):
             return tyro.cli(
-                settings, args=arguments, description=description, config=config, **options
+                settings,
+                prog=f"python -m experiments.{Path(sys.argv[0]).stem}",
+                args=arguments,
+                description=description,
+                config=config,
+                **options,
             )
     except SystemExit as stop:
         if not stop.code:
@@ -73,7 +79,7 @@ def _first_sentence(box: str) -> str:
         return not line.strip("─-╰╯")
 
     said = itertools.takewhile(lambda line: not is_rule(line), itertools.dropwhile(is_rule, lines))
-    return re.sub("^Error parsing [a-z]+: ", "", " ".join(said))
+    return re.sub("^Error parsing [A-Za-z]+: ", "", " ".join(said))
 
 
 def _fail(message: str) -> NoReturn:

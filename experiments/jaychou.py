@@ -17,11 +17,12 @@ jaxrnn take their place.  Ctrl-C saves, --resume goes on.
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments import command, train
+from experiments import command, run
+from experiments.train import train
 
 
 @dataclass(frozen=True)
-class Settings(train.Settings):
+class Settings(run.Settings):
     """The book's run."""
 
     prompts: tuple[str, ...] = ("分开", "不分开", "天晴")
@@ -31,4 +32,4 @@ class Settings(train.Settings):
 
 
 if __name__ == "__main__":
-    command.main(train.train, Settings, description=__doc__)
+    command.main(train, Settings, description=__doc__)

@@ -126,7 +126,7 @@ def _print_shuffle_test(
     settings: Settings, model: Layer, params: Params, vocabulary: jaxrnn.Vocabulary
 ) -> None:
     with Checkpoints(settings.run_dir, read_only=True) as checkpoints:
-        lines = held_out_lines(checkpoints.record(), vocabulary)
+        lines = held_out_lines(checkpoints.newest().record, vocabulary)
     if not lines:
         raise ValueError(f"{settings.run_dir} was trained without held-out lines")
     untrained = model.init(jax.random.key(settings.seed), len(vocabulary))

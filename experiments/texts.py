@@ -25,8 +25,12 @@ class Texts(NamedTuple):
 
 
 def prepare_texts(text: str, max_chars: int, held_out_chars: int) -> Texts:
-    """Line breaks become spaces, as in the book; the vocabulary is of the training text alone."""
+    """Line breaks become spaces, as in the book; the vocabulary is of the training text alone.
+
+    A text that has no more than `max_chars` keeps its last tenth, at most, for the held-out text.
+    """
     text = text.replace("\n", LINE_BREAK)
+    max_chars = min(max_chars, len(text) - min(held_out_chars, len(text) // 10))
     vocabulary = jaxrnn.Vocabulary.of(text[:max_chars])
     held_out = vocabulary.encode_known(text[max_chars : max_chars + held_out_chars])
     return Texts(vocabulary, vocabulary.encode(text[:max_chars]), *held_out)

@@ -46,24 +46,39 @@ def check_seed(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be between 0 and 2**32 - 1, got {value}")
 
 
+def check_array(name: str, value: Any) -> None:
+    """Raise unless `value` is a JAX or NumPy array."""
+    if not isinstance(value, jax.Array | np.ndarray):
+        raise TypeError(f"{name} must be an array, got {type(value).__name__}")
+
+
 def check_ids(name: str, ids: Any, size: int) -> None:
     """Raise unless `ids` are integers and, where their values can be seen, in `0..size - 1`.
 
     JAX's gather would clamp an id past the end and wrap a negative one, both in silence.
     """
+    check_array(name, ids)
     if not np.issubdtype(ids.dtype, np.integer):
         raise TypeError(f"{name} must be integers, got {ids.dtype}")
     check_range(name, ids, size - 1)
 
 
-def check_range(name: str, integers: Any, high: int) -> None:
-    """Raise if any of some integers, as far as they can be seen, is not in `0..high`."""
+def check_range(name: str, integers: Any, high: int, *, low: int = 0) -> None:
+    """Raise if any of some integers, as far as they can be seen, is not in `low..high`."""
     if isinstance(integers, jax.core.Tracer) or not getattr(integers, "is_fully_addressable", True):
         return
     values = np.asarray(integers)  # under jit, a method of a jax.Array would be traced
-    wrong = values[(values < 0) | (values > high)]
+    wrong = values[(values < low) | (values > high)]
     if wrong.size:
-        raise ValueError(f"{name} must lie in 0..{high}, got {wrong[0]}")
+        raise ValueError(f"{name} must lie in {low}..{high}, got {wrong[0]}")
+
+
+def check_mask(name: str, mask: Any, shape: tuple[int, ...]) -> None:
+    """Raise unless `mask` is a bool array of that shape."""
+    check_array(name, mask)
+    check_shape(name, mask.shape, shape, "that of what it masks")
+    if mask.dtype != bool:
+        raise TypeError(f"{name} must be bool, got {mask.dtype}")
 
 
 def check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], means: str) -> None:

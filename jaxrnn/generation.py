@@ -9,7 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxrnn.checks import check_ids, check_number, check_positive_integer
+from jaxrnn.checks import (
+    check_array,
+    check_ids,
+    check_mask,
+    check_number,
+    check_positive_integer,
+    check_range,
+    check_shape,
+)
 from jaxrnn.layers import Layer
 from jaxrnn.text import Vocabulary, tokenize
 from jaxrnn.typing import AnyArray, Array, Bool, Float, Int, Key, Params
@@ -58,6 +66,8 @@ def generate(
         ValueError: a prompt is empty, or a number out of range.
         TypeError: a number is of the wrong type.
     """
+    if isinstance(prompts, str):
+        raise TypeError(f"prompts must be a sequence of texts, got the text {prompts!r}")
     if not prompts:
         raise ValueError("prompts must hold at least one text, got none")
     for prompt in prompts:
@@ -106,6 +116,8 @@ def generate_ids(
         raise ValueError("model must be causal: one that sees the future cannot continue a text")
     vocab_size = model.output_size(0)
     check_ids("prompt_ids", prompt_ids, vocab_size)
+    if prompt_ids.ndim != 2 or 0 in prompt_ids.shape:
+        raise ValueError(f"prompt_ids must be [T, B] with a token each, got {prompt_ids.shape}")
     check_number("temperature", sampling.temperature, low=0.0)
     check_number("top_p", sampling.top_p, low=0.0, high=1.0)
     if sampling.top_k is not None:
@@ -116,9 +128,10 @@ def generate_ids(
     num_steps, batch_size = prompt_ids.shape
     if lengths is None:
         lengths = np.full(batch_size, num_steps, np.int32)
-    if np.min(lengths) < 1:
-        raise ValueError("prompt_ids must have at least one token in every column")
-    greedy = sampling.temperature == 0
+    check_array("lengths", lengths)
+    check_shape("lengths", lengths.shape, (batch_size,), "[B]")
+    check_range("lengths", lengths, num_steps, low=1)
+    greedy = sampling.temperature < 1e-30  # below that, float32 divides by zero
     return _continue(
         model,
         num_tokens,
@@ -159,14 +172,16 @@ def score(
 
     Raises:
         TypeError: the ids are not integers.
-        ValueError: there are fewer than two, or one is out of range.
+        ValueError: there are fewer than two, one is out of range, or the model is not causal.
     """
+    if not model.causal:
+        raise ValueError("model must be causal: one that sees the future gives no probability")
+    check_array("ids", ids)
     if ids.ndim not in (1, 2) or ids.shape[0] < 2:
         raise ValueError(f"ids must be [n] or [n, B] with n of at least 2, got {ids.shape}")
     check_ids("ids", ids, model.output_size(0))
     mask = np.ones(ids.shape, bool) if mask is None else mask
-    if mask.shape != ids.shape:
-        raise ValueError(f"mask must have the shape of ids = {ids.shape}, got {mask.shape}")
+    check_mask("mask", mask, ids.shape)
     if ids.ndim == 2:
         return _score(model, params, jnp.asarray(ids), jnp.asarray(mask))
     alone = _score(model, params, jnp.asarray(ids)[:, None], jnp.asarray(mask)[:, None])
@@ -206,7 +221,8 @@ def _continue(
         if step_key is None:
             token = jnp.argmax(logits, axis=-1).astype(jnp.int32)
         else:
-            token = _draw(logits / temperature, step_key, top_k, top_p)
+            below_best = logits - logits.max(axis=-1, keepdims=True)  # no overflow at 1e-30
+            token = _draw(below_best / temperature, step_key, top_k, top_p)
         logits, carry = model.apply(params, token[None], carry)
         return (logits[0], carry), token
 

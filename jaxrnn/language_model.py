@@ -1,14 +1,27 @@
 """Language models: from tokens to the logits of the next one."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NamedTuple
+
+import jax
 
 from jaxrnn.cells import gru, lstm, rnn
 from jaxrnn.checks import check_choice, check_positive_integer
 from jaxrnn.layers import Layer, embedding, linear, recurrent, stack
-from jaxrnn.typing import Initializer
+from jaxrnn.typing import Initializer, Key, Params
 
 CELLS = {"rnn": rnn, "gru": gru, "lstm": lstm}
+
+
+class LanguageModelParams(NamedTuple):
+    """The parameters of a language model."""
+
+    embedding: Params
+    """The table [V, embedding_size]; () where the input is one-hot."""
+    body: Params
+    """Of the layer in the middle."""
+    output: Params
+    """Of the linear layer that makes the logits."""
 
 
 def language_model(
@@ -29,15 +42,17 @@ def language_model(
             "Dive into Deep Learning" does, without ever building them.
         allow_future: accept a body that is not causal.  It sees its own target, so its perplexity
             means nothing and its text is useless; the book shows just that.
-        kernel_init, bias_init: of the output layer, as for `linear`.
+        kernel_init: of the embedding and of the output layer, as for `linear`.
+        bias_init: of the output layer.
 
     Returns:
-        A Layer from token ids `[T, B]` to logits `[T, B, V]`; make its parameters by
-        `model.init(key, vocab_size)`.
+        A Layer from token ids `[T, B]` to logits `[T, B, V]`, whose input size is V, whose carry is
+        the body's, and whose params are `LanguageModelParams`.
 
     Raises:
         TypeError: a size is not an integer.
-        ValueError: a size is below 1, or the body is not causal.
+        ValueError: a size is below 1, the body is not causal, or the model is initialised for
+            another input size.
     """
     check_positive_integer("vocab_size", vocab_size)
     if not (body.causal or allow_future):
@@ -45,10 +60,52 @@ def language_model(
             "body must be causal: a bidirectional layer sees the token it is to predict"
             " (pass allow_future=True if that is what you want to show)"
         )
+    vectors = None if embedding_size is None else embedding(embedding_size, table_init=kernel_init)
     output = linear(vocab_size, kernel_init=kernel_init, bias_init=bias_init)
-    if embedding_size is None:
-        return stack([body, output])
-    return stack([embedding(embedding_size), body, output])
+
+    def output_size(input_size: int) -> int:
+        return vocab_size
+
+    def init(key: Key, input_size: int) -> LanguageModelParams:
+        if input_size != vocab_size:
+            raise ValueError(f"input_size must be vocab_size = {vocab_size}, got {input_size}")
+        embedding_key, body_key, output_key = jax.random.split(key, 3)
+        width = vocab_size if embedding_size is None else embedding_size
+        return LanguageModelParams(
+            embedding=() if vectors is None else vectors.init(embedding_key, vocab_size),
+            body=body.init(body_key, width),
+            output=output.init(output_key, body.output_size(width)),
+        )
+
+    def initial_carry(params: LanguageModelParams, batch_size: int) -> Any:
+        return body.initial_carry(params.body, batch_size)
+
+    def apply(
+        params: LanguageModelParams,
+        inputs: Any,
+        carry: Any,
+        *,
+        lengths: Any = None,
+        resets: Any = None,
+        reset_carry: Any = None,
+        key: Key | None = None,
+    ) -> tuple[Any, Any]:
+        if vectors is not None:
+            inputs, _ = vectors.apply(params.embedding, inputs, (), lengths=lengths)
+        hidden, carry = body.apply(
+            params.body,
+            inputs,
+            carry,
+            lengths=lengths,
+            resets=resets,
+            reset_carry=reset_carry,
+            key=key,
+        )
+        logits, _ = output.apply(params.output, hidden, (), lengths=lengths)
+        return logits, carry
+
+    parts = (vectors, body, output)
+    return Layer("language_model", output_size, init, initial_carry, apply, body.causal, parts)
 
 
 @dataclass(frozen=True)

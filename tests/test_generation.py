@@ -29,8 +29,8 @@ def peaked():
     probabilities = np.array([0.05, 0.5, 0.3, 0.1, 0.03, 0.02], np.float32)
     model = jaxrnn.language_model(V, jaxrnn.recurrent(jaxrnn.rnn(2)), kernel_init="zeros")
     params = model.init(jax.random.key(0), V)
-    output = params[1]._replace(bias=jnp.log(probabilities))
-    return model, (params[0], output), probabilities
+    output = params.output._replace(bias=jnp.log(probabilities))
+    return model, params._replace(output=output), probabilities
 
 
 def logits_of(model, params, ids):
@@ -90,7 +90,7 @@ def test_draws_have_the_distribution_asked_for(peaked, sampling, expected):
 
 def test_top_k_of_equal_logits_keeps_exactly_k(peaked):
     model, params, _ = peaked
-    uniform = (params[0], params[1]._replace(bias=jnp.zeros(V)))
+    uniform = params._replace(output=params.output._replace(bias=jnp.zeros(V)))
     tokens = jaxrnn.generate_ids(
         model,
         uniform,
@@ -100,6 +100,35 @@ def test_top_k_of_equal_logits_keeps_exactly_k(peaked):
         key=jax.random.key(0),
     )
     assert len(np.unique(tokens)) == 2
+
+
+def test_a_temperature_near_zero_is_greedy(model_and_params):
+    """1e-46 is zero in float32, and 1e-30 makes the logits overflow."""
+    model, params = model_and_params
+    prompt = VOCABULARY.encode("ab")[:, None]
+    greedy = jaxrnn.generate_ids(model, params, prompt, 9)
+    for temperature in (1e-46, 1e-30, 1e-3):
+        sampling = jaxrnn.Sampling(temperature)
+        cold = jaxrnn.generate_ids(
+            model, params, prompt, 9, sampling=sampling, key=jax.random.key(0)
+        )
+        np.testing.assert_array_equal(cold, greedy)
+
+
+@pytest.mark.parametrize(
+    ("message", "ids", "lengths"),
+    [
+        (r"lengths must lie in 1\.\.2, got 99", np.zeros((2, 1), int), np.array([99])),
+        (r"lengths must lie in 1\.\.2, got 0", np.zeros((2, 1), int), np.array([0])),
+        (r"lengths must have shape", np.zeros((2, 1), int), np.array([1, 1])),
+        (r"prompt_ids must be \[T, B\]", np.zeros(2, int), None),
+        (r"prompt_ids must be \[T, B\]", np.zeros((0, 1), int), None),
+    ],
+)
+def test_bad_prompt_ids_are_named(peaked, message, ids, lengths, as_users_run):
+    model, params, _ = peaked
+    with pytest.raises(ValueError, match=message):
+        jaxrnn.generate_ids(model, params, ids, 3, lengths=lengths)
 
 
 def test_the_same_key_gives_the_same_text(model_and_params):
@@ -161,7 +190,7 @@ def test_the_three_reference_cases_of_perplexity(peaked):
         (jnp.zeros(V).at[2].set(-jnp.inf), math.inf),
         (jnp.zeros(V), V),
     ):
-        known = (params[0], params[1]._replace(bias=bias))
+        known = params._replace(output=params.output._replace(bias=bias))
         assert jaxrnn.score(model, known, ids).perplexity == pytest.approx(expected)
 
 

@@ -17,7 +17,7 @@ def test_the_shapes_that_the_book_prints(vocab_size, hidden_size, ids_shape):
     model = jaxrnn.build(config, vocab_size)
     params = model.init(jax.random.key(0), vocab_size)
     ids = jnp.arange(10).reshape(ids_shape)
-    logits, ((carry,), _) = model.apply(params, ids, model.initial_carry(params, ids_shape[1]))
+    logits, (carry,) = model.apply(params, ids, model.initial_carry(params, ids_shape[1]))
     assert logits.shape == (*ids_shape, vocab_size)
     assert carry.hidden.shape == (ids_shape[1], hidden_size)
 
@@ -26,7 +26,7 @@ def test_one_hot_input_is_never_materialised():
     """No array of the program holds T * B * V numbers but the logits of that shape."""
     vocab_size, shape = 5000, (7, 3)
     model = jaxrnn.build(jaxrnn.ModelConfig(hidden_size=4), vocab_size)
-    body, params = model.parts[0], model.init(jax.random.key(0), vocab_size)[0]
+    body, params = model.parts[1], model.init(jax.random.key(0), vocab_size).body
     jaxpr = jax.make_jaxpr(lambda ids: body.apply(params, ids, body.initial_carry(params, 3)))(
         jnp.zeros(shape, jnp.int32)
     )
@@ -42,10 +42,12 @@ def test_build_makes_what_the_configuration_says(cell, embedding_size):
     )
     model = jaxrnn.build(config, 11)
     params = model.init(jax.random.key(0), 11)
-    layers = params[-2]
     first = 11 if embedding_size is None else embedding_size
-    assert [layer.w_ih.shape[0] for layer in layers] == [first, 5]
-    assert len(params) == (2 if embedding_size is None else 3)
+    assert [layer.w_ih.shape[0] for layer in params.body] == [first, 5]
+    assert params.output.kernel.shape == (5, 11)
+    assert params.embedding == () if embedding_size is None else params.embedding.shape == (11, 6)
+    with pytest.raises(ValueError, match="input_size must be vocab_size = 11, got 12"):
+        model.init(jax.random.key(0), 12)
     assert model.output_size(11) == 11
     assert model.causal
 

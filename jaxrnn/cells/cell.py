@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.checks import check_positive_integer
+from jaxrnn.checks import check_choice, check_positive_integer
 from jaxrnn.typing import Array, DType, Float, Key, Params
 
 
@@ -33,7 +33,8 @@ class Cell(NamedTuple):
     initial_carry: Callable[[int, DType], Any]
     """(batch_size, dtype) -> carry, a NamedTuple of arrays [B, H] with a field `hidden`."""
     update: Callable[[Any, Any, Any, Any], Any]
-    """(cell_params, input_gates [B, G*H], hidden_gates [B, G*H], carry) -> carry, for one step."""
+    """(cell_params, input_gates [B, G*H], hidden_gates [B, G*H], carry) -> carry, for one step.
+    Each row of the batch by itself: padding, and the restart of a row, rely on it."""
     init_params: Callable[[Key], Params] = no_params
     """(key) -> cell_params: what the equations need beside the matrices, such as peepholes."""
     hidden_bias: bool = False
@@ -74,6 +75,8 @@ def squash(
     `sigmoid(x) = (1 + tanh(x / 2)) / 2`: XLA's CPU back end vectorises that, and an LSTM's forward
     pass takes two thirds of the time.
     """
+    for name in activations:
+        check_choice("activations", name, ("sigmoid", "tanh"))
     halves = np.array([0.5 if name == "sigmoid" else 1.0 for name in activations])
     scale = jnp.asarray(np.repeat(halves, gates.shape[-1] // len(activations)), gates.dtype)
     curves = jnp.tanh(gates * jnp.broadcast_to(scale, gates.shape))

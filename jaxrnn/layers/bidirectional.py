@@ -24,7 +24,7 @@ def bidirectional(layer: Layer) -> Layer:
     meets each reset from the other side of its boundary.
 
     Args:
-        layer: any causal Layer; each direction gets parameters of its own.
+        layer: any Layer; each direction gets parameters of its own.
 
     Returns:
         A Layer of twice the output size that is not causal; params and carry are `Directions`.
@@ -86,14 +86,17 @@ def bidirectional(layer: Layer) -> Layer:
     def output_size(input_size: int) -> int:
         return 2 * layer.output_size(input_size)
 
-    return Layer(output_size, init, initial_carry, apply, causal=False, parts=(layer,))
+    return Layer(
+        "bidirectional", output_size, init, initial_carry, apply, causal=False, parts=(layer,)
+    )
 
 
 def _flip_within(lengths: Any, over_time: Any) -> Any:
     """Turn each sequence around within its own length; padding stays; its own inverse."""
     if lengths is None:
         return over_time[::-1]
-    time = jnp.arange(over_time.shape[0], dtype=jnp.int32)[:, None]
-    mirrored = jnp.asarray(lengths, jnp.int32)[None] - 1 - time
+    num_steps, batch_size = over_time.shape[:2]
+    time = jnp.arange(num_steps, dtype=jnp.int32)[:, None]
+    mirrored = jnp.clip(jnp.asarray(lengths, jnp.int32), 0, num_steps)[None] - 1 - time
     source = jnp.where(mirrored < 0, time, mirrored)
-    return over_time[source, jnp.arange(over_time.shape[1])[None]]
+    return jnp.asarray(over_time)[source, jnp.arange(batch_size)[None]]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from jaxrnn.recurrence.boundaries import valid_steps, zero_padding
 from jaxrnn.typing import Key, Params
 
 
@@ -12,6 +13,8 @@ class Layer(NamedTuple):
     Layers nest freely: a deep bidirectional language model is a Layer like the one inside it.
     """
 
+    name: str
+    """The factory that made it: "recurrent", "stack", ..."""
     output_size: Callable[[int], int]
     """(input_size) -> F."""
     init: Callable[[Key, int], Params]
@@ -29,16 +32,31 @@ class Layer(NamedTuple):
 
 
 def memoryless(
+    name: str,
     output_size: Callable[[int], int],
     init: Callable[[Key, int], Params],
     transform: Callable[[Params, Any], Any],
 ) -> Layer:
-    """A layer that carries nothing and treats every step alike: transform(params, inputs)."""
+    """A layer that carries nothing and treats every step alike: transform(params, inputs).
+
+    Padding is zero on both of its sides, as for a recurrent layer.
+    """
 
     def initial_carry(params: Params, batch_size: int) -> tuple[()]:
         return ()
 
-    def apply(params: Params, inputs: Any, carry: tuple[()], **_: Any) -> tuple[Any, tuple[()]]:
-        return transform(params, inputs), carry
+    def apply(
+        params: Params,
+        inputs: Any,
+        carry: tuple[()],
+        *,
+        lengths: Any = None,
+        resets: Any = None,
+        reset_carry: tuple[()] | None = None,
+        key: Key | None = None,
+    ) -> tuple[Any, tuple[()]]:
+        valid = valid_steps(lengths, inputs.shape[0])
+        outputs = transform(params, zero_padding(valid, inputs))
+        return zero_padding(valid, outputs), carry
 
-    return Layer(output_size, init, initial_carry, apply)
+    return Layer(name, output_size, init, initial_carry, apply)

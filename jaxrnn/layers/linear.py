@@ -55,7 +55,7 @@ def linear(
     def transform(params: LinearParams, inputs: Any) -> Any:
         return inputs @ params.kernel + params.bias[None, None]
 
-    return memoryless(lambda input_size: output_size, init, transform)
+    return memoryless("linear", lambda input_size: output_size, init, transform)
 
 
 def embedding(size: int, *, table_init: str | Initializer = "normal") -> Layer:
@@ -83,6 +83,10 @@ def embedding(size: int, *, table_init: str | Initializer = "normal") -> Layer:
 
     def transform(table: jax.Array, ids: Any) -> Any:
         check_ids("inputs", ids, table.shape[0])
-        return table.at[ids].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+        return (
+            jnp.asarray(table)
+            .at[ids]
+            .get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+        )
 
-    return memoryless(lambda input_size: size, init, transform)
+    return memoryless("embedding", lambda input_size: size, init, transform)

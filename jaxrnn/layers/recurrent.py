@@ -65,16 +65,28 @@ def recurrent(
         return cell.initial_carry(batch_size, params.w_hh.dtype)
 
     def apply(
-        params: RecurrentParams, inputs: Any, carry: Any, *, key: Key | None = None, **when: Any
+        params: RecurrentParams,
+        inputs: Any,
+        carry: Any,
+        *,
+        lengths: Any = None,
+        resets: Any = None,
+        reset_carry: Any = None,
+        key: Key | None = None,
     ) -> tuple[Any, Any]:
         return unroll(
             cell,
             params,
             inputs,
             carry,
+            lengths=lengths,
+            resets=resets,
+            reset_carry=reset_carry,
             implementation=implementation,
             scan_unroll=scan_unroll,
-            **when,
         )
 
-    return Layer(lambda input_size: hidden_size, init, initial_carry, apply, parts=(cell,))
+    def output_size(input_size: int) -> int:
+        return hidden_size
+
+    return Layer("recurrent", output_size, init, initial_carry, apply, parts=(cell,))

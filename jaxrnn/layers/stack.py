@@ -49,9 +49,10 @@ def stack(layers: Sequence[Layer]) -> Layer:
         inputs: Any,
         carry: tuple[Any, ...],
         *,
+        lengths: Any = None,
+        resets: Any = None,
         reset_carry: tuple[Any, ...] | None = None,
         key: Key | None = None,
-        **when: Any,
     ) -> tuple[Any, tuple[Any, ...]]:
         reset_carries = (None,) * len(layers) if reset_carry is None else reset_carry
         keys = (None,) * len(layers) if key is None else jax.random.split(key, len(layers))
@@ -60,10 +61,16 @@ def stack(layers: Sequence[Layer]) -> Layer:
             layers, params, carry, reset_carries, keys, strict=True
         ):
             inputs, end = layer.apply(
-                own, inputs, start, reset_carry=restart, key=layer_key, **when
+                own,
+                inputs,
+                start,
+                lengths=lengths,
+                resets=resets,
+                reset_carry=restart,
+                key=layer_key,
             )
             carries.append(end)
         return inputs, tuple(carries)
 
     causal = all(layer.causal for layer in layers)
-    return Layer(output_size, init, initial_carry, apply, causal, parts=layers)
+    return Layer("stack", output_size, init, initial_carry, apply, causal, parts=layers)

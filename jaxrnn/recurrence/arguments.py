@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.cells import Cell
-from jaxrnn.checks import check_ids, check_range, check_shape
+from jaxrnn.checks import check_array, check_mask, check_range, check_shape
+from jaxrnn.recurrence.params import RecurrentParams
 
 
 def check_arguments(
@@ -22,6 +23,7 @@ def check_arguments(
     if not isinstance(cell, Cell):
         raise TypeError(f"cell must be a Cell, such as jaxrnn.lstm(256), got {cell!r}")
     check_params(cell, params)
+    check_array("inputs", inputs)
     check_inputs(params.w_ih.shape[0], inputs)
     num_steps, batch_size = inputs.shape[:2]
     if jnp.issubdtype(inputs.dtype, jnp.floating) and inputs.dtype != params.w_ih.dtype:
@@ -29,12 +31,8 @@ def check_arguments(
     check_carry("carry", cell, carry, batch_size, params.w_hh.dtype)
     if lengths is not None:
         check_lengths(lengths, num_steps, batch_size)
-    elif jnp.issubdtype(inputs.dtype, jnp.integer):
-        check_ids("inputs", inputs, params.w_ih.shape[0])
     if resets is not None:
-        check_shape("resets", resets.shape, (num_steps, batch_size), "[T, B]")
-        if resets.dtype != bool:
-            raise TypeError(f"resets must be bool, got {resets.dtype}")
+        check_mask("resets", resets, (num_steps, batch_size))
     if reset_carry is not None:
         if resets is None:
             raise ValueError("reset_carry was given without resets: nothing would use it")
@@ -43,6 +41,8 @@ def check_arguments(
 
 def check_params(cell: Cell, params: Any) -> None:
     """Check the shapes of RecurrentParams against the cell's sizes."""
+    if not isinstance(params, RecurrentParams):
+        raise TypeError(f"params must be RecurrentParams, got {type(params).__name__}")
     gates = cell.num_gates * cell.hidden_size
     if params.w_ih.ndim != 2 or params.w_ih.shape[1] != gates:
         raise ValueError(
@@ -76,16 +76,22 @@ def check_inputs(input_size: int, inputs: Any) -> None:
 def check_carry(name: str, cell: Cell, carry: Any, batch_size: int, dtype: Any) -> None:
     """Check a carry against the one that the cell would start from."""
     expected = jax.eval_shape(lambda: cell.initial_carry(batch_size, dtype))
-    if str(jax.tree.structure(carry)) != str(jax.tree.structure(expected)):
+    if not jax.tree.structure(carry) == jax.tree.structure(expected):  # type: ignore[operator]
         raise TypeError(f"{name} must be a {type(expected).__name__} of arrays, got {carry!r}")
-    for field, came, wanted in zip(expected._fields, carry, expected, strict=True):
-        check_shape(f"{name}.{field}", came.shape, wanted.shape, "[B, H]")
+    leaves = zip(jax.tree.leaves_with_path(expected), jax.tree.leaves(carry), strict=True)
+    for (path, wanted), came in leaves:
+        field = f"{name}{jax.tree_util.keystr(path)}"
+        check_array(field, came)
+        if not jnp.issubdtype(wanted.dtype, jnp.floating):
+            raise TypeError(f"{field} must be of floats, for a derivative; got {wanted.dtype}")
+        check_shape(field, came.shape, wanted.shape, "[B, ...]")
         if came.dtype != wanted.dtype:
-            raise TypeError(f"{name}.{field} must be {wanted.dtype} as params, got {came.dtype}")
+            raise TypeError(f"{field} must be {wanted.dtype} as params, got {came.dtype}")
 
 
 def check_lengths(lengths: Any, num_steps: int, batch_size: int) -> None:
     """Check the lengths' shape and type and, where they can be seen, their range."""
+    check_array("lengths", lengths)
     check_shape("lengths", lengths.shape, (batch_size,), "[B]")
     if not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise TypeError(f"lengths must be integers, got {lengths.dtype}")

@@ -24,3 +24,11 @@ def resets_in_direction(resets: Any, valid: Any, reverse: bool) -> Any:
     if reverse:
         resets = jnp.concatenate([resets[1:], jnp.zeros_like(resets[:1])])
     return resets
+
+
+def zero_padding(valid: Any, over_time: Any) -> Any:
+    """`over_time` `[T, B, ...]` with zeros where a step does not count."""
+    if valid is None:
+        return over_time
+    mask = valid.reshape(valid.shape + (1,) * (over_time.ndim - 2))
+    return jnp.where(mask, over_time, jnp.zeros_like(over_time))

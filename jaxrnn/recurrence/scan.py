@@ -44,10 +44,9 @@ def autodiff(
     Returns:
         (hidden [T, B, H], the carry after the last step)
     """
-    hidden, carry = _run(
+    return _run(
         cell, scan_unroll, params, steps, carry, reset_carry, lambda hidden_gates, new: new.hidden
     )
-    return hidden, carry
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -68,9 +67,8 @@ def _scan_jvp(cell: Cell, scan_unroll: int, primals: Any, tangents: Any) -> tupl
     )
     starts = _starts(carry, carries, steps.resets, reset_carry)
     push = _linearize_updates(cell, params.cell, steps.input_gates, hidden_gates, starts)
-    d_hidden_gates, d_cell = _parameter_tangents(
-        cell, params, d_params, steps.input_gates, hidden_gates, starts
-    )
+    d_hidden_gates = _hidden_gates_tangents(params, d_params, starts.hidden)
+    d_cell = _cell_params_tangents(cell, params.cell, d_params.cell, steps, hidden_gates, starts)
     times_w = _product_for_transposition(params.w_hh)
 
     def step(d_carry: Any, now: Any) -> tuple[Any, Any]:
@@ -149,31 +147,39 @@ def _linearize_updates(
     return jax.vmap(at_one_step)(input_gates, hidden_gates, starts)
 
 
-def _parameter_tangents(
-    cell: Cell,
-    params: LoopParams,
-    d_params: LoopParams,
-    input_gates: Any,
-    hidden_gates: Any,
-    starts: Any,
-) -> tuple[Any, Any]:
-    """What the parameters' tangents add to each step's hidden gates and to its new carry.
+def _hidden_gates_tangents(params: LoopParams, d_params: LoopParams, hidden: Any) -> Any:
+    """What the tangents of `w_hh` and `b_hh` add to the hidden gates of all steps.
 
-    Bulk over all steps; transposed, the first is *one* product `[H, T*B] @ [T*B, G*H]`.
+    Transposed, it is *one* product `[H, T*B] @ [T*B, G*H]`.
     """
-    rows = starts.hidden.reshape(-1, starts.hidden.shape[-1])
-    d_hidden_gates = (rows @ d_params.w_hh).reshape(hidden_gates.shape)
+    rows = hidden.reshape(-1, hidden.shape[-1]) @ d_params.w_hh
+    d_hidden_gates = rows.reshape(*hidden.shape[:-1], -1)
     if params.b_hh is not None:
         d_hidden_gates += d_params.b_hh[None, None]
-    if not jax.tree.leaves(params.cell):
-        return d_hidden_gates, None
+    return d_hidden_gates
+
+
+def _cell_params_tangents(
+    cell: Cell, cell_params: Any, d_cell_params: Any, steps: Steps, hidden_gates: Any, starts: Any
+) -> Any:
+    """What the tangents of the cell's own parameters add to the new carry of all steps."""
+    if not jax.tree.leaves(cell_params):
+        return None
+
+    arguments = (steps.input_gates, hidden_gates, starts)
+    if steps.valid is not None:
+        # Any valid step stands in for the padding, whose coefficients may be infinite: transposed,
+        # 0 * inf would reach the sum over all steps.
+        some = jnp.argmax(steps.valid.reshape(-1))
+        one = jax.tree.map(
+            lambda x: jnp.broadcast_to(x.reshape(-1, *x.shape[2:])[some], x.shape), arguments
+        )
+        arguments = _select(steps.valid, arguments, one)
 
     def updates(cell_params: Any) -> Any:
-        update = functools.partial(cell.update, cell_params)
-        return jax.vmap(update)(input_gates, hidden_gates, starts)
+        return jax.vmap(functools.partial(cell.update, cell_params))(*arguments)
 
-    _, d_cell = jax.jvp(updates, (params.cell,), (d_params.cell,))
-    return d_hidden_gates, d_cell
+    return jax.jvp(updates, (cell_params,), (d_cell_params,))[1]
 
 
 def _product_for_transposition(w_hh: Any) -> Callable[[Any], Any]:

@@ -53,7 +53,9 @@ def cached_download(url: str, file: str, digest: str, num_bytes: int) -> Path:
         download = pooch.HTTPDownloader(chunk_size=CHUNK_BYTES, timeout=TIMEOUT)
         with (
             open(output_file, "wb") as opened,
-            tqdm(total=num_bytes, unit="B", unit_scale=True, desc=file, leave=False) as progress,
+            tqdm(
+                total=num_bytes, unit="B", unit_scale=True, desc=file, leave=False, disable=None
+            ) as progress,
         ):
             download(url, CappedFile(opened, num_bytes, progress), caller)
 

@@ -1,10 +1,11 @@
 """Tokens and their ids."""
 
 import collections
+import functools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 
@@ -89,10 +90,8 @@ class Vocabulary:
             raise ValueError("counts must be integers of at least 0")
         if len(self.tokens) != len(self.counts) or len(set(self.tokens)) != len(self.tokens):
             raise ValueError("tokens must be distinct and have one count each")
-        ids = {token: i for i, token in enumerate(self.tokens)}
-        if self.unknown is not None and self.unknown not in ids:
+        if self.unknown is not None and self.unknown not in self.tokens:
             raise ValueError(f"unknown must be one of the tokens, got {self.unknown!r}")
-        object.__setattr__(self, "_ids", ids)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -100,9 +99,9 @@ class Vocabulary:
     def __contains__(self, token: object) -> bool:
         return token in self._token_ids
 
-    @property
+    @functools.cached_property
     def _token_ids(self) -> dict[str, int]:
-        return cast(dict[str, int], self.__dict__["_ids"])
+        return {token: i for i, token in enumerate(self.tokens)}
 
     def encode(self, text: str) -> Int[HostArray, "n"]:
         """The ids of a text.
@@ -131,7 +130,9 @@ class Vocabulary:
         The unknown token stands in for the others or, where there is none, the most frequent token.
         """
         tokens = tokenize(text, self.unit)
-        stand_in = 0 if self.unknown is None else self._token_ids[self.unknown]
+        stand_in = int(np.argmax(self.counts))
+        if self.unknown is not None:
+            stand_in = self._token_ids[self.unknown]
         ids = np.array([self._token_ids.get(token, stand_in) for token in tokens], np.int32)
         return ids, np.array([token in self._token_ids for token in tokens], bool)
 

@@ -11,7 +11,13 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.checks import check_integer, check_positive_integer, check_range, check_seed
+from jaxrnn.checks import (
+    check_array,
+    check_integer,
+    check_positive_integer,
+    check_range,
+    check_seed,
+)
 from jaxrnn.typing import AnyArray, Bool, HostArray, Int
 
 
@@ -43,7 +49,7 @@ def sequential_plan(
     """The plan of `sequential_windows`, for a text of `num_ids` tokens."""
     _check_sizes(num_ids, batch_size, num_steps, offset)
     if row_length is None:
-        _check_long_enough(num_ids, offset, batch_size, num_steps, num_steps)
+        check_long_enough(num_ids, offset, batch_size, num_steps, num_steps)
         row_length = (num_ids - offset) // batch_size
     else:
         check_integer("row_length", row_length)
@@ -51,7 +57,7 @@ def sequential_plan(
             raise ValueError(
                 f"row_length must be at least num_steps = {num_steps}, got {row_length}"
             )
-    _check_long_enough(num_ids, offset, batch_size, num_steps, row_length)
+    check_long_enough(num_ids, offset, batch_size, num_steps, row_length)
     rows = offset + np.arange(batch_size) * row_length
     num_batches = min(row_length, num_ids - 1 - int(rows[-1])) // num_steps
     offsets = rows + num_steps * np.arange(num_batches)[:, None]
@@ -67,7 +73,7 @@ def random_plan(
     _check_sizes(num_ids, batch_size, num_steps, offset)
     check_seed("seed", seed)
     check_seed("epoch", epoch)
-    _check_long_enough(num_ids, offset, batch_size, num_steps, num_steps)
+    check_long_enough(num_ids, offset, batch_size, num_steps, num_steps)
     num_windows = (num_ids - 1 - offset) // num_steps
     num_batches = num_windows // batch_size
     order = np.random.default_rng((seed, epoch)).permutation(num_windows)
@@ -112,7 +118,7 @@ def sequential_windows(
         TypeError: a size is not an integer, or the ids are not.
         ValueError: a size is out of range, or the text too short for one batch.
     """
-    _check_text(ids)
+    check_text(ids)
     plan = sequential_plan(ids.shape[0], batch_size, num_steps, offset, row_length)
     return _batches(ids, plan, num_steps)
 
@@ -141,7 +147,7 @@ def random_windows(
         TypeError: a size is not an integer, or the ids are not.
         ValueError: a size is out of range, or the text too short for one batch.
     """
-    _check_text(ids)
+    check_text(ids)
     plan = random_plan(ids.shape[0], batch_size, num_steps, seed, epoch, offset)
     return _batches(ids, plan, num_steps)
 
@@ -151,9 +157,9 @@ def _batches(ids: Int[AnyArray, "n"], plan: WindowPlan, num_steps: int) -> Batch
     return Batch(inputs, targets, None, plan.starts)
 
 
-def _check_text(ids: AnyArray) -> None:
-    if not isinstance(ids, AnyArray):
-        raise TypeError(f"ids must be an array, got {type(ids).__name__}")
+def check_text(ids: AnyArray) -> None:
+    """Raise unless `ids` are one text of integers `[n]`."""
+    check_array("ids", ids)
     if ids.ndim != 1:
         raise ValueError(f"ids must be one text [n], got shape {ids.shape}")
     if not jnp.issubdtype(ids.dtype, jnp.integer):
@@ -164,13 +170,16 @@ def _check_sizes(num_ids: int, batch_size: int, num_steps: int, offset: int) -> 
     check_positive_integer("batch_size", batch_size)
     check_positive_integer("num_steps", num_steps)
     check_integer("offset", offset)
+    if num_ids >= 2**31:
+        raise ValueError(f"the text must have fewer than 2**31 tokens, got {num_ids}")
     if not 0 <= offset <= num_ids:
         raise ValueError(f"offset must lie in 0..{num_ids}, the text's length, got {offset}")
 
 
-def _check_long_enough(
+def check_long_enough(
     num_ids: int, offset: int, batch_size: int, num_steps: int, row_length: int
 ) -> None:
+    """Raise, with the number that is needed, if a text has too few tokens for one batch."""
     needed = offset + (batch_size - 1) * row_length + num_steps + 1  # every input has a target
     if num_ids < needed:
         raise ValueError(

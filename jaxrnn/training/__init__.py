@@ -3,6 +3,7 @@
 from jaxrnn.training.checkpoint import CheckpointError as CheckpointError
 from jaxrnn.training.checkpoint import Checkpoints as Checkpoints
 from jaxrnn.training.checkpoint import LoadedRun as LoadedRun
+from jaxrnn.training.checkpoint import Saved as Saved
 from jaxrnn.training.checkpoint import load as load
 from jaxrnn.training.losses import bits_per_character as bits_per_character
 from jaxrnn.training.losses import cross_entropy as cross_entropy

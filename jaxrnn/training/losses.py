@@ -5,6 +5,7 @@ import math
 import jax.numpy as jnp
 import optax
 
+from jaxrnn.checks import check_ids, check_mask
 from jaxrnn.typing import AnyArray, Array, Bool, Float, Int
 
 
@@ -23,13 +24,23 @@ def cross_entropy(
 
     Returns:
         A scalar; 0 where no token is real.
+
+    Raises:
+        TypeError: the targets are not integers, or the mask is not of bools.
+        ValueError: a target is out of range, or the mask of another shape.
     """
-    if mask is None:
-        return optax.losses.softmax_cross_entropy_with_integer_labels(logits, targets).mean()
-    # Before the loss, so that nothing of the padding reaches the gradient either.
-    logits = jnp.where(mask[..., None], logits, 0.0)
-    targets = jnp.where(mask, targets, 0)
+    if mask is not None:
+        check_mask("mask", mask, targets.shape)
+        # Before the loss, so that nothing of the padding reaches the gradient either.
+        logits = jnp.where(mask[..., None], logits, 0.0)
+        targets = jnp.where(mask, targets, 0)
+    vocab_size = logits.shape[-1]
+    check_ids("targets", targets, vocab_size)
     nats = optax.losses.softmax_cross_entropy_with_integer_labels(logits, targets)
+    # Where an id out of range cannot be seen, the loss says so; optax would wrap a negative one.
+    nats = jnp.where((targets >= 0) & (targets < vocab_size), nats, jnp.nan)
+    if mask is None:
+        return nats.mean()
     return jnp.where(mask, nats, 0.0).sum() / jnp.maximum(mask.sum(dtype=nats.dtype), 1)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import json
+import os
 import platform
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from jaxrnn.language_model import ModelConfig
 from jaxrnn.text import Vocabulary
 from jaxrnn.training.trainer import Progress, TrainConfig
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+PACKAGES = ("jaxrnn", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,12 @@ class Record:
     def differences(self, other: "Record") -> list[str]:
         """What would make the arrays of `other` wrong for this run, one line each.
 
-        How far the run is, how many epochs it is to go, and where the same text lies may differ.
+        How far the run is, how many epochs it is to go, where the same text lies, and what only
+        reports may differ.
         """
-        ignored = {"training.epochs", "text.corpus"}
+        ignored = {"training.epochs", "text.held_out_chars"}
+        if self.text.digest == other.text.digest:
+            ignored.add("text.corpus")
         mine, theirs = _flat_settings(self), _flat_settings(other)
         lines = [
             f"{name}: {theirs[name]} there, {mine[name]} here"
@@ -59,15 +63,18 @@ class Record:
         return lines
 
     def to_json(self) -> dict[str, Any]:
-        """As a dictionary of JSON types, with the versions that wrote it."""
-        return {
+        """As a dictionary of JSON types."""
+        content = {
             "model": dataclasses.asdict(self.model),
             "training": dataclasses.asdict(self.training),
             "text": dataclasses.asdict(self.text),
-            "vocabulary": json.loads(self.vocabulary.to_json()),
+            "vocabulary": self.vocabulary.to_json(),
             "progress": self.progress._asdict(),
-            "versions": versions(),
         }
+        plain: dict[str, Any] = json.loads(
+            json.dumps(content, default=lambda scalar: scalar.item())
+        )
+        return plain
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Record":
@@ -76,15 +83,16 @@ class Record:
             model=ModelConfig(**content["model"]),
             training=TrainConfig(**content["training"]),
             text=TextRecord(**content["text"]),
-            vocabulary=Vocabulary.from_json(json.dumps(content["vocabulary"])),
+            vocabulary=Vocabulary.from_json(content["vocabulary"]),
             progress=Progress(**content["progress"]),
         )
 
 
-def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that the numbers depend on."""
+def environment() -> dict[str, str]:
+    """What the last bits of a run's numbers depend on beside its record."""
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), **packages}
+    flags = os.environ.get("XLA_FLAGS", "")
+    return {"python": platform.python_version(), **packages, "XLA_FLAGS": flags, "device": device()}
 
 
 def device() -> str:

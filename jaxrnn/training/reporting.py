@@ -47,6 +47,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
     """Draw training and held-out perplexity against the epoch, on a logarithmic scale."""
     from matplotlib.figure import Figure  # not needed by `import jaxrnn`
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
@@ -57,8 +58,10 @@ def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
     ):
         points = [(row["epoch"], row[name]) for row in rows if name in row]
         if points:
-            axes.plot(*zip(*points, strict=True), style, label=label)
+            marker = "." if len(points) < 5 else ""
+            axes.plot(*zip(*points, strict=True), style, marker=marker, label=label)
     axes.set(xlabel="epoch", ylabel="perplexity per token", yscale="log", title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(which="both", alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=150)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxrnn.checks import check_number, check_positive_integer
+from jaxrnn.checks import check_number, check_positive_integer, check_shape
 from jaxrnn.layers import Layer
 from jaxrnn.text import Batch
 from jaxrnn.training.losses import cross_entropy
@@ -118,6 +118,8 @@ def make_train_step(model: Layer, optimizer: optax.GradientTransformation) -> Tr
 
     def loss_of(params: Params, batch: Batch, carry: Any, key: Key) -> tuple[Any, Any]:
         initial = model.initial_carry(params, batch.inputs.shape[1])
+        for new, old in zip(jax.tree.leaves(initial), jax.tree.leaves(carry), strict=True):
+            check_shape("state.carry", old.shape, new.shape, "that of the batch")
         carry = jax.tree.map(lambda new, old: _rows_where(batch.starts, new, old), initial, carry)
         logits, carry = model.apply(params, batch.inputs, carry, key=key)
         return cross_entropy(logits, batch.targets, batch.mask), carry

@@ -1,7 +1,9 @@
 """Training over many epochs: the compiled call that runs many steps, and the loop around it."""
 
 import dataclasses
+import functools
 import math
+import operator
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +12,25 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import lax
 
-from jaxrnn.checks import check_choice, check_positive_integer, check_seed
+from jaxrnn.checks import (
+    check_choice,
+    check_ids,
+    check_positive_integer,
+    check_seed,
+)
 from jaxrnn.layers import Layer
 from jaxrnn.text import Batch, WindowPlan, gather_windows, random_plan, sequential_plan
-from jaxrnn.training.train_step import TrainState, TrainStep, make_optimizer, make_train_step
+from jaxrnn.text.windows import check_long_enough, check_text
+from jaxrnn.training.train_step import (
+    Metrics,
+    TrainState,
+    TrainStep,
+    make_optimizer,
+    make_train_step,
+)
 from jaxrnn.typing import HostArray, Int
 
 SECONDS_PER_CALL = 1.0
@@ -39,8 +54,8 @@ class TrainConfig:
     """Passes over the text."""
     optimizer: str = "sgd"
     """Any optimizer of optax: sgd, adam, adamw, rmsprop, ..."""
-    learning_rate: float = 100.0
-    """Learning rate."""
+    learning_rate: float | None = None
+    """Learning rate; by default 100 for sgd, as the book, and 0.001 for any other."""
     max_grad_norm: float | None = 0.01
     """Gradients are scaled down to this global norm; None never clips."""
     seed: int = 0
@@ -51,18 +66,33 @@ class TrainConfig:
         for name in ("batch_size", "num_steps", "epochs"):
             check_positive_integer(name, getattr(self, name))
         check_seed("seed", self.seed)
-        make_optimizer(self.optimizer, self.learning_rate, self.max_grad_norm)
+        if self.learning_rate is None:
+            rate = 100.0 if self.optimizer == "sgd" else 0.001
+            object.__setattr__(self, "learning_rate", rate)
+        self.make_optimizer()
+
+    def make_optimizer(self) -> optax.GradientTransformation:
+        """The optimizer that the configuration names."""
+        assert self.learning_rate is not None  # since __post_init__
+        return make_optimizer(self.optimizer, self.learning_rate, self.max_grad_norm)
+
+    def check_text_length(self, num_ids: int) -> None:
+        """Raise, with the number that is needed, if a text is too short for one batch."""
+        most_skipped = 0
+        if self.random_offset:
+            most_skipped = self.num_steps - (self.windows == "random")
+        check_long_enough(num_ids, most_skipped, self.batch_size, self.num_steps, self.num_steps)
 
 
 class Progress(NamedTuple):
     """How far a training is: plain numbers, saved with every checkpoint."""
 
     epoch: int = 0
-    """Epochs finished."""
+    """The epoch under way, counted from 0; after its last batch, the one just finished."""
     batch: int = 0
-    """Batches done of the epoch under way; all of them just after it is finished."""
+    """Batches done of that epoch."""
     num_batches: int = 0
-    """Batches of that epoch."""
+    """Batches that it has."""
     nats: float = 0.0
     """Cross-entropy summed over the tokens of that epoch so far."""
     tokens: int = 0
@@ -101,6 +131,7 @@ def plan_epoch(config: TrainConfig, num_ids: int, epoch: int) -> WindowPlan:
 
 def train(
     model: Layer,
+    optimizer: optax.GradientTransformation,
     config: TrainConfig,
     ids: Int[HostArray, "n"],
     state: TrainState,
@@ -114,7 +145,8 @@ def train(
 
     Args:
         model: a language model.
-        config: how to train.
+        optimizer: any of optax; `config.make_optimizer()` is the one that the configuration names.
+        config: how to cut the text into batches, and how often to go through it.
         ids: the text.
         state: of `init_state`, or out of a checkpoint.  Its buffers are given away to the call: do
             not use it, nor an earlier state that came out, afterwards.
@@ -124,12 +156,15 @@ def train(
         (state, progress), at the least at the end of each epoch.
 
     Raises:
-        ValueError: the text is too short for one batch.
+        TypeError: the ids are not integers.
+        ValueError: the text is too short for one batch, an id is out of range, or the state is of
+            another batch size.
     """
-    plan_epoch(config, len(ids), progress.epoch)  # a text too short is an error before compilation
-    optimizer = make_optimizer(config.optimizer, config.learning_rate, config.max_grad_norm)
-    run_steps = _compile(model, config, make_train_step(model, optimizer), state, ids)
+    check_text(ids)
+    check_ids("ids", ids, model.output_size(0))
+    config.check_text_length(len(ids))
     text = jnp.asarray(ids)
+    run_steps = _compile(config, make_train_step(model, optimizer), state, text)
     seconds_per_step = SECONDS_PER_CALL  # until the first call has told
     for epoch in range(progress.epoch, config.epochs):
         plan = plan_epoch(config, len(ids), epoch)
@@ -137,18 +172,22 @@ def train(
         if epoch != progress.epoch or progress.num_batches == 0:
             progress = progress._replace(epoch=epoch, batch=0, nats=0.0, tokens=0)
             progress = progress._replace(num_batches=num_batches)
+        if progress.num_batches != num_batches or progress.batch > num_batches:
+            raise ValueError(f"progress must be of epochs of {num_batches} batches, got {progress}")
         padded = _pad(plan, _most_batches(config, len(ids)))
         while progress.batch < num_batches:
             first = progress.batch
             last = min(num_batches, first + max(1, int(SECONDS_PER_CALL / seconds_per_step)))
             began = time.perf_counter()
-            state, nats, tokens = run_steps(state, text, padded, np.int32(first), np.int32(last))
-            nats, tokens = float(nats), int(tokens)  # waits for the device
+            state, each = run_steps(state, text, padded, np.int32(first), np.int32(last))
+            nats = np.asarray(each.nats)[first:last].tolist()  # waits for the device
+            tokens = sum(np.asarray(each.tokens)[first:last].tolist())
             seconds = time.perf_counter() - began
             seconds_per_step = seconds / (last - first)
             progress = progress._replace(
                 batch=last,
-                nats=progress.nats + nats,
+                # Number by number, as `sum` would not: the cut into calls must not show.
+                nats=functools.reduce(operator.add, nats, progress.nats),
                 tokens=progress.tokens + tokens,
                 seconds=progress.seconds + seconds,
                 total_tokens=progress.total_tokens + tokens,
@@ -156,23 +195,24 @@ def train(
             yield state, progress
 
 
-def _compile(
-    model: Layer, config: TrainConfig, train_step: TrainStep, state: TrainState, ids: Any
-) -> Any:
-    """The program (state, text, plan, first, last) -> (state, nats, tokens): steps first..last."""
+def _compile(config: TrainConfig, train_step: TrainStep, state: TrainState, text: Any) -> Any:
+    """The program (state, text, plan, first, last) -> (state, metrics [N]): steps first..last."""
+    num_batches = _most_batches(config, len(text))
 
     def run_steps(state: TrainState, text: Any, plan: WindowPlan, first: Any, last: Any) -> Any:
         def one_step(step: Any, so_far: Any) -> Any:
-            state, nats, tokens = so_far
+            state, rows = so_far
             inputs, targets = gather_windows(text, plan.offsets[step], config.num_steps)
             state, metrics = train_step(state, Batch(inputs, targets, None, plan.starts[step]))
-            return state, nats + metrics.nats, tokens + metrics.tokens
+            return state, jax.tree.map(lambda row, new: row.at[step].set(new), rows, metrics)
 
-        return lax.fori_loop(first, last, one_step, (state, jnp.float32(0), jnp.int32(0)))
+        floats = jnp.zeros(num_batches)
+        rows = Metrics(nats=floats, tokens=jnp.zeros(num_batches, jnp.int32), grad_norm=floats)
+        return lax.fori_loop(first, last, one_step, (state, rows))
 
-    plan = _pad(plan_epoch(config, len(ids), 0), _most_batches(config, len(ids)))
+    plan = _pad(plan_epoch(config, len(text), 0), num_batches)
     lowered = jax.jit(run_steps, donate_argnums=0).lower(
-        state, jnp.asarray(ids), plan, np.int32(0), np.int32(1)
+        state, text, plan, np.int32(0), np.int32(1)
     )
     return lowered.compile()
 

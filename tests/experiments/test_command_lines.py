@@ -22,6 +22,7 @@ SMALL = [
 def run(capsys, monkeypatch, name, *arguments):
     """(exit code, standard output, standard error) of `python -m experiments.NAME`."""
     monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    monkeypatch.delitem(sys.modules, f"experiments.{name}", raising=False)
     with pytest.raises(SystemExit) as stop:
         runpy.run_module(f"experiments.{name}", run_name="__main__")
     said = capsys.readouterr()

@@ -61,10 +61,11 @@ def test_a_model_of_alternating_letters_prefers_them_in_order():
     follows = np.full((3, 3), -5.0, np.float32)
     follows[a, b] = follows[b, a] = follows[vocabulary.encode(" ")[0], a] = 5.0
     zero = np.zeros((3, 3), np.float32)
-    body = params[0]._replace(
+    body = params.body._replace(
         w_ih=np.eye(3, dtype=np.float32) * 20, w_hh=zero, b_ih=np.zeros(3, np.float32)
     )
-    params = (body, params[1]._replace(kernel=follows, bias=np.zeros(3, np.float32)))
+    output = params.output._replace(kernel=follows, bias=np.zeros(3, np.float32))
+    params = params._replace(body=body, output=output)
     params = jax.tree.map(jax.numpy.asarray, params)
     outcome = compare_with_shuffled(model, params, vocabulary, ["abababab"], 20, seed=0)
     assert outcome.wins == outcome.pairs == 20

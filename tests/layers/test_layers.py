@@ -120,6 +120,34 @@ def test_linear_and_embedding_against_numpy():
     assert np.isnan(jax.jit(layer.apply)(table, ids.at[0, 0].set(10), ())[0][0, 0]).all()
 
 
+def test_padding_reaches_neither_outputs_nor_gradients_of_any_layer():
+    layer = jaxrnn.stack([jaxrnn.linear(3), jaxrnn.recurrent(jaxrnn.gru(H)), jaxrnn.linear(2)])
+    params = layer.init(jax.random.key(0), D)
+    padding = np.arange(T)[:, None, None] >= np.array(LENGTHS)[None, :, None]
+
+    def loss(params, data):
+        outputs, _ = layer.apply(params, data, layer.initial_carry(params, B), lengths=LENGTHS)
+        return jnp.sin(outputs).sum(), outputs
+
+    (grads, d_inputs), outputs = jax.grad(loss, argnums=(0, 1), has_aux=True)(
+        params, jnp.where(padding, jnp.nan, inputs())
+    )
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
+    assert not np.where(padding, d_inputs, 0).any()
+    assert not np.where(padding, outputs, 0).any()
+    table = jaxrnn.embedding(2).init(jax.random.key(0), 4)
+    ids = jnp.where(jnp.asarray(padding[..., 0]), -1, 3)
+    vectors, _ = jaxrnn.embedding(2).apply(table, ids, (), lengths=LENGTHS)
+    assert not np.where(padding, vectors, 0).any()
+
+
+def test_a_layer_refuses_a_keyword_that_it_does_not_know():
+    for layer in (jaxrnn.linear(2), jaxrnn.recurrent(jaxrnn.rnn(H)), jaxrnn.embedding(2)):
+        params = layer.init(jax.random.key(0), D)
+        with pytest.raises(TypeError, match="lenghts"):
+            layer.apply(params, inputs(), layer.initial_carry(params, B), lenghts=LENGTHS)
+
+
 def test_initialisers_are_what_their_names_say():
     cell = jaxrnn.gru(64)
     draw = {

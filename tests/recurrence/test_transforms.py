@@ -1,5 +1,7 @@
 """The engine under JAX's transformations: each against the same function without them."""
 
+import logging
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -157,3 +159,26 @@ def test_a_step_function_is_traced_once_per_shape():
     for inputs in (case.inputs, 2 * case.inputs, case.inputs[:3]):
         run(case.params, inputs)
     assert traces == [(7, 5, 4), (3, 5, 4)]
+
+
+def test_calls_without_jit_compile_once():
+    """The loop's body is a new closure at each call; its program must not be."""
+    case = make_case("lstm", jnp.float32)
+    compiled = []
+
+    def grad():
+        def loss(params):
+            return jaxrnn.unroll(case.cell, params, case.inputs, case.carry)[0].sum()
+
+        return jax.grad(loss)(case.params)
+
+    grad()
+    handler = logging.Handler()
+    handler.emit = lambda record: compiled.append(record.getMessage())
+    logging.getLogger("jax").addHandler(handler)
+    try:
+        with jax.log_compiles():
+            grad()
+    finally:
+        logging.getLogger("jax").removeHandler(handler)
+    assert not [message for message in compiled if message.startswith("Compiling")]

@@ -44,5 +44,19 @@ def test_what_is_masked_has_no_influence():
     assert cross_entropy(logits, TARGETS, jnp.zeros((2, 2), bool)) == 0
 
 
+def test_a_target_out_of_range_is_an_error_or_nan(as_users_run):
+    logits = jnp.zeros((2, 2, V))
+    for wrong in (-1, -100, V):
+        targets = TARGETS.at[0, 0].set(wrong)
+        with pytest.raises(ValueError, match=rf"targets must lie in 0\.\.6, got {wrong}"):
+            cross_entropy(logits, targets)
+        assert np.isnan(jax.jit(cross_entropy)(logits, targets))
+
+
+def test_a_mask_must_be_of_bools(as_users_run):
+    with pytest.raises(TypeError, match="mask must be bool"):
+        cross_entropy(jnp.zeros((2, 2, V)), TARGETS, jnp.full((2, 2), 2))
+
+
 def test_bits_are_nats_over_log_two():
     assert bits_per_character(math.log(8)) == pytest.approx(3)

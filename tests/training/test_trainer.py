@@ -31,14 +31,20 @@ def make_model(cell="gru"):
 
 
 def initial_state(config, model):
-    optimizer = jaxrnn.make_optimizer(config.optimizer, config.learning_rate, config.max_grad_norm)
-    return jaxrnn.init_state(model, optimizer, V, config.batch_size, jax.random.key(config.seed))
+    return jaxrnn.init_state(
+        model, config.make_optimizer(), V, config.batch_size, jax.random.key(config.seed)
+    )
 
 
 def train_to_the_end(config, cell="gru"):
     model = make_model(cell)
-    *_, last = jaxrnn.train(model, config, IDS, initial_state(config, model))
+    *_, last = start(config, model)
     return last
+
+
+def start(config, model, ids=IDS):
+    state = initial_state(config, model)
+    return jaxrnn.train(model, config.make_optimizer(), config, ids, state)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -47,7 +53,7 @@ def test_training_is_one_step_after_the_other(cell, way):
     """Against a Python loop over the batches, a step at a time."""
     config = dataclasses.replace(CONFIG, **WAYS[way])
     model = make_model(cell)
-    optimizer = jaxrnn.make_optimizer(config.optimizer, config.learning_rate, config.max_grad_norm)
+    optimizer = config.make_optimizer()
     step = jax.jit(jaxrnn.make_train_step(model, optimizer))
     expected, nats = initial_state(config, model), 0.0
     for epoch in range(config.epochs):
@@ -72,7 +78,8 @@ def test_the_length_of_a_call_changes_no_bit(monkeypatch):
         monkeypatch.setattr(trainer, "SECONDS_PER_CALL", seconds)
         states.append(train_to_the_end(CONFIG))
     assert params_digest(states[0][0].params) == params_digest(states[1][0].params)
-    assert states[0][1].tokens == states[1][1].tokens
+    unclocked = [progress._replace(seconds=0.0) for _, progress in states]
+    assert unclocked[0] == unclocked[1]
 
 
 def test_one_program_serves_all_calls_and_epochs(monkeypatch):
@@ -109,9 +116,39 @@ def test_offsets_are_drawn_anew_each_epoch():
 
 
 def test_a_text_too_short_is_an_error_before_compilation():
-    model = make_model()
     with pytest.raises(ValueError, match="at least 21 tokens for one batch of 4 rows and 5 steps"):
-        next(jaxrnn.train(model, CONFIG, IDS[:20], initial_state(CONFIG, model)))
+        next(start(CONFIG, make_model(), IDS[:20]))
+
+
+@pytest.mark.parametrize(("way", "needed"), [("random, offset", 25), ("sequential, offset", 26)])
+def test_a_text_must_be_long_enough_for_every_offset(way, needed):
+    config = dataclasses.replace(CONFIG, epochs=40, **WAYS[way])
+    with pytest.raises(ValueError, match=f"at least {needed} tokens"):
+        next(start(config, make_model(), IDS[: needed - 1]))
+    *_, (_, progress) = start(config, make_model(), IDS[:needed])
+    assert progress.finished_epochs == 40
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "ids"),
+    [
+        (ValueError, r"ids must lie in 0\.\.10, got 11", np.full(100, V)),
+        (ValueError, r"ids must lie in 0\.\.10, got -1", np.full(100, -1)),
+        (TypeError, "ids must be integers", np.zeros(100)),
+        (ValueError, r"ids must be one text \[n\]", np.zeros((50, 2), int)),
+        (TypeError, "ids must be an array", [1, 2, 3]),
+    ],
+)
+def test_bad_ids_are_named(error, message, ids, as_users_run):
+    with pytest.raises(error, match=message):
+        next(start(CONFIG, make_model(), ids))
+
+
+def test_a_state_of_another_batch_size_is_refused():
+    state = initial_state(dataclasses.replace(CONFIG, batch_size=3), make_model())
+    steps = jaxrnn.train(make_model(), CONFIG.make_optimizer(), CONFIG, IDS, state)
+    with pytest.raises(ValueError, match=r"state.carry must have shape .* = \(4, 6\)"):
+        next(steps)
 
 
 @pytest.mark.parametrize(

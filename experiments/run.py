@@ -1,0 +1,85 @@
+"""A training run: its settings, its model and texts, and what is reported of them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jax
+
+import jaxrnn
+from experiments.texts import held_out_metrics, known_prompts, prepare_texts
+from jaxrnn.checks import check_number, check_positive_integer
+from jaxrnn.text import Corpus
+from jaxrnn.training import Progress, Record, TextRecord, TrainConfig, TrainState
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting of a run."""
+
+    model: jaxrnn.ModelConfig = field(default_factory=jaxrnn.ModelConfig)
+    training: TrainConfig = field(default_factory=TrainConfig)
+    corpus: str = "jaychou"
+    """What to train on: jaychou, time_machine, songs (comes with the package), or the path of a
+    .txt or .zip file."""
+    max_chars: int = 10_000
+    """Characters to train on, from the beginning; line breaks become spaces."""
+    held_out_chars: int = 2_000
+    """Characters after those, for the held-out perplexity."""
+    prompts: tuple[str, ...] = ()
+    """Beginnings of the samples; without any, the beginning of the text."""
+    sample_every: int = 50
+    """Epochs between two reports with samples."""
+    sample_length: int = 50
+    """Characters of a sample, after its prompt."""
+    out: Path = Path("runs/train")
+    """Folder of the run."""
+    resume: bool = False
+    """Go on from the newest checkpoint in --out."""
+    save_every: float = 10.0
+    """Seconds between two checkpoints."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_chars", "sample_every", "sample_length"):
+            check_positive_integer(name, getattr(self, name))
+        for name in ("held_out_chars", "save_every"):
+            check_number(name, getattr(self, name), low=0)
+
+
+class Run:
+    """One training run: the model, the texts, and what is reported of them."""
+
+    def __init__(self, settings: Settings, corpus: Corpus) -> None:
+        self.settings = settings
+        self.corpus = corpus
+        self.texts = prepare_texts(corpus.text, settings.max_chars, settings.held_out_chars)
+        settings.training.check_text_length(len(self.texts.ids))
+        self.vocab_size = len(self.texts.vocabulary)
+        self.model = jaxrnn.build(settings.model, self.vocab_size)
+        self.optimizer = settings.training.make_optimizer()
+        self.prompts = known_prompts(settings.prompts, type(settings)().prompts, self.texts)
+
+    def initial_state(self) -> TrainState:
+        training = self.settings.training
+        key = jax.random.key(training.seed)
+        return jaxrnn.init_state(
+            self.model, self.optimizer, self.vocab_size, training.batch_size, key
+        )
+
+    def record(self, progress: Progress) -> Record:
+        settings = self.settings
+        text = TextRecord(
+            self.corpus.name, self.corpus.digest, len(self.texts.ids), settings.held_out_chars
+        )
+        return Record(settings.model, settings.training, text, self.texts.vocabulary, progress)
+
+    def samples(self, state: TrainState) -> list[str]:
+        return jaxrnn.generate(
+            self.model,
+            state.params,
+            self.texts.vocabulary,
+            self.prompts,
+            self.settings.sample_length,
+        )
+
+    def held_out(self, state: TrainState) -> dict[str, float]:
+        return held_out_metrics(self.model, state.params, self.texts)
