@@ -9,6 +9,7 @@ is left out with a line: `pip install dm-haiku`, and PyTorch as its site says.
 import argparse
 import importlib.metadata
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -24,14 +25,17 @@ STEPS_PER_TURN = 5
 def measure(steps: dict[str, Callable[[], None]], repetitions: int) -> dict[str, float]:
     """The median milliseconds of each step; the peers take turns, so that drift meets all alike.
 
-    Before each turn is a pause, and its first step is not counted: PyTorch's threads go on spinning
-    for a while, and would take a core from whoever comes next.
+    Their order is drawn anew each time, before each turn is a pause, and its first step is not
+    counted: PyTorch's threads go on spinning for a while, and take a core from whoever comes next.
     """
     times: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
         step()  # compiles
+    order, shuffle = list(steps), random.Random(0).shuffle
     for _ in range(-(-repetitions // STEPS_PER_TURN)):
-        for name, step in steps.items():
+        shuffle(order)
+        for name in order:
+            step = steps[name]
             time.sleep(0.1)
             step()
             for _ in range(STEPS_PER_TURN):
