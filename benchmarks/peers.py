@@ -15,6 +15,7 @@ import optax
 
 import jaxrnn
 from benchmarks.workloads import LEARNING_RATE, MAX_GRAD_NORM, Workload, batch_of
+from jaxrnn.language_model import CELLS
 
 Step = Callable[[], None]
 
@@ -26,8 +27,8 @@ def make_optimizer() -> optax.GradientTransformation:
 
 def ours(workload: Workload, implementation: str | None = None) -> Step:
     """Our own, by default with the engine's derivative."""
-    cell = {"rnn": jaxrnn.rnn, "gru": jaxrnn.gru, "lstm": jaxrnn.lstm}[workload.cell]
-    layer = jaxrnn.recurrent(cell(workload.hidden_size), implementation=implementation)
+    cell = CELLS[workload.cell](workload.hidden_size)
+    layer = jaxrnn.recurrent(cell, implementation=implementation)
     model = jaxrnn.language_model(
         workload.vocab_size,
         jaxrnn.stack([layer] * workload.num_layers),

@@ -6,12 +6,15 @@ resume, generate and score.  See the README for a tour.
 
 from jaxrnn.cells import Cell as Cell
 from jaxrnn.cells import HiddenCarry as HiddenCarry
+from jaxrnn.cells import LoopParams as LoopParams
 from jaxrnn.cells import LSTMCarry as LSTMCarry
+from jaxrnn.cells import StepCell as StepCell
 from jaxrnn.cells import gru as gru
 from jaxrnn.cells import lstm as lstm
 from jaxrnn.cells import rnn as rnn
 from jaxrnn.cells import sigmoid as sigmoid
 from jaxrnn.cells import squash as squash
+from jaxrnn.cells import step_cell as step_cell
 from jaxrnn.cells import zero_carry as zero_carry
 from jaxrnn.generation import Sampling as Sampling
 from jaxrnn.generation import Score as Score
@@ -23,10 +26,17 @@ from jaxrnn.language_model import build as build
 from jaxrnn.language_model import language_model as language_model
 from jaxrnn.layers import Layer as Layer
 from jaxrnn.layers import bidirectional as bidirectional
+from jaxrnn.layers import dropout as dropout
 from jaxrnn.layers import embedding as embedding
+from jaxrnn.layers import forget_gate_bias as forget_gate_bias
+from jaxrnn.layers import learned_initial_carry as learned_initial_carry
 from jaxrnn.layers import linear as linear
 from jaxrnn.layers import recurrent as recurrent
 from jaxrnn.layers import stack as stack
+from jaxrnn.layers import step as step
+from jaxrnn.precision import times as times
+from jaxrnn.recurrence import BlockDiagonal as BlockDiagonal
+from jaxrnn.recurrence import LowRank as LowRank
 from jaxrnn.recurrence import RecurrentParams as RecurrentParams
 from jaxrnn.recurrence import unroll as unroll
 from jaxrnn.text import Batch as Batch

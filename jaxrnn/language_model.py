@@ -1,16 +1,17 @@
 """Language models: from tokens to the logits of the next one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import jax
 
-from jaxrnn.cells import gru, lstm, rnn
+from jaxrnn.cells import Cell, StepCell, gru, lstm, rnn
 from jaxrnn.checks import check_choice, check_positive_integer
 from jaxrnn.layers import Layer, embedding, linear, recurrent, stack
 from jaxrnn.typing import Initializer, Key, Params
 
-CELLS = {"rnn": rnn, "gru": gru, "lstm": lstm}
+CELLS: dict[str, Callable[[int], Cell | StepCell]] = {"rnn": rnn, "gru": gru, "lstm": lstm}
 
 
 class LanguageModelParams(NamedTuple):

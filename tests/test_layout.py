@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "jaxrnn"
 
 # Each room imports only from rooms above its own.
 ROOMS = [
-    "typing", "checks", "cells", "recurrence", "layers", "language_model", "text", "generation",
-    "training",
+    "typing", "checks", "precision", "cells", "recurrence", "layers", "language_model", "text",
+    "generation", "training", "interop",
 ]  # fmt: skip
 ALLOWED_OUTSIDE = {"jax", "flax", "optax", "numpy", "jaxtyping"}
 

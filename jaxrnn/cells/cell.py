@@ -42,6 +42,34 @@ class Cell(NamedTuple):
     the two kinds of gates differently."""
 
 
+class LoopParams(NamedTuple):
+    """The parameters that take part in every step of the loop."""
+
+    w_hh: Any
+    """[H, G*H], or another of the forms in `jaxrnn.recurrence.products`."""
+    b_hh: Float[Array, "G*H"] | None
+    cell: Params
+    """What `init_params` made."""
+
+
+class StepCell(NamedTuple):
+    """A recurrence that is no function of one product of its hidden: a plain step.
+
+    It gets lengths, resets, direction and rematerialisation like any `Cell`; its derivative is
+    JAX's own of the loop, so it is slower to train.  `jaxrnn.step_cell` makes one.
+    """
+
+    name: str
+    hidden_size: int
+    num_gates: int
+    initial_carry: Callable[[int, DType], Any]
+    step: Callable[[LoopParams, Any, Any], Any]
+    """(params, input_gates [B, G*H], carry) -> carry, each row of the batch by itself."""
+    init_params: Callable[[Key], Params] = no_params
+    hidden_bias: bool = False
+    """Whether `params.b_hh` exists; the step adds it where it wants."""
+
+
 class HiddenCarry(NamedTuple):
     """The carry of a cell that remembers its output only."""
 

@@ -4,7 +4,18 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxrnn.cells.cell import Cell, HiddenCarry, check_hidden_size, sigmoid, zero_carry
+from jaxrnn.cells.cell import (
+    Cell,
+    HiddenCarry,
+    LoopParams,
+    StepCell,
+    check_hidden_size,
+    sigmoid,
+    squash,
+    zero_carry,
+)
+from jaxrnn.cells.step_cell import step_cell
+from jaxrnn.precision import times
 
 
 def gru_update(cell_params: Any, input_gates: Any, hidden_gates: Any, carry: Any) -> HiddenCarry:
@@ -17,8 +28,19 @@ def gru_update(cell_params: Any, input_gates: Any, hidden_gates: Any, carry: Any
     return HiddenCarry((1 - z) * n + z * carry.hidden)
 
 
-def gru(hidden_size: int) -> Cell:
-    """The gated recurrent unit that resets after the recurrent product, as PyTorch and cuDNN.
+def gru_reset_before_step(params: LoopParams, input_gates: Any, carry: HiddenCarry) -> HiddenCarry:
+    """One step of `gru(H, reset_after=False)`."""
+    hidden = carry.hidden
+    gates = 2 * hidden.shape[-1]  # columns of r and z
+    i_rz, i_n = jnp.split(input_gates, [gates], axis=-1)
+    w_rz, w_n = jnp.split(params.w_hh, [gates], axis=-1)
+    r, z = squash(i_rz + times(hidden, w_rz, hidden.dtype), ("sigmoid", "sigmoid"))
+    n = jnp.tanh(i_n + times(r * hidden, w_n, hidden.dtype))
+    return HiddenCarry((1 - z) * n + z * hidden)
+
+
+def gru(hidden_size: int, *, reset_after: bool = True) -> Cell | StepCell:
+    """The gated recurrent unit.
 
         r  = sigmoid(i_r + h_r)         i = x W_ih + b_ih
         z  = sigmoid(i_z + h_z)         h = hidden W_hh + b_hh
@@ -27,10 +49,13 @@ def gru(hidden_size: int) -> Cell:
 
     Args:
         hidden_size: H.
+        reset_after: True resets after the recurrent product, as above and as PyTorch, cuDNN and
+            Flax do; that cell has a `b_hh`, because r scales the product with its bias.  False
+            resets before it, `n = tanh(i_n + (r * hidden) W_n)`, as "Dive into Deep Learning",
+            Haiku and the paper's later versions do; that is a `StepCell`, slower to train.
 
     Returns:
-        A cell with the gate blocks r, z, n and the carry `HiddenCarry(hidden)`.  It has a `b_hh`,
-        because r scales the recurrent product with its bias.
+        A cell with the gate blocks r, z, n and the carry `HiddenCarry(hidden)`.
 
     Raises:
         TypeError: `hidden_size` is not an integer.
@@ -40,5 +65,7 @@ def gru(hidden_size: int) -> Cell:
         arXiv:1406.1078; the reset after the product: version 1 of the paper.
     """
     hidden_size = check_hidden_size(hidden_size)
+    if not reset_after:
+        return step_cell("gru_reset_before", hidden_size, gru_reset_before_step, num_gates=3)
     initial_carry = zero_carry(HiddenCarry, hidden_size)
     return Cell("gru", hidden_size, 3, initial_carry, gru_update, hidden_bias=True)

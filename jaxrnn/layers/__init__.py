@@ -2,10 +2,15 @@
 
 from jaxrnn.layers.bidirectional import Directions as Directions
 from jaxrnn.layers.bidirectional import bidirectional as bidirectional
+from jaxrnn.layers.dropout import dropout as dropout
+from jaxrnn.layers.initializers import forget_gate_bias as forget_gate_bias
 from jaxrnn.layers.initializers import initializer as initializer
 from jaxrnn.layers.layer import Layer as Layer
+from jaxrnn.layers.learned_carry import LearnedCarryParams as LearnedCarryParams
+from jaxrnn.layers.learned_carry import learned_initial_carry as learned_initial_carry
 from jaxrnn.layers.linear import LinearParams as LinearParams
 from jaxrnn.layers.linear import embedding as embedding
 from jaxrnn.layers.linear import linear as linear
 from jaxrnn.layers.recurrent import recurrent as recurrent
 from jaxrnn.layers.stack import stack as stack
+from jaxrnn.layers.streaming import step as step

@@ -28,16 +28,18 @@ class Layer(NamedTuple):
     causal: bool = True
     """Whether no output depends on a later input."""
     parts: tuple[Any, ...] = ()
-    """The cell or the inner layers, for inspection and for other formats of weights."""
+    """What it is made of: the cell, the inner layers or its numbers; for inspection and for other
+    formats of weights."""
 
 
 def memoryless(
     name: str,
     output_size: Callable[[int], int],
     init: Callable[[Key, int], Params],
-    transform: Callable[[Params, Any], Any],
+    transform: Callable[[Params, Any, Key | None], Any],
+    parts: tuple[Any, ...] = (),
 ) -> Layer:
-    """A layer that carries nothing and treats every step alike: transform(params, inputs).
+    """A layer that carries nothing: transform(params, inputs, key), each step by itself.
 
     Padding is zero on both of its sides, as for a recurrent layer.
     """
@@ -56,7 +58,7 @@ def memoryless(
         key: Key | None = None,
     ) -> tuple[Any, tuple[()]]:
         valid = valid_steps(lengths, inputs.shape[0])
-        outputs = transform(params, zero_padding(valid, inputs))
+        outputs = transform(params, zero_padding(valid, inputs), key)
         return zero_padding(valid, outputs), carry
 
-    return Layer(name, output_size, init, initial_carry, apply)
+    return Layer(name, output_size, init, initial_carry, apply, parts=parts)

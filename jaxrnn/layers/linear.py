@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.checks import check_ids, check_positive_integer
+from jaxrnn.checks import check_ids, check_number, check_positive_integer
+from jaxrnn.layers.dropout import dropout_mask
 from jaxrnn.layers.initializers import initializer
 from jaxrnn.layers.layer import Layer, memoryless
+from jaxrnn.precision import times
 from jaxrnn.typing import Array, Float, Initializer, Key
 
 
@@ -52,19 +54,30 @@ def linear(
             init_bias(bias_key, (output_size,), jnp.float32),
         )
 
-    def transform(params: LinearParams, inputs: Any) -> Any:
-        return inputs @ params.kernel + params.bias[None, None]
+    def transform(params: LinearParams, inputs: Any, key: Key | None) -> Any:
+        return affine(params, inputs)
 
     return memoryless("linear", lambda input_size: output_size, init, transform)
 
 
-def embedding(size: int, *, table_init: str | Initializer = "normal") -> Layer:
+def affine(params: LinearParams, inputs: Any) -> Any:
+    """`inputs kernel + bias`, multiplied in the precision of the inputs."""
+    kernel = params.kernel.astype(inputs.dtype)
+    return times(inputs, kernel, params.kernel.dtype) + params.bias[None, None]
+
+
+def embedding(
+    size: int, *, table_init: str | Initializer = "normal", dropout: float = 0.0
+) -> Layer:
     """A learned vector for every token id.
 
     Args:
         size: the width of a vector.
         table_init: "normal", "uniform" (+-1/sqrt(size)), ... or a function (key, shape, dtype) ->
             array, for the table `[V, size]`.
+        dropout: the rate at which rows of the table are dropped where a `key` is given: a token
+            that is dropped is so at all its places in the batch (Gal and Ghahramani, 2016,
+            arXiv:1512.05287).
 
     Returns:
         A Layer from token ids `[T, B]` to vectors `[T, B, size]` that carries nothing; its input
@@ -72,21 +85,28 @@ def embedding(size: int, *, table_init: str | Initializer = "normal") -> Layer:
         seen, and gives NaN under `jit`.
 
     Raises:
-        TypeError: `size` is not an integer, or the inputs are not.
-        ValueError: `size` is below 1, no initialiser has that name, or an id is out of range.
+        TypeError: `size` is not an integer, `dropout` not a number, or the inputs are not integers.
+        ValueError: `size` is below 1, `dropout` not in 0..1, no initialiser has that name, or an id
+            is out of range.
     """
     check_positive_integer("size", size)
+    check_number("dropout", dropout, low=0.0, high=1.0)
     init_table = initializer(table_init, size)
 
     def init(key: Key, vocab_size: int) -> jax.Array:
         return init_table(key, (vocab_size, size), jnp.float32)
 
-    def transform(table: jax.Array, ids: Any) -> Any:
+    def transform(table: jax.Array, ids: Any, key: Key | None) -> Any:
         check_ids("inputs", ids, table.shape[0])
-        return (
-            jnp.asarray(table)
-            .at[ids]
-            .get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
-        )
+        vectors = rows_of(table, ids)
+        if key is None or dropout == 0:
+            return vectors
+        return vectors * rows_of(dropout_mask(key, dropout, (table.shape[0], 1), table.dtype), ids)
 
     return memoryless("embedding", lambda input_size: size, init, transform)
+
+
+def rows_of(table: Any, ids: Any) -> Any:
+    """`table[ids]`, NaN for an id out of range, where JAX would take another row in silence."""
+    rows = jnp.asarray(table).at[ids]
+    return rows.get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)

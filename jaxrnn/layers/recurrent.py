@@ -5,20 +5,28 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cells import Cell
+from jaxrnn.cells import Cell, StepCell
+from jaxrnn.checks import check_number, check_positive_integer
+from jaxrnn.layers.dropout import dropout_mask
 from jaxrnn.layers.initializers import initializer
 from jaxrnn.layers.layer import Layer
-from jaxrnn.recurrence import RecurrentParams, unroll
-from jaxrnn.typing import Initializer, Key
+from jaxrnn.recurrence import BlockDiagonal, LowRank, Masked, RecurrentParams, unroll
+from jaxrnn.recurrence.arguments import check_cell
+from jaxrnn.typing import DType, Initializer, Key
 
 
 def recurrent(
-    cell: Cell,
+    cell: Cell | StepCell,
     *,
     kernel_init: str | Initializer = "uniform",
     bias_init: str | Initializer = "uniform",
+    projection_size: int | None = None,
+    num_heads: int = 1,
+    recurrent_dropout: float = 0.0,
     implementation: str | None = None,
     scan_unroll: int = 1,
+    remat_every: int | None = None,
+    dtype: DType | None = None,
 ) -> Layer:
     """A recurrent layer: `jaxrnn.unroll` of a cell, with parameters to learn.
 
@@ -27,42 +35,61 @@ def recurrent(
         kernel_init: for `w_ih` and `w_hh`, drawn gate by gate (so "orthogonal" makes the block of
             each gate orthogonal): "normal", "uniform" (+-1/sqrt(H)), "orthogonal", "zeros" or a
             function (key, shape, dtype) -> array.
-        bias_init: likewise for the biases.
-        implementation, scan_unroll: as for `jaxrnn.unroll`.
+        bias_init: likewise for the biases; see `jaxrnn.forget_gate_bias`.
+        projection_size: P, the width of a projection of the hidden that the gates and the layers
+            above read in its place: `w_hh` is a `LowRank`, PyTorch's `proj_size`.
+        num_heads: parts of the hidden that the gates read each by itself: `w_hh` is a
+            `BlockDiagonal` where there is more than one, diagonal where there are H.
+        recurrent_dropout: the rate at which units of the hidden that the gates read are dropped,
+            the same ones at every step (Gal and Ghahramani, A theoretically grounded application of
+            dropout in recurrent neural networks, 2016, arXiv:1512.05287), where a `key` is given.
+        implementation, scan_unroll, remat_every, dtype: as for `jaxrnn.unroll`.
 
     Returns:
-        A causal Layer of output size H, whose params are a `RecurrentParams`.
+        A causal Layer of output size H, or P, whose params are a `RecurrentParams`.
 
     Raises:
-        TypeError: `cell` is not a Cell.
-        ValueError: no initialiser has that name.
+        TypeError: `cell` is not a cell, or a number of the wrong type.
+        ValueError: no initialiser has that name, a number is out of range, or the options exclude
+            one another.
     """
-    if not isinstance(cell, Cell):
-        raise TypeError(f"cell must be a Cell, such as jaxrnn.lstm(256), got {cell!r}")
-    hidden_size = cell.hidden_size
+    check_cell(cell)
+    _check_options(cell, projection_size, num_heads, recurrent_dropout)
+    hidden_size, gates = cell.hidden_size, cell.num_gates
     init_kernel = initializer(kernel_init, hidden_size)
     init_bias = initializer(bias_init, hidden_size)
 
-    def kernel(key: Key, num_rows: int) -> jax.Array:
-        gate_keys = jax.random.split(key, cell.num_gates)
-        shape = (num_rows, hidden_size)
-        return jnp.concatenate([init_kernel(k, shape, jnp.float32) for k in gate_keys], axis=1)
+    def kernel(key: Key, num_rows: int, width: int) -> jax.Array:
+        shape = (num_rows, width)
+        by_gate = [init_kernel(k, shape, jnp.float32) for k in jax.random.split(key, gates)]
+        return jnp.concatenate(by_gate, axis=1)
+
+    def recurrent_kernel(key: Key) -> Any:
+        if projection_size is not None:
+            down_key, up_key = jax.random.split(key)
+            down = init_kernel(down_key, (hidden_size, projection_size), jnp.float32)
+            return LowRank(down, kernel(up_key, projection_size, hidden_size))
+        if num_heads > 1:
+            width = hidden_size // num_heads
+            heads = [kernel(k, width, width) for k in jax.random.split(key, num_heads)]
+            return BlockDiagonal(jnp.stack(heads).reshape(num_heads, width, gates, width))
+        return kernel(key, hidden_size, hidden_size)
 
     def bias(key: Key) -> jax.Array:
-        return init_bias(key, (cell.num_gates * hidden_size,), jnp.float32)
+        return init_bias(key, (gates * hidden_size,), jnp.float32)
 
     def init(key: Key, input_size: int) -> RecurrentParams:
         w_ih_key, w_hh_key, b_ih_key, b_hh_key, cell_key = jax.random.split(key, 5)
         return RecurrentParams(
-            w_ih=kernel(w_ih_key, input_size),
-            w_hh=kernel(w_hh_key, hidden_size),
+            w_ih=kernel(w_ih_key, input_size, hidden_size),
+            w_hh=recurrent_kernel(w_hh_key),
             b_ih=bias(b_ih_key),
             b_hh=bias(b_hh_key) if cell.hidden_bias else None,
             cell=cell.init_params(cell_key),
         )
 
     def initial_carry(params: RecurrentParams, batch_size: int) -> Any:
-        return cell.initial_carry(batch_size, params.w_hh.dtype)
+        return cell.initial_carry(batch_size, params.w_ih.dtype)
 
     def apply(
         params: RecurrentParams,
@@ -74,6 +101,10 @@ def recurrent(
         reset_carry: Any = None,
         key: Key | None = None,
     ) -> tuple[Any, Any]:
+        if key is not None and recurrent_dropout > 0:
+            shape = (inputs.shape[1], hidden_size)
+            mask = dropout_mask(key, recurrent_dropout, shape, params.w_ih.dtype)
+            params = params._replace(w_hh=Masked(params.w_hh, mask))
         return unroll(
             cell,
             params,
@@ -84,9 +115,30 @@ def recurrent(
             reset_carry=reset_carry,
             implementation=implementation,
             scan_unroll=scan_unroll,
+            remat_every=remat_every,
+            dtype=dtype,
         )
 
     def output_size(input_size: int) -> int:
-        return hidden_size
+        return hidden_size if projection_size is None else projection_size
 
     return Layer("recurrent", output_size, init, initial_carry, apply, parts=(cell,))
+
+
+def _check_options(
+    cell: Cell | StepCell, projection_size: int | None, num_heads: int, recurrent_dropout: float
+) -> None:
+    check_number("recurrent_dropout", recurrent_dropout, low=0.0, high=1.0)
+    check_positive_integer("num_heads", num_heads)
+    if cell.hidden_size % num_heads:
+        raise ValueError(f"num_heads must divide hidden_size = {cell.hidden_size}, got {num_heads}")
+    if projection_size is not None:
+        check_positive_integer("projection_size", projection_size)
+        if num_heads > 1:
+            raise ValueError("num_heads and projection_size were both given: choose one")
+    plain = projection_size is None and num_heads == 1 and recurrent_dropout == 0
+    if isinstance(cell, StepCell) and not plain:
+        raise ValueError(
+            f"the StepCell {cell.name} multiplies by w_hh itself: projection_size, num_heads and"
+            " recurrent_dropout need a Cell"
+        )

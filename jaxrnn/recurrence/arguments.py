@@ -5,30 +5,33 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cells import Cell
+from jaxrnn.cells import Cell, StepCell
 from jaxrnn.checks import check_array, check_mask, check_range, check_shape
 from jaxrnn.recurrence.params import RecurrentParams
+from jaxrnn.recurrence.products import BlockDiagonal, LowRank, Masked
 
 
 def check_arguments(
-    cell: Cell,
+    cell: Cell | StepCell,
     params: Any,
     inputs: Any,
     carry: Any,
     lengths: Any,
     resets: Any,
     reset_carry: Any,
+    dtype: Any,
 ) -> None:
     """Raise a TypeError or ValueError that names the argument, what came and what was expected."""
-    if not isinstance(cell, Cell):
-        raise TypeError(f"cell must be a Cell, such as jaxrnn.lstm(256), got {cell!r}")
+    check_cell(cell)
+    check_dtype(dtype)
     check_params(cell, params)
     check_array("inputs", inputs)
     check_inputs(params.w_ih.shape[0], inputs)
     num_steps, batch_size = inputs.shape[:2]
-    if jnp.issubdtype(inputs.dtype, jnp.floating) and inputs.dtype != params.w_ih.dtype:
+    floats = jnp.issubdtype(inputs.dtype, jnp.floating)
+    if floats and inputs.dtype not in (params.w_ih.dtype, dtype):
         raise TypeError(f"inputs are {inputs.dtype}, params {params.w_ih.dtype}: cast one of them")
-    check_carry("carry", cell, carry, batch_size, params.w_hh.dtype)
+    check_carry("carry", cell, carry, batch_size, params.w_ih.dtype)
     if lengths is not None:
         check_lengths(lengths, num_steps, batch_size)
     if resets is not None:
@@ -36,10 +39,22 @@ def check_arguments(
     if reset_carry is not None:
         if resets is None:
             raise ValueError("reset_carry was given without resets: nothing would use it")
-        check_carry("reset_carry", cell, reset_carry, batch_size, params.w_hh.dtype)
+        check_carry("reset_carry", cell, reset_carry, batch_size, params.w_ih.dtype)
 
 
-def check_params(cell: Cell, params: Any) -> None:
+def check_cell(cell: Any) -> None:
+    """Raise unless it is a cell."""
+    if not isinstance(cell, Cell | StepCell):
+        raise TypeError(f"cell must be a Cell, such as jaxrnn.lstm(256), got {cell!r}")
+
+
+def check_dtype(dtype: Any) -> None:
+    """Raise unless it is None or a floating type that JAX can name."""
+    if dtype is not None and not jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
+        raise TypeError(f"dtype must be a floating type, such as jnp.bfloat16, got {dtype!r}")
+
+
+def check_params(cell: Cell | StepCell, params: Any) -> None:
     """Check the shapes of RecurrentParams against the cell's sizes."""
     if not isinstance(params, RecurrentParams):
         raise TypeError(f"params must be RecurrentParams, got {type(params).__name__}")
@@ -49,13 +64,35 @@ def check_params(cell: Cell, params: Any) -> None:
             f"params.w_ih must have shape [D, G*H] with G*H = {gates} for {cell.name},"
             f" got {params.w_ih.shape}"
         )
-    check_shape("params.w_hh", params.w_hh.shape, (cell.hidden_size, gates), "[H, G*H]")
+    check_w_hh(cell, params.w_hh)
     check_shape("params.b_ih", params.b_ih.shape, (gates,), "[G*H]")
     if cell.hidden_bias != (params.b_hh is not None):
         expected = "an array [G*H]" if cell.hidden_bias else "None"
         raise ValueError(f"params.b_hh must be {expected} for the cell {cell.name}")
     if params.b_hh is not None:
         check_shape("params.b_hh", params.b_hh.shape, (gates,), "[G*H]")
+
+
+def check_w_hh(cell: Cell | StepCell, w_hh: Any) -> None:
+    """Check the recurrent weights, in whichever of their forms."""
+    size, gates = cell.hidden_size, cell.num_gates * cell.hidden_size
+    name = "params.w_hh"
+    if isinstance(w_hh, Masked | LowRank | BlockDiagonal) and isinstance(cell, StepCell):
+        raise TypeError(f"{name} must be an array for the StepCell {cell.name}, got {w_hh!r}")
+    if isinstance(w_hh, Masked):
+        w_hh = w_hh.w_hh
+    if isinstance(w_hh, LowRank):
+        rank = w_hh.down.shape[-1]
+        check_shape(f"{name}.down", w_hh.down.shape, (size, rank), "[H, P]")
+        check_shape(f"{name}.up", w_hh.up.shape, (rank, gates), "[P, G*H]")
+    elif isinstance(w_hh, BlockDiagonal):
+        heads = w_hh.blocks.shape[0]
+        width = size // heads
+        expected = (heads, width, cell.num_gates, width)
+        check_shape(f"{name}.blocks", w_hh.blocks.shape, expected, "[heads, K, G, K]")
+    else:
+        check_array(name, w_hh)
+        check_shape(name, w_hh.shape, (size, gates), "[H, G*H]")
 
 
 def check_inputs(input_size: int, inputs: Any) -> None:
@@ -73,7 +110,7 @@ def check_inputs(input_size: int, inputs: Any) -> None:
         raise ValueError(f"inputs must have at least one step and one row, got {inputs.shape}")
 
 
-def check_carry(name: str, cell: Cell, carry: Any, batch_size: int, dtype: Any) -> None:
+def check_carry(name: str, cell: Cell | StepCell, carry: Any, batch_size: int, dtype: Any) -> None:
     """Check a carry against the one that the cell would start from."""
     expected = jax.eval_shape(lambda: cell.initial_carry(batch_size, dtype))
     if not jax.tree.structure(carry) == jax.tree.structure(expected):  # type: ignore[operator]
@@ -82,7 +119,7 @@ def check_carry(name: str, cell: Cell, carry: Any, batch_size: int, dtype: Any) 
     for (path, wanted), came in leaves:
         field = f"{name}{jax.tree_util.keystr(path)}"
         check_array(field, came)
-        if not jnp.issubdtype(wanted.dtype, jnp.floating):
+        if isinstance(cell, Cell) and not jnp.issubdtype(wanted.dtype, jnp.floating):
             raise TypeError(f"{field} must be of floats, for a derivative; got {wanted.dtype}")
         check_shape(field, came.shape, wanted.shape, "[B, ...]")
         if came.dtype != wanted.dtype:

@@ -32,3 +32,18 @@ def zero_padding(valid: Any, over_time: Any) -> Any:
         return over_time
     mask = valid.reshape(valid.shape + (1,) * (over_time.ndim - 2))
     return jnp.where(mask, over_time, jnp.zeros_like(over_time))
+
+
+def fill_padding(valid: Any, over_time: Any) -> Any:
+    """`over_time` with a step that counts in place of those that do not.
+
+    Zeros would do for a cell whose derivative is finite there; a normalised one's may not be, and
+    0 * inf would reach the gradients of what it shares with the steps that count.
+    """
+    if valid is None:
+        return over_time
+    some = jnp.argmax(valid.reshape(-1))  # the first, or, where nothing counts, padding: zero it
+    of_some = over_time.reshape(-1, *over_time.shape[2:])[some]
+    of_some = jnp.where(valid.any(), of_some, jnp.zeros_like(of_some))
+    mask = valid.reshape(valid.shape + (1,) * (over_time.ndim - 2))
+    return jnp.where(mask, over_time, of_some[None, None])

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from jaxrnn.recurrence.products import BlockDiagonal, LowRank, Masked
 from jaxrnn.typing import Array, Float, Params
 
 
@@ -10,7 +11,7 @@ class RecurrentParams(NamedTuple):
 
     w_ih: Float[Array, "D G*H"]
     """From the inputs to the gates."""
-    w_hh: Float[Array, "H G*H"]
+    w_hh: Float[Array, "H G*H"] | LowRank | BlockDiagonal | Masked
     """From the hidden state to the gates."""
     b_ih: Float[Array, "G*H"]
     """Added to the input gates."""

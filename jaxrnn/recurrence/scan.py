@@ -17,15 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxrnn.cells import Cell
-
-
-class LoopParams(NamedTuple):
-    """The parameters that the loop itself uses."""
-
-    w_hh: Any  # [H, G*H]
-    b_hh: Any  # [G*H] | None
-    cell: Any  # what cell.init_params made
+from jaxrnn.cells import Cell, LoopParams, StepCell
+from jaxrnn.recurrence.products import product, product_for_transposition
 
 
 class Steps(NamedTuple):
@@ -37,16 +30,21 @@ class Steps(NamedTuple):
 
 
 def autodiff(
-    cell: Cell, scan_unroll: int, params: LoopParams, steps: Steps, carry: Any, reset_carry: Any
+    cell: Cell | StepCell,
+    scan_unroll: int,
+    params: LoopParams,
+    steps: Steps,
+    carry: Any,
+    reset_carry: Any,
 ) -> tuple[Any, Any]:
-    """Run the loop and leave the derivative to JAX: the oracle of `scan`.
+    """Run the loop and leave the derivative to JAX: the oracle of `scan`, and all of a StepCell.
 
     Returns:
         (hidden [T, B, H], the carry after the last step)
     """
-    return _run(
-        cell, scan_unroll, params, steps, carry, reset_carry, lambda hidden_gates, new: new.hidden
-    )
+    advance = _step_of(cell) if isinstance(cell, StepCell) else _update_of(cell)
+    run = functools.partial(_run, advance, scan_unroll, params, steps, carry, reset_carry)
+    return run(lambda hidden_gates, new: new.hidden)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -62,14 +60,13 @@ def _scan_jvp(cell: Cell, scan_unroll: int, primals: Any, tangents: Any) -> tupl
     params, steps, carry, reset_carry = primals
     d_params, d_steps, d_carry, d_reset_carry = tangents
 
-    (hidden_gates, carries), last = _run(
-        cell, scan_unroll, params, steps, carry, reset_carry, lambda gates, new: (gates, new)
-    )
+    run = functools.partial(_run, _update_of(cell), scan_unroll, params, steps, carry, reset_carry)
+    (hidden_gates, carries), last = run(lambda hidden_gates, new: (hidden_gates, new))
     starts = _starts(carry, carries, steps.resets, reset_carry)
     push = _linearize_updates(cell, params.cell, steps.input_gates, hidden_gates, starts)
     d_hidden_gates = _hidden_gates_tangents(params, d_params, starts.hidden)
     d_cell = _cell_params_tangents(cell, params.cell, d_params.cell, steps, hidden_gates, starts)
-    times_w = _product_for_transposition(params.w_hh)
+    times_w = product_for_transposition(params.w_hh)
 
     def step(d_carry: Any, now: Any) -> tuple[Any, Any]:
         push, d_input_gates, d_hidden_gates, d_cell, valid, reset = now
@@ -91,8 +88,25 @@ def _scan_jvp(cell: Cell, scan_unroll: int, primals: Any, tangents: Any) -> tupl
     return (carries.hidden, last), (d_hidden, d_last)
 
 
+def _update_of(cell: Cell) -> Callable[..., tuple[Any, Any]]:
+    """(params, input_gates, start) -> (hidden_gates, new) of one step."""
+
+    def advance(params: LoopParams, input_gates: Any, start: Any) -> tuple[Any, Any]:
+        hidden_gates = product(params.w_hh, start.hidden)
+        if params.b_hh is not None:
+            hidden_gates += params.b_hh[None]
+        return hidden_gates, cell.update(params.cell, input_gates, hidden_gates, start)
+
+    return advance
+
+
+def _step_of(cell: StepCell) -> Callable[..., tuple[Any, Any]]:
+    """(params, input_gates, start) -> (nothing, new) of one step."""
+    return lambda params, input_gates, start: (None, cell.step(params, input_gates, start))
+
+
 def _run(
-    cell: Cell,
+    advance: Callable[..., tuple[Any, Any]],
     scan_unroll: int,
     params: LoopParams,
     steps: Steps,
@@ -104,10 +118,7 @@ def _run(
 
     def step(carry: Any, now: Steps) -> tuple[Any, Any]:
         start = carry if now.resets is None else _select(now.resets, reset_carry, carry)
-        hidden_gates = start.hidden @ params.w_hh
-        if params.b_hh is not None:
-            hidden_gates += params.b_hh[None]
-        new = cell.update(params.cell, now.input_gates, hidden_gates, start)
+        hidden_gates, new = advance(params, now.input_gates, start)
         if now.valid is not None:
             new = _select(now.valid, new, carry)
         return new, record(hidden_gates, new)
@@ -152,9 +163,8 @@ def _hidden_gates_tangents(params: LoopParams, d_params: LoopParams, hidden: Any
 
     Transposed, it is *one* product `[H, T*B] @ [T*B, G*H]`.
     """
-    rows = hidden.reshape(-1, hidden.shape[-1]) @ d_params.w_hh
-    d_hidden_gates = rows.reshape(*hidden.shape[:-1], -1)
-    if params.b_hh is not None:
+    _, d_hidden_gates = jax.jvp(lambda w: product(w, hidden), (params.w_hh,), (d_params.w_hh,))
+    if d_params.b_hh is not None:
         d_hidden_gates += d_params.b_hh[None, None]
     return d_hidden_gates
 
@@ -180,12 +190,3 @@ def _cell_params_tangents(
         return jax.vmap(functools.partial(cell.update, cell_params))(*arguments)
 
     return jax.jvp(updates, (cell_params,), (d_cell_params,))[1]
-
-
-def _product_for_transposition(w_hh: Any) -> Callable[[Any], Any]:
-    """Hidden -> hidden @ w_hh, written so that its transpose has no transposed operand.
-
-    XLA would otherwise transpose `w_hh` anew at every step of the backward loop.
-    """
-    transposed = lax.optimization_barrier(w_hh.T)
-    return lambda hidden: lax.dot_general(hidden, transposed, (((1,), (1,)), ((), ())))

@@ -1,30 +1,33 @@
 """`unroll`: run a cell over a sequence."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cells import Cell
+from jaxrnn.cells import Cell, LoopParams, StepCell
 from jaxrnn.checks import check_choice, check_ids, check_positive_integer
+from jaxrnn.precision import times
 from jaxrnn.recurrence import scan
 from jaxrnn.recurrence.arguments import check_arguments
-from jaxrnn.recurrence.boundaries import resets_in_direction, valid_steps, zero_padding
+from jaxrnn.recurrence.boundaries import (
+    fill_padding,
+    resets_in_direction,
+    valid_steps,
+    zero_padding,
+)
 from jaxrnn.recurrence.params import RecurrentParams
-from jaxrnn.typing import AnyArray, Array, Bool, Carry, Float, Inputs, Int
+from jaxrnn.recurrence.products import outputs_of
+from jaxrnn.recurrence.remat import run_in_chunks
+from jaxrnn.typing import AnyArray, Array, Bool, Carry, DType, Float, Inputs, Int
 
-# Jitted for those who call without: a loop whose body is a new closure would compile at every call.
-_scan, _autodiff = (jax.jit(run, static_argnums=(0, 1)) for run in (scan.scan, scan.autodiff))
-IMPLEMENTATIONS: dict[str | None, Callable[..., Any]] = {
-    None: _scan,
-    "scan": _scan,
-    "autodiff": _autodiff,
-}
+IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {"scan": scan.scan, "autodiff": scan.autodiff}
 
 
 def unroll(
-    cell: Cell,
+    cell: Cell | StepCell,
     params: RecurrentParams,
     inputs: Inputs,
     carry: Carry,
@@ -35,12 +38,14 @@ def unroll(
     reverse: bool = False,
     implementation: str | None = None,
     scan_unroll: int = 1,
-) -> tuple[Float[Array, "T B H"], Carry]:
+    remat_every: int | None = None,
+    dtype: DType | None = None,
+) -> tuple[Float[Array, "T B F"], Carry]:
     """Run `cell` over time.
 
         start[t]  = reset_carry where resets[t], else carry[t-1]
         carry[t]  = cell.update(inputs[t] w_ih + b_ih, start[t].hidden w_hh + b_hh, start[t])
-        output[t] = carry[t].hidden
+        output[t] = carry[t].hidden                  (its projection, where `w_hh` is `LowRank`)
 
     Args:
         cell: the gate equations.
@@ -55,51 +60,109 @@ def unroll(
         resets: where a sequence starts again, before that step; a boundary between `t - 1` and `t`.
         reset_carry: what it starts again from; None means `cell.initial_carry`.
         reverse: run from the last step of each sequence to its first; the outputs stay in place.
-        implementation: "scan", the engine with its own derivative, which None means, too; or
-            "autodiff", the same loop differentiated by JAX.
+        implementation: "scan", the engine with its own derivative; "autodiff", the same loop
+            differentiated by JAX; None takes the first for a Cell and the second for a StepCell.
         scan_unroll: steps of the loop that XLA compiles as one; more can help on a GPU.
+        remat_every: store the carry of every k-th step only, and compute what lies between, input
+            gates included, again in the backward pass: memory for T / k + k steps in place of T,
+            for one more forward pass.  The square root of T is a good k.
+        dtype: of the operands of the matrix products, such as `jnp.bfloat16`, and of the outputs.
+            Gates, carry and sums stay in the precision of the params.  None means theirs.
 
     Returns:
-        (outputs `[T, B, H]`, the carry after the last step)
+        (outputs `[T, B, H]`, or `[T, B, P]` where `w_hh` is `LowRank`, the carry after the last
+        step)
 
     Raises:
         TypeError: a wrong type or dtype.
         ValueError: a wrong rank, size or value.  Both name the argument and what was expected.
     """
-    check_arguments(cell, params, inputs, carry, lengths, resets, reset_carry)
-    check_choice("implementation", implementation, tuple(IMPLEMENTATIONS))
+    check_arguments(cell, params, inputs, carry, lengths, resets, reset_carry, dtype)
+    check_choice("implementation", implementation, (None, *IMPLEMENTATIONS))
     check_positive_integer("scan_unroll", scan_unroll)
+    if remat_every is not None:
+        check_positive_integer("remat_every", remat_every)
+    if isinstance(cell, StepCell) and implementation == "scan":
+        raise ValueError(f'implementation must be None or "autodiff" for the StepCell {cell.name}')
+    implementation = implementation or ("autodiff" if isinstance(cell, StepCell) else "scan")
     num_steps, batch_size = inputs.shape[:2]
     valid = valid_steps(lengths, num_steps)
+    inputs = fill_padding(valid, inputs)
+    if jnp.issubdtype(inputs.dtype, jnp.integer):
+        check_ids("inputs", inputs, params.w_ih.shape[0])
     if resets is not None and reset_carry is None:
-        reset_carry = cell.initial_carry(batch_size, params.w_hh.dtype)
+        reset_carry = cell.initial_carry(batch_size, params.w_ih.dtype)
+    sequence = Sequence(inputs, valid, resets_in_direction(resets, valid, reverse))
+    dtype = None if dtype is None else jnp.dtype(dtype)
+    how = How(cell, implementation, scan_unroll, reverse, remat_every, dtype)
+    outputs, carry = _run(how, params, sequence, carry, reset_carry)
+    return zero_padding(valid, outputs), carry
 
-    input_gates = _project(params, zero_padding(valid, inputs))
-    steps = scan.Steps(input_gates, valid, resets_in_direction(resets, valid, reverse))
+
+class How(NamedTuple):
+    """What is known of a run before its arrays."""
+
+    cell: Cell | StepCell
+    implementation: str
+    scan_unroll: int
+    reverse: bool
+    remat_every: int | None
+    dtype: DType | None
+
+
+class Sequence(NamedTuple):
+    """What a run reads, a row a time step."""
+
+    inputs: Any
+    valid: Any
+    resets: Any
+
+
+# Jitted for those who call without: a loop whose body is a new closure would compile at every call.
+@functools.partial(jax.jit, static_argnums=0)
+def _run(
+    how: How, params: RecurrentParams, sequence: Sequence, carry: Any, reset_carry: Any
+) -> tuple[Any, Any]:
+    if how.remat_every is None:
+        return _run_chunk(how, params, sequence, carry, reset_carry)
+    run = functools.partial(_run_chunk, how)
+    return run_in_chunks(run, how.remat_every, how.reverse, params, sequence, carry, reset_carry)
+
+
+def _run_chunk(
+    how: How, params: RecurrentParams, sequence: Sequence, carry: Any, reset_carry: Any
+) -> tuple[Any, Any]:
+    """Project, turn, run the engine, turn back."""
+    input_gates = _project(params, sequence.inputs, how.dtype)
     # Under shard_map a carry of zeros is of another type than gates that vary over devices;
     # a zero taken from the gates hands their type on.
     zero = jnp.zeros_like(input_gates[0, 0, 0])
-    carry = jax.tree.map(lambda c: c + zero, carry)
-    loop_params = scan.LoopParams(params.w_hh, params.b_hh, params.cell)
-    run = IMPLEMENTATIONS[implementation]
-    hidden, carry = run(cell, scan_unroll, loop_params, _turn(steps, reverse), carry, reset_carry)
-    hidden = _turn(hidden, reverse)
-    return zero_padding(valid, hidden), carry
+    carry = jax.tree.map(lambda c: c + zero.astype(c.dtype), carry)
+    w_hh = _cast(params.w_hh, how.dtype)
+    loop_params = LoopParams(w_hh, params.b_hh, params.cell)
+    steps = scan.Steps(input_gates, sequence.valid, sequence.resets)
+    run = IMPLEMENTATIONS[how.implementation]
+    hidden, carry = run(
+        how.cell, how.scan_unroll, loop_params, _turn(steps, how.reverse), carry, reset_carry
+    )
+    outputs = _cast(outputs_of(w_hh, hidden), how.dtype)
+    return _turn(outputs, how.reverse), carry
 
 
-def _project(params: RecurrentParams, inputs: Any) -> Any:
+def _project(params: RecurrentParams, inputs: Any, dtype: Any) -> Any:
     """The input gates of the whole sequence, in one product or one gather."""
     if jnp.issubdtype(inputs.dtype, jnp.integer):
-        check_ids("inputs", inputs, params.w_ih.shape[0])
         # "fill" makes an id out of range visible (NaN); JAX's default would clamp it.
-        rows = (
-            jnp.asarray(params.w_ih)
-            .at[inputs]
-            .get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+        gates = params.w_ih.at[inputs].get(
+            mode="fill", fill_value=jnp.nan, wrap_negative_indices=False
         )
     else:
-        rows = inputs @ params.w_ih
-    return rows + params.b_ih[None, None]
+        gates = times(inputs, _cast(params.w_ih, dtype), params.w_ih.dtype)
+    return gates + params.b_ih[None, None]
+
+
+def _cast(arrays: Any, dtype: Any) -> Any:
+    return arrays if dtype is None else jax.tree.map(lambda array: array.astype(dtype), arrays)
 
 
 def _turn(over_time: Any, reverse: bool) -> Any:

@@ -1,0 +1,49 @@
+"""What the ports of all libraries share: named weights, checked, and gates in another order."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxrnn.layers import Layer
+from jaxrnn.typing import HostArray, Params
+
+
+def check_entries(
+    source: str, weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Raise unless the weights are those expected, naming what is missing, extra or misshapen."""
+    wrong = [f"{name} is missing" for name in shapes if name not in weights]
+    wrong += [f"{name} is unexpected" for name in weights if name not in shapes]
+    wrong += [
+        f"{name} has shape {tuple(np.shape(weights[name]))}, expected {tuple(shape)}"
+        for name, shape in shapes.items()
+        if name in weights and tuple(np.shape(weights[name])) != tuple(shape)
+    ]
+    if wrong:
+        raise ValueError(f"the weights of {source} do not fit: {'; '.join(wrong)}")
+
+
+def reorder_gates(matrix: Any, order: Sequence[int]) -> HostArray:
+    """The gate blocks of the last axis in another order: block k of the result was `order[k]`."""
+    blocks = np.split(np.asarray(matrix), len(order), axis=-1)
+    return np.concatenate([blocks[k] for k in order], axis=-1)
+
+
+def check_layer(source: str, layer: Any) -> None:
+    """Raise unless it is a Layer; `source` is where it was to go."""
+    if not isinstance(layer, Layer):
+        raise TypeError(f"layer must be of type Layer to become {source}, got {layer!r}")
+
+
+def check_params(layer: Layer, params: Params, input_size: int) -> None:
+    """Raise unless the parameters are of the layer: of its structure, shapes and types."""
+    expected = jax.eval_shape(lambda: layer.init(jax.random.key(0), input_size))
+    if jax.tree.structure(expected) != jax.tree.structure(params):  # type: ignore[operator]
+        raise TypeError(f"params must be those of this {layer.name} layer, got {params!r}")
+    leaves = zip(jax.tree.leaves_with_path(expected), jax.tree.leaves(params), strict=True)
+    for (path, wanted), came in leaves:
+        if np.shape(came) != wanted.shape:
+            field = f"params{jax.tree_util.keystr(path)}"
+            raise ValueError(f"{field} must have shape {wanted.shape}, got {np.shape(came)}")

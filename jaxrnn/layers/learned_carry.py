@@ -1,0 +1,81 @@
+"""An initial carry that is learned."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.layers.layer import Layer
+from jaxrnn.typing import Key, Params
+
+
+class LearnedCarryParams(NamedTuple):
+    """The parameters of `learned_initial_carry`."""
+
+    layer: Params
+    """Of the layer itself."""
+    carry: Any
+    """Where each sequence starts: the layer's carry, without the axis of the batch."""
+
+
+def learned_initial_carry(layer: Layer) -> Layer:
+    """The same layer, whose initial carry is a parameter.
+
+    Sequences start from it where `initial_carry(params, B)` is what they are given, and resets go
+    back to it; gradients reach it from both.
+
+    Args:
+        layer: any Layer.
+
+    Returns:
+        A Layer with the params `LearnedCarryParams`; what is learned begins as the layer's own
+        initial carry.
+
+    Raises:
+        TypeError: `layer` is not a Layer.
+        ValueError: the layer carries nothing.
+    """
+    if not isinstance(layer, Layer):
+        raise TypeError(f"layer must be of type Layer, got {layer!r}")
+
+    def init(key: Key, input_size: int) -> LearnedCarryParams:
+        params = layer.init(key, input_size)
+        carry = jax.tree.map(lambda c: c[0], layer.initial_carry(params, 1))
+        if not jax.tree.leaves(carry):
+            raise ValueError(f"layer must carry something to learn, but {layer.name} does not")
+        return LearnedCarryParams(params, carry)
+
+    def initial_carry(params: LearnedCarryParams, batch_size: int) -> Any:
+        return jax.tree.map(lambda c: jnp.broadcast_to(c, (batch_size, *c.shape)), params.carry)
+
+    def apply(
+        params: LearnedCarryParams,
+        inputs: Any,
+        carry: Any,
+        *,
+        lengths: Any = None,
+        resets: Any = None,
+        reset_carry: Any = None,
+        key: Key | None = None,
+    ) -> tuple[Any, Any]:
+        if resets is not None and reset_carry is None:
+            reset_carry = initial_carry(params, inputs.shape[1])
+        return layer.apply(
+            params.layer,
+            inputs,
+            carry,
+            lengths=lengths,
+            resets=resets,
+            reset_carry=reset_carry,
+            key=key,
+        )
+
+    return Layer(
+        "learned_initial_carry",
+        layer.output_size,
+        init,
+        initial_carry,
+        apply,
+        layer.causal,
+        parts=(layer,),
+    )

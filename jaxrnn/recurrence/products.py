@@ -1,0 +1,80 @@
+"""The recurrent product, hidden -> hidden gates, and the forms that its weights may have."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxrnn.precision import times
+from jaxrnn.typing import Array, Float
+
+
+class LowRank(NamedTuple):
+    """A projection: the gates, and the layers above, read `hidden @ down` in place of hidden.
+
+    Reference: Sak, Senior and Beaufays, Long short-term memory based recurrent neural network
+        architectures for large vocabulary speech recognition, 2014, arXiv:1402.1128.
+    """
+
+    down: Float[Array, "H P"]
+    up: Float[Array, "P GH"]
+
+
+class BlockDiagonal(NamedTuple):
+    """Heads: each reads its own part of the hidden only; with H heads, a diagonal (IndRNN).
+
+    Reference: Li et al., Independently recurrent neural network, 2018, arXiv:1803.04831;
+        Beck et al., xLSTM, 2024, arXiv:2405.04517 (the heads of the sLSTM).
+    """
+
+    blocks: Float[Array, "heads K G K"]
+    """`blocks[head, :, gate]` multiplies the head's K = H / heads units."""
+
+
+class Masked(NamedTuple):
+    """Weights that read a masked hidden: recurrent dropout, one mask for all steps."""
+
+    w_hh: Any
+    mask: Float[Array, "B H"]
+
+
+def product(w_hh: Any, hidden: Any) -> Any:
+    """Hidden `[..., B, H]` to hidden gates `[..., B, G*H]`; linear in either."""
+    if isinstance(w_hh, Masked):
+        mask = w_hh.mask.reshape((1,) * (hidden.ndim - 2) + w_hh.mask.shape)
+        return product(w_hh.w_hh, hidden * mask)
+    if isinstance(w_hh, LowRank):
+        return times(times(hidden, w_hh.down, hidden.dtype), w_hh.up, hidden.dtype)
+    if isinstance(w_hh, BlockDiagonal):
+        heads, width, gates, _ = w_hh.blocks.shape
+        rows = jnp.moveaxis(hidden.reshape(-1, heads, width), 1, 0)
+        blocks = w_hh.blocks.reshape(heads, width, gates * width)
+        by_head = times(rows, blocks, hidden.dtype).reshape(heads, -1, gates, width)
+        return by_head.transpose(1, 2, 0, 3).reshape(*hidden.shape[:-1], -1)
+    return times(hidden, w_hh, hidden.dtype)
+
+
+def outputs_of(w_hh: Any, hidden: Any) -> Any:
+    """What the layers above read of hidden: its projection where the weights have one."""
+    if isinstance(w_hh, Masked):
+        return outputs_of(w_hh.w_hh, hidden)
+    return times(hidden, w_hh.down, hidden.dtype) if isinstance(w_hh, LowRank) else hidden
+
+
+def product_for_transposition(w_hh: Any) -> Callable[[Any], Any]:
+    """Hidden -> product, written so that its transpose has no transposed operand.
+
+    XLA would otherwise transpose `w_hh` anew at every step of the backward loop.
+    """
+    if not isinstance(w_hh, jax.Array):
+        return lambda hidden: product(w_hh, hidden)
+    transposed = lax.optimization_barrier(w_hh.T)
+
+    def transposable(hidden: Any) -> Any:
+        dimensions = (((1,), (1,)), ((), ()))
+        gates = lax.dot_general(hidden.astype(w_hh.dtype), transposed, dimensions)
+        return gates.astype(hidden.dtype)
+
+    return transposable

@@ -1,0 +1,57 @@
+"""Long sequences in little memory: store the carry between chunks, compute the rest again."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def run_in_chunks(
+    run: Callable[..., tuple[Any, Any]],
+    size: int,
+    reverse: bool,
+    params: Any,
+    sequence: Any,
+    carry: Any,
+    reset_carry: Any,
+) -> tuple[Any, Any]:
+    """Run chunk after chunk of `size` steps, each forgotten and run again in the backward pass.
+
+    `run(params, chunk, carry, reset_carry)` returns (outputs, carry) of a chunk of `sequence`, the
+    NamedTuple (inputs, valid, resets).  It makes the input gates, too, which would otherwise be the
+    largest array of all.  Where `size` does not divide T, steps that do not count fill the last
+    chunk up.
+
+    Reference: Chen et al., Training deep nets with sublinear memory cost, 2016, arXiv:1604.06174.
+    """
+    num_steps, batch_size = sequence.inputs.shape[:2]
+    size = min(size, num_steps)
+    missing = -num_steps % size
+    if missing and sequence.valid is None:
+        sequence = sequence._replace(valid=jnp.ones((num_steps, batch_size), bool))
+
+    def in_chunks(over_time: Any, mode: str) -> Any:
+        if over_time is None:
+            return None
+        padding = [(0, missing)] + [(0, 0)] * (over_time.ndim - 1)
+        padded = jnp.pad(over_time, padding, mode=mode)
+        return padded.reshape(-1, size, *over_time.shape[1:])
+
+    chunks = type(sequence)(
+        inputs=in_chunks(sequence.inputs, "edge"),
+        valid=in_chunks(sequence.valid, "constant"),
+        resets=in_chunks(sequence.resets, "constant"),
+    )
+
+    @jax.checkpoint
+    def run_again(params: Any, chunk: Any, carry: Any, reset_carry: Any) -> tuple[Any, Any]:
+        return run(params, chunk, carry, reset_carry)
+
+    def step(carry: Any, chunk: Any) -> tuple[Any, Any]:
+        outputs, carry = run_again(params, chunk, carry, reset_carry)
+        return carry, outputs
+
+    carry, outputs = lax.scan(step, carry, chunks, reverse=reverse)
+    return outputs.reshape(-1, *outputs.shape[2:])[:num_steps], carry
