@@ -25,9 +25,11 @@ def make_optimizer() -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(MAX_GRAD_NORM), optax.sgd(LEARNING_RATE))
 
 
-def ours(workload: Workload, implementation: str | None = None) -> Step:
-    """Our own, by default with the engine's derivative."""
-    cell = CELLS[workload.cell](workload.hidden_size)
+def ours(
+    workload: Workload, cell: jaxrnn.Cell | None = None, implementation: str | None = None
+) -> Step:
+    """Our own, by default with the built-in cell and the engine's derivative."""
+    cell = cell or CELLS[workload.cell](workload.hidden_size)
     layer = jaxrnn.recurrent(cell, implementation=implementation)
     model = jaxrnn.language_model(
         workload.vocab_size,
@@ -52,7 +54,7 @@ def ours(workload: Workload, implementation: str | None = None) -> Step:
 
 def ours_autodiff(workload: Workload) -> Step:
     """Our own, with the same gather of rows, but the loop differentiated by JAX."""
-    return ours(workload, "autodiff")
+    return ours(workload, implementation="autodiff")
 
 
 def jax_step(params: Any, logits_of: Callable[..., Any], workload: Workload) -> Step:

@@ -8,11 +8,14 @@ import numbers
 from typing import Any
 
 import jax
+import jax.export
 import numpy as np
 
 
 def check_integer(name: str, value: Any) -> None:
-    """Raise unless `value` is an integer."""
+    """Raise unless `value` is an integer, or a symbol for one in `jax.export`."""
+    if jax.export.is_symbolic_dim(value):
+        return
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, got {value!r}")
 

@@ -9,7 +9,7 @@ from jaxrnn.typing import Array, DType, Float
 
 
 def times(
-    rows: Float[Array, "*batch K"], kernel: Float[Array, "K N"], dtype: DType
+    rows: Float[Array, "*batch K"], kernel: Float[Array, "*stack K N"], dtype: DType
 ) -> Float[Array, "*batch N"]:
     """`rows @ kernel`, multiplied in the kernel's precision; the sums are `dtype`.
 

@@ -54,6 +54,9 @@ def bidirectional(layer: Layer) -> Layer:
         reset_carry: Directions | None = None,
         key: Key | None = None,
     ) -> tuple[Any, Directions]:
+        for name, both in (("params", params), ("carry", carry)):
+            if not isinstance(both, Directions):
+                raise TypeError(f"{name} of bidirectional must be Directions, got {both!r}")
         forward_key, backward_key = (None, None) if key is None else jax.random.split(key)
         restart = Directions(None, None) if reset_carry is None else reset_carry
 

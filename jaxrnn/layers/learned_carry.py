@@ -58,6 +58,8 @@ def learned_initial_carry(layer: Layer) -> Layer:
         reset_carry: Any = None,
         key: Key | None = None,
     ) -> tuple[Any, Any]:
+        if not isinstance(params, LearnedCarryParams):
+            raise TypeError(f"params must be LearnedCarryParams, got {params!r}")
         if resets is not None and reset_carry is None:
             reset_carry = initial_carry(params, inputs.shape[1])
         return layer.apply(

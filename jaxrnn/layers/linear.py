@@ -55,15 +55,11 @@ def linear(
         )
 
     def transform(params: LinearParams, inputs: Any, key: Key | None) -> Any:
-        return affine(params, inputs)
+        # In the precision of the inputs, if that is lower; the outputs are as precise as params.
+        kernel = params.kernel.astype(inputs.dtype)
+        return times(inputs, kernel, params.kernel.dtype) + params.bias[None, None]
 
     return memoryless("linear", lambda input_size: output_size, init, transform)
-
-
-def affine(params: LinearParams, inputs: Any) -> Any:
-    """`inputs kernel + bias`, multiplied in the precision of the inputs."""
-    kernel = params.kernel.astype(inputs.dtype)
-    return times(inputs, kernel, params.kernel.dtype) + params.bias[None, None]
 
 
 def embedding(

@@ -30,6 +30,13 @@ def stack(layers: Sequence[Layer]) -> Layer:
         if not isinstance(layer, Layer):
             raise TypeError(f"layers must be of type Layer, got {layer!r}")
 
+    def check_entries(name: str, entries: Any) -> None:
+        if not isinstance(entries, tuple) or len(entries) != len(layers):
+            raise TypeError(
+                f"{name} of a stack must be a tuple of {len(layers)}, an entry a layer;"
+                f" got {entries!r}"
+            )
+
     def output_size(input_size: int) -> int:
         return functools.reduce(lambda size, layer: layer.output_size(size), layers, input_size)
 
@@ -54,6 +61,8 @@ def stack(layers: Sequence[Layer]) -> Layer:
         reset_carry: tuple[Any, ...] | None = None,
         key: Key | None = None,
     ) -> tuple[Any, tuple[Any, ...]]:
+        check_entries("params", params)
+        check_entries("carry", carry)
         reset_carries = (None,) * len(layers) if reset_carry is None else reset_carry
         keys = (None,) * len(layers) if key is None else jax.random.split(key, len(layers))
         carries = []

@@ -1,0 +1,89 @@
+"""Peak memory of training on one long sequence, with and without `remat_every`.
+
+    python -m benchmarks.memory --num-steps 100000
+
+An LSTM of 128 units reads T steps of a batch of 4 with 16 features and takes one gradient of a loss
+on all its outputs.  Each row is measured in a process of its own: what XLA plans for temporaries,
+the highest resident memory beyond that of the process with its data before the step, and the time
+of the second call.  On a GPU the resident memory is the host's, so only the plan tells.
+"""
+
+import argparse
+import json
+import math
+import resource
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+
+import jaxrnn
+
+HIDDEN_SIZE, BATCH_SIZE, INPUT_SIZE = 128, 4, 16
+
+
+def measure(cell_name: str, num_steps: int, remat_every: int | None) -> dict[str, float]:
+    """Megabytes and seconds of one gradient."""
+    cell = {"rnn": jaxrnn.rnn, "gru": jaxrnn.gru, "lstm": jaxrnn.lstm}[cell_name](HIDDEN_SIZE)
+    layer = jaxrnn.recurrent(cell, remat_every=remat_every)
+    params = layer.init(jax.random.key(0), INPUT_SIZE)
+    inputs = jax.random.normal(jax.random.key(1), (num_steps, BATCH_SIZE, INPUT_SIZE))
+
+    @jax.jit
+    def grad(params: jaxrnn.RecurrentParams, inputs: jax.Array) -> jaxrnn.RecurrentParams:
+        def loss(params: jaxrnn.RecurrentParams) -> jax.Array:
+            outputs, _ = layer.apply(params, inputs, layer.initial_carry(params, BATCH_SIZE))
+            return jnp.square(outputs).mean()
+
+        return jax.grad(loss)(params)
+
+    compiled = grad.lower(params, inputs).compile()
+    planned = compiled.memory_analysis().temp_size_in_bytes
+    before = _peak()
+    jax.block_until_ready(compiled(params, inputs))
+    began = time.perf_counter()
+    jax.block_until_ready(compiled(params, inputs))
+    return {
+        "planned": planned / 1e6,
+        "resident": (_peak() - before) / 1e6,
+        "seconds": time.perf_counter() - began,
+    }
+
+
+def _peak() -> float:
+    """The highest resident memory of this process so far, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def main() -> None:
+    """Print the table, a process a row."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--num-steps", type=int, default=100_000, help="T")
+    parser.add_argument("--cell", choices=["rnn", "gru", "lstm"], default="lstm")
+    parser.add_argument("--remat-every", type=int, help="measure this one, and print it as JSON")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    flags = parser.parse_args()
+    if flags.alone or flags.remat_every:
+        print(json.dumps(measure(flags.cell, flags.num_steps, flags.remat_every)))
+        return
+    root = math.isqrt(flags.num_steps)
+    print(f"{flags.cell} of {HIDDEN_SIZE} units, B {BATCH_SIZE}, T {flags.num_steps:,},", end=" ")
+    print(f"on {jax.devices()[0].device_kind}")
+    print("| remat_every | temporaries (MB) | resident (MB) | time (s) |\n|---|---|---|---|")
+    for remat_every in (None, root // 4, root, 4 * root):
+        command = [sys.executable, "-m", "benchmarks.memory", "--alone", "--cell", flags.cell]
+        command += ["--num-steps", str(flags.num_steps)]
+        command += [] if remat_every is None else ["--remat-every", str(remat_every)]
+        run = subprocess.run(command, capture_output=True, text=True, check=True)
+        row = json.loads(run.stdout)
+        print(f"| {remat_every} | {row['planned']:,.0f} | {row['resident']:,.0f} |", end="")
+        print(f" {row['seconds']:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The cells that a user writes, as docs/own_cell.md has them, timed against the built-in ones.
+
+    python -m benchmarks.own_cell
+
+A training step of a language model, as in `benchmarks.train_step`; ratios of medians in one run.
+"""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+import jaxrnn
+from benchmarks.peers import ours
+from benchmarks.train_step import describe_machine, measure
+from benchmarks.workloads import Workload
+
+PAGE = Path(__file__).parent.parent / "docs" / "own_cell.md"
+
+
+def cells_of_the_page() -> dict[str, Any]:
+    """Everything that the page's Python defines."""
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S):
+        exec(block, names)
+    return names
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=60, help="timed steps of each cell")
+    arguments = parser.parse_args()
+    page = cells_of_the_page()
+    print(f"{describe_machine()}; median of {arguments.repetitions} interleaved steps, ms\n")
+    print("| workload | built in | as a user writes it |\n|---|---|---|")
+    for name, built_in, own in (
+        ("lstm", jaxrnn.lstm, page["my_lstm"]),
+        ("gru", jaxrnn.gru, page["my_gru"]),
+    ):
+        for size in (128, 256):
+            workload = Workload(f"{name} {size}, V 28, B 32, T 35", name, size, 1, 28, 32, 35)
+            times = measure(
+                {
+                    "built in": ours(workload, built_in(size)),
+                    "own": ours(workload, own(size)),
+                },
+                arguments.repetitions,
+            )
+            ratio = times["own"] / times["built in"]
+            print(
+                f"| {workload.name} | {times['built in']:.1f} | {times['own']:.1f} ({ratio:.2f}) |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""A trained streaming step as StableHLO bytes that run without this package."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import export
+
+from jaxrnn.checks import check_positive_integer
+from jaxrnn.layers import Layer, step
+from jaxrnn.typing import Params
+
+
+def export_step(
+    layer: Layer,
+    params: Params,
+    input_size: int | None,
+    *,
+    batch_size: int | None = None,
+    platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
+) -> bytes:
+    """Serialise `jaxrnn.step` of a layer, its parameters included.
+
+    What comes back needs only jax:
+
+        stream = jax.export.deserialize(bytearray(content))
+        starts = np.ones(B, bool)               # rows that start from the initial carry
+        carry = [np.zeros(a.shape, a.dtype) for a in stream.in_avals[2:]]  # of any value at a start
+        outputs, *carry = stream.call(inputs, starts, *carry)
+
+    Where `batch_size` is None, the first axis of those shapes is a symbol, for B.
+
+    Args:
+        layer: a causal Layer, such as a language model.
+        params: its parameters, which become constants of the program.
+        input_size: D, for inputs `[B, D]` of float32; None for token ids `[B]` of int32.
+        batch_size: B; None accepts any.
+        platforms: where the bytes can run, in JAX's names.
+
+    Returns:
+        Bytes to write to a file.  The function in them maps (inputs, starts bool `[B]`, leaves of
+        the carry ...) to (outputs `[B, F]`, leaves of the carry ...): plain arrays, since the
+        tuples of this package would not be known there.
+
+    Raises:
+        TypeError: a size is not an integer, or `layer` not a Layer.
+        ValueError: the layer is not causal, or a size is below 1.
+    """
+    for name, size in (("input_size", input_size), ("batch_size", batch_size)):
+        if size is not None:
+            check_positive_integer(name, size)
+    rows: Any = export.symbolic_shape("b")[0] if batch_size is None else batch_size
+
+    def flat_step(inputs: Any, starts: Any, *leaves: Any) -> tuple[Any, ...]:
+        initial = layer.initial_carry(params, inputs.shape[0])
+        initial_leaves, structure = jax.tree.flatten(initial)
+        carry = [
+            jnp.where(starts.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+            for new, old in zip(initial_leaves, leaves, strict=True)
+        ]
+        outputs, carry = step(layer, params, inputs, jax.tree.unflatten(structure, carry))
+        return outputs, *jax.tree.leaves(carry)
+
+    if input_size is None:
+        inputs = jax.ShapeDtypeStruct((rows,), jnp.int32)
+    else:
+        inputs = jax.ShapeDtypeStruct((rows, input_size), jnp.float32)
+    starts = jax.ShapeDtypeStruct((rows,), bool)
+    carry = jax.eval_shape(lambda: layer.initial_carry(params, 1))
+    leaves = [
+        jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype) for leaf in jax.tree.leaves(carry)
+    ]
+    exported = export.export(jax.jit(flat_step), platforms=platforms)(inputs, starts, *leaves)
+    return bytes(exported.serialize())

@@ -1,0 +1,78 @@
+"""Products in bfloat16, all else in the precision of the params."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import CELLS, WHEN, B, H, make_case
+
+import jaxrnn
+
+STEP_CELL = jaxrnn.gru(H, reset_after=False)
+
+
+def run(cell, params, inputs, dtype, **when):
+    carry = cell.initial_carry(B, params.w_ih.dtype)
+    return jaxrnn.unroll(cell, params, inputs, carry, dtype=dtype, **when)
+
+
+def make(name):
+    if name == "gru_reset_before":
+        case = make_case("gru", jnp.float32)
+        return case._replace(cell=STEP_CELL, params=case.params._replace(b_hh=None))
+    return make_case(name, jnp.float32)
+
+
+@pytest.mark.parametrize("when", ["whole", "both"])
+@pytest.mark.parametrize("name", [*CELLS, "gru_reset_before"])
+def test_outputs_are_in_the_asked_dtype_and_near_those_of_float32(name, when):
+    case = make(name)
+
+    def loss(params, dtype):
+        outputs, last = run(case.cell, params, case.inputs, dtype, **WHEN[when])
+        return jnp.sin(outputs.astype(jnp.float32)).sum(), (outputs, last)
+
+    grads, (outputs, last) = jax.grad(loss, has_aux=True)(case.params, jnp.bfloat16)
+    exact, (expected, _) = jax.grad(loss, has_aux=True)(case.params, None)
+    assert outputs.dtype == jnp.bfloat16
+    assert all(c.dtype == jnp.float32 for c in last)
+    assert jax.tree.map(lambda g: g.dtype, grads) == jax.tree.map(lambda g: g.dtype, exact)
+    # bfloat16 rounds to 2^-9 of a value; 7 steps of sums over 10 such products of size 0.25
+    np.testing.assert_allclose(outputs.astype(jnp.float32), expected, atol=0.03)
+    for came, wanted in zip(jax.tree.leaves(grads), jax.tree.leaves(exact), strict=True):
+        np.testing.assert_allclose(came, wanted, atol=0.03 * max(1, np.abs(wanted).max()))
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_before"])
+def test_every_product_has_bfloat16_operands(name):
+    case = make(name)
+
+    def loss(params, inputs):
+        return jnp.square(run(case.cell, params, inputs, jnp.bfloat16)[0]).sum()
+
+    program = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(case.params, case.inputs).as_text()
+    operands = re.findall(r"dot_general.*: \((.*)\) ->", program)
+    assert len(operands) >= 4
+    assert all(pair.count("bf16") == 2 for pair in operands), operands
+
+
+def test_a_stack_hands_on_bfloat16_and_ends_in_float32():
+    layer = jaxrnn.recurrent(jaxrnn.lstm(H), dtype="bfloat16")
+    model = jaxrnn.stack([layer, jaxrnn.bidirectional(layer), jaxrnn.linear(3)])
+    params = model.init(jax.random.key(0), 4)
+    inputs = jnp.ones((5, 2, 4), jnp.bfloat16)  # as they come, or in float32
+    carry = model.initial_carry(params, 2)
+    for given in (inputs, inputs.astype(jnp.float32)):
+        logits, last = model.apply(params, given, carry)
+        assert logits.dtype == jnp.float32
+        assert {leaf.dtype for leaf in jax.tree.leaves((params, last))} == {jnp.dtype("float32")}
+
+
+def test_a_wrong_dtype_is_named(as_users_run):
+    case = make_case("rnn", jnp.float32)
+    with pytest.raises(TypeError, match="dtype must be a floating type"):
+        run(case.cell, case.params, case.inputs, jnp.int32)
+    with pytest.raises(TypeError, match="inputs are bfloat16, params float32"):
+        run(case.cell, case.params, case.inputs.astype(jnp.bfloat16), None)

@@ -1,0 +1,77 @@
+"""Rematerialisation: the same numbers from less memory."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import CELLS, WHEN, B, D, T, make_case
+
+import jaxrnn
+
+
+def values_and_gradients(case, when, **keywords):
+    if "resets" in WHEN[when]:
+        keywords["reset_carry"] = case.reset_carry
+
+    def loss(params, inputs, carry):
+        outputs, last = jaxrnn.unroll(case.cell, params, inputs, carry, **WHEN[when], **keywords)
+        return jnp.sin(outputs).sum() + jnp.square(last.hidden).sum(), (outputs, last)
+
+    return jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(case.params, case.inputs, case.carry)
+
+
+@pytest.mark.parametrize("remat_every", [1, 3, 7, 100])  # T = 7: divided by 1 and 7 only
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("when", ["whole", "both"])
+@pytest.mark.parametrize("name", ["lstm", "peephole"])
+def test_changes_nothing(name, when, reverse, remat_every, x64):
+    case = make_case(name)
+    came = values_and_gradients(case, when, reverse=reverse, remat_every=remat_every)
+    expected = values_and_gradients(case, when, reverse=reverse)
+    for a, b in zip(jax.tree.leaves(came), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_changes_nothing_for_ids(x64):
+    case = make_case("gru")
+    ids = jax.random.randint(jax.random.key(0), (T, B), 0, D, jnp.int32)
+
+    def grad(remat_every):
+        def loss(params):
+            return jnp.sin(
+                jaxrnn.unroll(case.cell, params, ids, case.carry, remat_every=remat_every)[0]
+            ).sum()
+
+        return jax.grad(loss)(case.params)
+
+    for a, b in zip(jax.tree.leaves(grad(4)), jax.tree.leaves(grad(None)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_long_sequence_needs_a_fraction_of_the_memory(name):
+    """By XLA's own plan; the outputs and their cotangents, [T, B, H], remain."""
+    case = make_case(name, jnp.float32)
+    num_steps = 10_000
+    inputs = jnp.zeros((num_steps, B, D))
+
+    def planned(remat_every):
+        def loss(params, inputs):
+            outputs, _ = jaxrnn.unroll(
+                case.cell, params, inputs, case.carry, remat_every=remat_every
+            )
+            return jnp.square(outputs).mean()
+
+        grad = jax.jit(jax.grad(loss)).lower(case.params, inputs).compile()
+        return grad.memory_analysis().temp_size_in_bytes
+
+    outputs = num_steps * B * case.cell.hidden_size * 4
+    assert planned(100) < 3 * outputs
+    assert planned(None) > 4 * outputs
+
+
+def test_a_bad_interval_is_named(as_users_run):
+    case = make_case("rnn", jnp.float32)
+    for wrong, error in ((0, ValueError), (2.0, TypeError)):
+        with pytest.raises(error, match="remat_every"):
+            jaxrnn.unroll(case.cell, case.params, case.inputs, case.carry, remat_every=wrong)

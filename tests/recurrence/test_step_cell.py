@@ -1,0 +1,150 @@
+"""Step cells: any recurrence, run and differentiated by the same engine."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import WHEN, B, D, H, T, make_case
+from jax.test_util import check_grads
+
+import jaxrnn
+
+
+def lstm_step(params, input_gates, carry):
+    """The LSTM once more, as a plain step: the engine's own is its oracle."""
+    hidden_gates = carry.hidden @ params.w_hh
+    return jaxrnn.lstm(H).update(params.cell, input_gates, hidden_gates, carry)
+
+
+LSTM_STEP = jaxrnn.step_cell(
+    "lstm_step", H, lstm_step, num_gates=4, initial_carry=jaxrnn.lstm(H).initial_carry
+)
+
+
+class CountingCarry(NamedTuple):
+    hidden: Any
+    steps: Any  # integers, which have no derivative
+
+
+def averaging_step(params, input_gates, carry):
+    """The mean of all inputs so far: a carry that counts, and parameters of its own."""
+    steps = carry.steps + 1
+    share = 1 / steps.astype(input_gates.dtype)[:, None]
+    gain = params.cell[None] * params.b_hh[None]
+    return CountingCarry(carry.hidden + share * (gain * input_gates - carry.hidden), steps)
+
+
+def averaging_carry(batch_size, dtype=jnp.float32):
+    return CountingCarry(jnp.zeros((batch_size, H), dtype), jnp.zeros(batch_size, jnp.int32))
+
+
+AVERAGE = jaxrnn.step_cell(
+    "average",
+    H,
+    averaging_step,
+    initial_carry=averaging_carry,
+    init_params=lambda key: jnp.ones(H),
+    hidden_bias=True,
+)
+
+
+@pytest.mark.parametrize("remat_every", [None, 3])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("when", WHEN)
+def test_equals_the_same_equations_as_a_cell(when, reverse, remat_every, x64):
+    case = make_case("lstm")
+    keywords = WHEN[when] | {"reverse": reverse, "remat_every": remat_every}
+    if "resets" in keywords:
+        keywords["reset_carry"] = case.reset_carry
+
+    def loss(arguments, cell):
+        outputs, last = jaxrnn.unroll(cell, *arguments, **keywords)
+        return jnp.sin(outputs).sum() + jnp.square(last.memory).sum(), (outputs, last)
+
+    arguments = (case.params, case.inputs, case.carry)
+    came, expected = (
+        jax.grad(loss, has_aux=True)(arguments, cell) for cell in (LSTM_STEP, case.cell)
+    )
+    for a, b in zip(jax.tree.leaves(came), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
+
+
+def test_a_carry_may_count_and_parameters_are_learned(x64):
+    inputs = jax.random.normal(jax.random.key(0), (T, B, D))
+    params = jaxrnn.recurrent(AVERAGE).init(jax.random.key(1), D)
+    params = jax.tree.map(lambda p: p.astype(jnp.float64), params)
+    lengths = np.array([7, 0, 3, 1, 6])
+
+    def run(params):
+        return jaxrnn.unroll(
+            AVERAGE, params, inputs, averaging_carry(B, jnp.float64), lengths=lengths
+        )
+
+    outputs, carry = run(params)
+    w_ih, b_ih, gain = (np.asarray(p) for p in (params.w_ih, params.b_ih, params.b_hh))
+    projected = gain * (np.asarray(inputs) @ w_ih + b_ih)
+    np.testing.assert_array_equal(carry.steps, lengths)
+    for b, length in enumerate(lengths):
+        if length:
+            mean = projected[:length, b].mean(axis=0)
+            np.testing.assert_allclose(outputs[length - 1, b], mean, rtol=1e-12)
+    check_grads(jax.jit(lambda p: jnp.sin(run(p)[0]).sum()), (params,), order=1, modes=["rev"])
+
+
+def test_padding_does_not_reach_parameters_where_the_step_is_singular(x64):
+    """Where the input gates are zero, as a padded step's would be, the derivative is infinite."""
+
+    def step(params, input_gates, carry):
+        size = jnp.sqrt(jnp.square(input_gates).sum(axis=-1, keepdims=True))
+        hidden = params.cell[None] * input_gates / size + 0.5 * carry.hidden @ params.w_hh
+        return jaxrnn.HiddenCarry(jnp.tanh(hidden))
+
+    cell = jaxrnn.step_cell("normalised", H, step, init_params=lambda key: jnp.ones(H))
+    case = make_case("rnn")
+    params = case.params._replace(b_ih=jnp.zeros(H), cell=jnp.linspace(0.5, 2, H))
+    padding = np.arange(T)[:, None, None] >= np.array([T, 0, 4])[None, :, None]
+    spoilt = jnp.where(padding, jnp.nan, case.inputs[:, :3])
+
+    def loss(params, inputs, lengths):
+        carry = cell.initial_carry(inputs.shape[1], inputs.dtype)
+        return jnp.sin(jaxrnn.unroll(cell, params, inputs, carry, lengths=lengths)[0]).sum()
+
+    came = jax.grad(loss, argnums=(0, 1))(params, spoilt, jnp.array([T, 0, 4]))
+    one = jax.grad(loss)(params, case.inputs[:, :1], None)
+    other = jax.grad(loss)(params, case.inputs[:4, 2:3], None)
+    for a, b, c in zip(*map(jax.tree.leaves, (came[0], one, other)), strict=True):
+        np.testing.assert_allclose(a, b + c, rtol=1e-11, atol=1e-12)
+    assert not np.where(padding, came[1], 0).any()
+
+
+def test_equal_arguments_give_equal_cells():
+    assert jaxrnn.gru(8, reset_after=False) == jaxrnn.gru(8, reset_after=False)
+    assert hash(jaxrnn.gru(8, reset_after=False)) == hash(jaxrnn.gru(8, reset_after=False))
+    assert jaxrnn.gru(8, reset_after=False) != jaxrnn.gru(8)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "make"),
+    [
+        (TypeError, "step must be a function", lambda: jaxrnn.step_cell("s", 3, "tanh")),
+        (ValueError, "num_gates", lambda: jaxrnn.step_cell("s", 3, lstm_step, num_gates=0)),
+        (ValueError, "hidden_size", lambda: jaxrnn.step_cell("s", 0, lstm_step)),
+        (ValueError, "multiplies by w_hh itself", lambda: jaxrnn.recurrent(AVERAGE, num_heads=2)),
+        (
+            ValueError,
+            'None or "autodiff" for the StepCell average',
+            lambda: jaxrnn.unroll(
+                AVERAGE,
+                jaxrnn.recurrent(AVERAGE).init(jax.random.key(0), D),
+                jnp.zeros((T, B, D)),
+                averaging_carry(B),
+                implementation="scan",
+            ),
+        ),
+    ],
+)
+def test_bad_arguments_are_named(error, message, make, as_users_run):
+    with pytest.raises(error, match=message):
+        make()

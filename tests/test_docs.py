@@ -1,0 +1,112 @@
+"""The Python in the documentation, as it stands; and that its cells are what it says."""
+
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+
+import jaxrnn
+
+DOCS = Path(__file__).parent.parent / "docs"
+B, H, T, D = 2, 4, 5, 3
+
+
+def run_page(name):
+    """Block after block in one session, as a reader would type them."""
+    session = {}
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / name).read_text("utf-8"), re.S):
+        exec(block, session)
+    return session
+
+
+@pytest.fixture(scope="module")
+def page():
+    return run_page("own_cell.md")
+
+
+def test_own_cells_run_in_layers_with_lengths(page):
+    assert page["outputs"].shape == (20, 3, 16)
+    assert not page["outputs"][7:, 2].any()
+    assert 0 < max(jax.tree.leaves(page["difference"])) < 1e-4
+
+
+@pytest.mark.parametrize(("own", "built_in"), [("my_lstm", jaxrnn.lstm), ("my_gru", jaxrnn.gru)])
+def test_own_cells_are_the_built_in_ones(page, own, built_in, x64):
+    params = jaxrnn.recurrent(built_in(H)).init(jax.random.key(0), D)
+    inputs = jax.random.normal(jax.random.key(1), (T, B, D), jnp.float32)
+
+    def value_and_grad(cell):
+        def loss(params):
+            outputs, _ = jaxrnn.unroll(
+                cell, params, inputs, cell.initial_carry(B, jnp.float32), lengths=np.array([5, 2])
+            )
+            return jnp.sin(outputs).sum()
+
+        return jax.tree.leaves(jax.value_and_grad(loss)(params))
+
+    for a, b in zip(value_and_grad(page[own](H)), value_and_grad(built_in(H)), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)  # float32 sums of a few dozen terms
+
+
+def numpy_normalise(x, gain):
+    return gain * (x - x.mean()) / np.sqrt(x.var() + 1e-5)
+
+
+def peephole_step(own, x, h, carry):
+    """Gers and Schmidhuber (2000) in NumPy, one row."""
+    w_i, w_f, w_o = own
+    i, f, g, o = np.split(x + h, 4)
+    i, f = (reference.sigmoid(gate + w * carry["memory"]) for gate, w in ((i, w_i), (f, w_f)))
+    memory = f * carry["memory"] + i * np.tanh(g)
+    return {"hidden": reference.sigmoid(o + w_o * memory) * np.tanh(memory), "memory": memory}
+
+
+def normalised_step(own, x, h, carry):
+    """Ba, Kiros and Hinton (2016), equations 20 to 22, without the additive terms; one row."""
+    gates = numpy_normalise(x, own["input"]) + numpy_normalise(h, own["hidden"])
+    i, f, g, o = np.split(gates, 4)
+    memory = reference.sigmoid(f) * carry["memory"] + reference.sigmoid(i) * np.tanh(g)
+    hidden = reference.sigmoid(o) * np.tanh(numpy_normalise(memory, own["memory"]))
+    return {"hidden": hidden, "memory": memory}
+
+
+@pytest.mark.parametrize(
+    ("name", "step"), [("peephole_lstm", peephole_step), ("normalised_lstm", normalised_step)]
+)
+def test_cells_with_own_parameters_equal_numpy(page, name, step, x64):
+    cell = page[name](H)
+    params = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
+    params = jax.tree.map(lambda p: p.astype(jnp.float64), params)
+    inputs = jax.random.normal(jax.random.key(1), (T, B, D), jnp.float64)
+    outputs, _ = jaxrnn.unroll(cell, params, inputs, cell.initial_carry(B, jnp.float64))
+    w_ih, w_hh, b_ih = (np.asarray(p) for p in params[:3])
+    own = jax.tree.map(np.asarray, params.cell)
+    for b in range(B):
+        carry = {"hidden": np.zeros(H), "memory": np.zeros(H)}
+        for t in range(T):
+            input_gates = np.asarray(inputs[t, b]) @ w_ih + b_ih
+            carry = step(own, input_gates, carry["hidden"] @ w_hh, carry)
+            np.testing.assert_allclose(outputs[t, b], carry["hidden"], rtol=1e-9, atol=1e-12)
+
+
+def test_the_step_cell_equals_numpy(page, x64):
+    cell = page["deep_transition"](H)
+    params = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
+    params = jax.tree.map(lambda p: p.astype(jnp.float64), params)
+    inputs = jax.random.normal(jax.random.key(1), (T, B, D), jnp.float64)
+    lengths = np.array([T, 2])
+    outputs, _ = jaxrnn.unroll(
+        cell, params, inputs, cell.initial_carry(B, jnp.float64), lengths=lengths
+    )
+    w_ih, w_hh, b_ih, between = (np.asarray(p) for p in (*params[:3], params.cell))
+    for b in range(B):
+        hidden = np.zeros(H)
+        for t in range(lengths[b]):
+            first = np.tanh(np.asarray(inputs[t, b]) @ w_ih + b_ih + hidden @ w_hh)
+            hidden = np.tanh(first @ between)
+            np.testing.assert_allclose(outputs[t, b], hidden, rtol=1e-10)
+        assert not outputs[lengths[b] :, b].any()
