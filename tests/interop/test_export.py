@@ -41,6 +41,8 @@ DEEP = jaxrnn.stack(
         jaxrnn.recurrent(jaxrnn.lstm(H), projection_size=2),
     ]
 )
+# A symbol for the number of rows is no int, as the annotations of initial carries have it.
+pytestmark = pytest.mark.usefixtures("as_users_run")
 LAYERS = {"deep": DEEP, "learned": jaxrnn.learned_initial_carry(DEEP)}
 
 
@@ -114,7 +116,7 @@ def test_a_language_model_reads_ids():
         (TypeError, "batch_size must be an integer", DEEP, {"input_size": D, "batch_size": "b"}),
     ],
 )
-def test_bad_arguments_are_named(error, message, layer, sizes, as_users_run):
+def test_bad_arguments_are_named(error, message, layer, sizes):
     params = layer.init(jax.random.key(0), D)
     with pytest.raises(error, match=message):
         export_step(layer, params, **sizes)

@@ -166,6 +166,17 @@ def test_initialisers_are_what_their_names_say():
     assert (custom.init(jax.random.key(0), 2).w_ih == 1).all()
 
 
+def test_forget_gates_begin_open():
+    init = jaxrnn.forget_gate_bias(2.0, others="uniform")
+    bias = jaxrnn.recurrent(jaxrnn.lstm(64), bias_init=init).init(jax.random.key(0), 3).b_ih
+    i, f, g, o = np.split(np.asarray(bias), 4)
+    assert (f == 2).all()
+    others = np.concatenate([i, g, o])
+    assert 0.1 < np.abs(others).max() <= 64**-0.5  # uniform in +-1/sqrt(H)
+    with pytest.raises(ValueError, match="a forget gate is one of four"):
+        jaxrnn.recurrent(jaxrnn.gru(5), bias_init=init).init(jax.random.key(0), 3)
+
+
 @pytest.mark.parametrize(
     ("error", "message", "make"),
     [
