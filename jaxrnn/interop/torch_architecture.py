@@ -1,0 +1,191 @@
+"""What PyTorch's recurrent modules are, and which of our layers are the same function."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxrnn.cells import Cell, gru, lstm, rnn
+from jaxrnn.interop.weights import check_layer, check_params
+from jaxrnn.layers import Layer, bidirectional, dropout, recurrent, stack
+from jaxrnn.recurrence import BlockDiagonal, LowRank, RecurrentParams
+from jaxrnn.typing import Params
+
+CELLS: dict[str, Callable[[int], Any]] = {
+    "RNN_TANH": rnn,
+    "RNN_RELU": functools.partial(rnn, activation=jax.nn.relu),
+    "GRU": gru,
+    "LSTM": lstm,
+}
+"""Our cell for each `module.mode`; the gates of both stand in the same order."""
+
+
+class Architecture(NamedTuple):
+    """What the constructors of nn.RNN, nn.GRU and nn.LSTM take."""
+
+    mode: str
+    """One of `CELLS`."""
+    input_size: int
+    hidden_size: int
+    num_layers: int = 1
+    bidirectional: bool = False
+    projection_size: int | None = None
+    dropout: float = 0.0
+
+    def cell(self) -> Cell:
+        """The cell of every layer."""
+        return CELLS[self.mode](self.hidden_size)
+
+    def layer(self) -> Layer:
+        """The stack that is the same function."""
+        one = recurrent(self.cell(), projection_size=self.projection_size)
+        one = bidirectional(one) if self.bidirectional else one
+        if self.dropout == 0:
+            return stack([one] * self.num_layers)
+        return stack([one, *[dropout(self.dropout), one] * (self.num_layers - 1)])
+
+    def suffixes(self) -> list[str]:
+        """How the names of the weights end, in PyTorch's order and in that of our params."""
+        directions = ("", "_reverse") if self.bidirectional else ("",)
+        return [f"_l{k}{direction}" for k in range(self.num_layers) for direction in directions]
+
+    def weight_shapes(self, *, bias: bool = True) -> dict[str, tuple[int, ...]]:
+        """The names of the weights and their shapes."""
+        gates = self.cell().num_gates * self.hidden_size
+        width = self.projection_size or self.hidden_size
+        shapes: dict[str, tuple[int, ...]] = {}
+        for suffix in self.suffixes():
+            below = width * (2 if self.bidirectional else 1)
+            from_inputs = suffix.removesuffix("_reverse") == "_l0"
+            shapes[f"weight_ih{suffix}"] = (gates, self.input_size if from_inputs else below)
+            shapes[f"weight_hh{suffix}"] = (gates, width)
+            if bias:
+                shapes[f"bias_ih{suffix}"] = shapes[f"bias_hh{suffix}"] = (gates,)
+            if self.projection_size:
+                shapes[f"weight_hr{suffix}"] = (width, self.hidden_size)
+        return shapes
+
+
+def recurrent_params(params: Params) -> list[RecurrentParams]:
+    """Those of each layer and direction, in the order of `Architecture.suffixes`."""
+    leaves = jax.tree.leaves(params, is_leaf=_are_recurrent)
+    return [leaf for leaf in leaves if _are_recurrent(leaf)]
+
+
+def pack_params(layer: Layer, input_size: int, params: Sequence[RecurrentParams]) -> Params:
+    """The params of a layer from `recurrent_params`."""
+    expected = jax.eval_shape(lambda: layer.init(jax.random.key(0), input_size))
+    return jax.tree.unflatten(jax.tree.structure(expected, is_leaf=_are_recurrent), params)
+
+
+def architecture_of(layer: Any, params: Params) -> Architecture:
+    """The PyTorch module that a layer is, its params checked.
+
+    Raises:
+        TypeError: `layer` is not a Layer, or `params` are not of its structure.
+        ValueError: no module is the same function; or a shape in `params` is wrong.
+    """
+    check_layer("a module of PyTorch", layer)
+    entries = layer.parts if layer.name == "stack" else (layer,)
+    rate = _dropout_between(entries)
+    kinds = [_kind_of(entry) for entry in entries if entry.name != "dropout"]
+    if len(set(kinds)) > 1:
+        got = ", ".join(
+            f"{mode} of {size} units{' in both directions' if both else ''}"
+            for mode, size, both in kinds
+        )
+        raise ValueError(
+            f"the layers of a PyTorch module have one cell, hidden size and direction, got {got}"
+        )
+    mode, hidden_size, both = kinds[0]
+    recurrents = recurrent_params(params)
+    shape = np.shape(recurrents[0].w_ih) if recurrents else ()
+    input_size = shape[0] if len(shape) == 2 else 1
+    check_params(layer, params, input_size)
+    width = _projection_size(mode, hidden_size, recurrents)
+    return Architecture(mode, input_size, hidden_size, len(kinds), both, width, rate)
+
+
+def _are_recurrent(params: Any) -> bool:
+    return isinstance(params, RecurrentParams)
+
+
+def _dropout_between(entries: Sequence[Layer]) -> float:
+    """The rate of the dropout between every two of a stack's layers."""
+    is_dropout = [entry.name == "dropout" for entry in entries]
+    if not any(is_dropout):
+        return 0.0
+    if len(entries) % 2 == 0 or is_dropout != [k % 2 == 1 for k in range(len(entries))]:
+        raise ValueError(
+            "PyTorch's dropout stands between every two layers and nowhere else, got a stack of"
+            f" {', '.join(entry.name for entry in entries)}"
+        )
+    rates = {entry.parts for entry in entries[1::2]}
+    if any(variational for _, variational in rates):
+        raise ValueError(
+            "PyTorch's dropout draws anew at every step, a variational one drops the same units"
+        )
+    if len(rates) > 1:
+        listed = ", ".join(str(entry.parts[0]) for entry in entries[1::2])
+        raise ValueError(f"PyTorch's dropout has one rate, got {listed}")
+    return rates.pop()[0]
+
+
+def _kind_of(entry: Layer) -> tuple[str, int, bool]:
+    """The mode, hidden size and whether there are two directions, of a layer of a stack."""
+    both = entry.name == "bidirectional"
+    one = entry.parts[0] if both else entry
+    if one.name == "learned_initial_carry":
+        raise ValueError(
+            "PyTorch's modules have no initial carry to learn: port the layer that"
+            " learned_initial_carry was given, and its carry by carry_to_torch"
+        )
+    if one.name != "recurrent":
+        raise ValueError(
+            "PyTorch's modules consist of recurrent layers, bidirectional or not, with dropout"
+            f" between them, not of {one.name} layers"
+        )
+    (cell,) = one.parts
+    return _mode_of(cell), cell.hidden_size, both
+
+
+def _mode_of(cell: Any) -> str:
+    for mode, make in CELLS.items():
+        if cell == make(cell.hidden_size):
+            return mode
+    if cell == gru(cell.hidden_size, reset_after=False):
+        raise ValueError(
+            "gru(reset_after=False) resets before the recurrent product, PyTorch after it"
+        )
+    raise ValueError(
+        "PyTorch's cells are lstm, gru and rnn with jnp.tanh or jax.nn.relu: the equations of"
+        f" this {cell.name} are others"
+    )
+
+
+def _projection_size(
+    mode: str, hidden_size: int, recurrents: Sequence[RecurrentParams]
+) -> int | None:
+    """P where all of the weights are projected."""
+    if any(isinstance(own.w_hh, BlockDiagonal) for own in recurrents):
+        raise ValueError(
+            "num_heads > 1 makes the recurrent weights a BlockDiagonal, PyTorch's are one matrix"
+        )
+    widths = [
+        own.w_hh.down.shape[1] if isinstance(own.w_hh, LowRank) else None for own in recurrents
+    ]
+    if len(set(widths)) > 1:
+        raise ValueError(f"PyTorch has one projection_size for all layers, got {widths}")
+    width = widths[0]
+    if width is None:
+        return None
+    if mode != "LSTM":
+        raise ValueError(f"PyTorch projects the hidden of LSTMs alone, not of {mode}")
+    if width >= hidden_size:
+        raise ValueError(
+            f"PyTorch's projection must be smaller than hidden_size = {hidden_size},"
+            f" got projection_size = {width}"
+        )
+    return width

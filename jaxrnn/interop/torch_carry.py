@@ -1,0 +1,111 @@
+"""The carry of our layers and the hidden state of PyTorch's modules."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn.cells import HiddenCarry, LSTMCarry
+from jaxrnn.checks import check_shape
+from jaxrnn.interop.torch_architecture import Architecture, architecture_of, recurrent_params
+from jaxrnn.interop.torch_tensors import dtype_of, to_host, to_tensor
+from jaxrnn.layers import Layer
+from jaxrnn.recurrence.arguments import check_carry
+from jaxrnn.recurrence.products import outputs_of
+from jaxrnn.typing import Carry, HostArray, Params
+
+
+def carry_from_torch(layer: Layer, params: Params, state: Any) -> Carry:
+    """The carry of a layer from what PyTorch's module takes and returns as its hidden state.
+
+    Args:
+        layer: one that `to_torch` accepts.
+        params: its parameters.
+        state: h `[layers * directions, B, H]`, or (h, c) of an LSTM, as tensors or arrays of the
+            type of `params`.  Of a projected LSTM, h `[layers * directions, B, P]` must be zero:
+            our carry holds the hidden before it is projected, and many have the same projection.
+
+    Returns:
+        The carry that `layer.apply` takes.
+
+    Raises:
+        TypeError: `layer` or `params` are not what they should be, or `state` is of another kind or
+            type.
+        ValueError: the layer has no counterpart in PyTorch, a shape is wrong, or h is projected
+            and not zero.
+    """
+    architecture = architecture_of(layer, params)
+    fields = _fields(architecture, params, state)
+    if architecture.projection_size is not None:
+        if fields[0].any():
+            raise ValueError(
+                "h of a projected LSTM must be zero: our carry holds the hidden before it is"
+                " projected, and many have the same projection"
+            )
+        fields[0] = np.zeros_like(fields[1])
+    carry_type = LSTMCarry if architecture.mode == "LSTM" else HiddenCarry
+    carries = [carry_type(*map(jnp.asarray, own)) for own in zip(*fields, strict=True)]
+    return jax.tree.unflatten(_structure(layer, params), carries)
+
+
+def carry_to_torch(layer: Layer, params: Params, carry: Carry) -> Any:
+    """The hidden state for PyTorch's module from the carry of our layer.
+
+    Args:
+        layer: one that `to_torch` accepts.
+        params: its parameters.
+        carry: what `layer.initial_carry` or `layer.apply` returned.
+
+    Returns:
+        A tensor h `[layers * directions, B, H]`, or (h, c) of an LSTM; projected where the layer
+        is.
+
+    Raises:
+        TypeError: `layer`, `params` or `carry` are not what they should be.
+        ValueError: the layer has no counterpart in PyTorch, or a shape is wrong.
+    """
+    architecture = architecture_of(layer, params)
+    if jax.tree.structure(carry, is_leaf=_is_carry) != _structure(layer, params):
+        raise TypeError(f"carry must be that of this {layer.name} layer, got {carry!r}")
+    carries = jax.tree.leaves(carry, is_leaf=_is_carry)
+    batch_size = (np.shape(jax.tree.leaves(carry)[0]) or (1,))[0]
+    dtype = dtype_of("params", jax.tree.leaves(params))
+    for own in carries:
+        check_carry("carry", architecture.cell(), own, batch_size, jnp.dtype(dtype))
+    pairs = zip(recurrent_params(params), carries, strict=True)
+    h = to_tensor(np.stack([to_host(outputs_of(own.w_hh, carry.hidden)) for own, carry in pairs]))
+    if architecture.mode != "LSTM":
+        return h
+    return h, to_tensor(np.stack([to_host(own.memory) for own in carries]))
+
+
+def _fields(architecture: Architecture, params: Params, state: Any) -> list[HostArray]:
+    """[h], or [h, c], checked."""
+    is_pair = isinstance(state, tuple | list) and len(state) == 2
+    if is_pair != (architecture.mode == "LSTM"):
+        expected = "the pair (h, c)" if architecture.mode == "LSTM" else "one tensor, h"
+        raise TypeError(f"state of {architecture.mode} must be {expected}, got {state!r}")
+    arrays = dict(zip("hc", state if is_pair else [state], strict=False))
+    for name, array in arrays.items():
+        if not hasattr(array, "dtype"):
+            raise TypeError(f"{name} must be a tensor or an array, got {array!r}")
+    dtype, wanted = dtype_of("state", arrays.values()), dtype_of("params", jax.tree.leaves(params))
+    if dtype != wanted:
+        raise TypeError(f"state must be {wanted} as params, got {dtype}")
+    batch_size = arrays["h"].shape[1] if len(arrays["h"].shape) == 3 else 1
+    for name, array in arrays.items():
+        width = architecture.projection_size if name == "h" else None
+        shape = (len(architecture.suffixes()), batch_size, width or architecture.hidden_size)
+        check_shape(name, array.shape, shape, "[layers * directions, B, width]")
+    return [to_host(array) for array in arrays.values()]
+
+
+def _is_carry(carry: Any) -> bool:
+    return isinstance(carry, HiddenCarry | LSTMCarry)
+
+
+def _structure(layer: Layer, params: Params) -> Any:
+    """Where the carries of each layer and direction stand; what they hold is `check_carry`'s."""
+    expected = jax.eval_shape(lambda: layer.initial_carry(params, 1))
+    return jax.tree.structure(expected, is_leaf=_is_carry)

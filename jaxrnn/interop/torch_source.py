@@ -1,0 +1,126 @@
+"""Where PyTorch's weights come from, a module, a state dict or a file, and what they tell."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxrnn.interop.torch_architecture import Architecture
+from jaxrnn.interop.weights import check_entries
+
+_NAME = re.compile(
+    r"(?P<prefix>.*?)(?P<kind>(weight|bias)_(ih|hh)|weight_hr)"
+    r"(?P<suffix>_l(?P<layer>\d{1,3})(?P<direction>_reverse)?)?"
+)
+"""Of a weight; those of a cell have no suffix."""
+
+
+def read(source: Any, prefix: str) -> tuple[str, dict[str, Any]]:
+    """What errors call the source, and its weights, by their names without the prefix."""
+    if isinstance(source, str | os.PathLike):
+        return str(source), _read_file(Path(source), prefix)
+    called, weights = "the state dict", source
+    if not isinstance(source, Mapping):
+        _check_module(source)
+        if prefix:
+            raise ValueError("prefix is for a state dict or a file: pass the inner module itself")
+        called, weights = f"this {type(source).__name__}", source.state_dict()
+    by_name = {str(name): weight for name, weight in weights.items()}
+    own_names = _own_names(called, by_name, prefix)
+    return called, {own: by_name[name] for name, own in own_names.items()}
+
+
+def infer(source: str, weights: Mapping[str, Any], nonlinearity: str) -> Architecture:
+    """The module that the weights are of; all of their names and shapes are checked."""
+    for name, weight in weights.items():
+        if not hasattr(weight, "shape"):
+            raise TypeError(f"{name} must be a tensor or an array, got {type(weight).__name__}")
+    matches = [match for name in weights if (match := _NAME.fullmatch(name))]
+    known = [match for match in matches if match["suffix"] and not match["prefix"]]
+    architecture = Architecture(
+        mode="LSTM",
+        input_size=1,
+        hidden_size=1,
+        num_layers=1 + max(int(match["layer"]) for match in known),
+        bidirectional=any(match["direction"] for match in known),
+        projection_size=1 if any(match["kind"] == "weight_hr" for match in known) else None,
+    )
+    bias = any(match["kind"].startswith("bias") for match in known)
+    if not {"weight_ih_l0", "weight_hh_l0"} <= weights.keys():  # they tell the sizes
+        names = architecture.weight_shapes(bias=bias)
+        shapes = {name: weights[name].shape if name in weights else () for name in names}
+        check_entries(source, weights, shapes)
+    architecture = _with_sizes(architecture, weights, nonlinearity)
+    check_entries(source, weights, architecture.weight_shapes(bias=bias))
+    return architecture
+
+
+def _with_sizes(
+    architecture: Architecture, weights: Mapping[str, Any], nonlinearity: str
+) -> Architecture:
+    """From the shapes of the first layer's two matrices, [G*H, D] and [G*H, H or P]."""
+    for name in ("weight_ih_l0", "weight_hh_l0"):
+        if len(weights[name].shape) != 2:
+            raise ValueError(f"{name} must be a matrix, got shape {tuple(weights[name].shape)}")
+    architecture = architecture._replace(input_size=weights["weight_ih_l0"].shape[1])
+    rows, columns = weights["weight_hh_l0"].shape
+    if architecture.projection_size is not None:
+        return architecture._replace(hidden_size=max(rows // 4, 1), projection_size=max(columns, 1))
+    modes = {1: f"RNN_{nonlinearity.upper()}", 3: "GRU", 4: "LSTM"}
+    blocks = rows / columns if columns else 0
+    if blocks not in modes:
+        raise ValueError(
+            "weight_hh_l0 must have once (RNN), 3 times (GRU) or 4 times (LSTM) as many rows as"
+            f" columns, got shape {(rows, columns)}"
+        )
+    return architecture._replace(mode=modes[int(blocks)], hidden_size=columns)
+
+
+def _check_module(source: Any) -> None:
+    from torch import nn
+
+    if not isinstance(source, nn.RNN | nn.GRU | nn.LSTM | nn.RNNCell | nn.GRUCell | nn.LSTMCell):
+        raise TypeError(
+            "source must be an nn.RNN, nn.GRU or nn.LSTM, or the nn.RNNCell, nn.GRUCell or"
+            " nn.LSTMCell of one step, or a state dict, or the path of a .safetensors file, got"
+            f" {type(source).__module__}.{type(source).__qualname__}"
+        )
+
+
+def _read_file(path: Path, prefix: str) -> dict[str, Any]:
+    """Those tensors of a safetensors file that are under the prefix; no others are read."""
+    if path.suffix != ".safetensors":
+        raise ValueError(
+            f"source must be a .safetensors file, got {path}: PyTorch's other formats are pickles,"
+            " which can run any code when they are read. If you trust this one, convert it by"
+            " safetensors.torch.save_file(torch.load(path, weights_only=True), new_path)"
+        )
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            own_names = _own_names(str(path), file.keys(), prefix)
+            return {own: file.get_tensor(name) for name, own in own_names.items()}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}") from error
+
+
+def _own_names(source: str, names: Iterable[str], prefix: str) -> dict[str, str]:
+    """The names under the prefix, each with what nn.RNN, nn.GRU or nn.LSTM would call it."""
+    names = list(names)
+    matches = [match for name in names if (match := _NAME.fullmatch(name))]
+    prefixes = sorted({match["prefix"] for match in matches})
+    if not prefixes:
+        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        raise ValueError(
+            f"{source} holds no weights of a recurrent module, such as weight_ih_l0, got {shown}"
+        )
+    if prefix not in prefixes:
+        choices = ", ".join(map(repr, prefixes))
+        raise ValueError(f"prefix must be one of {choices} for {source}, got {prefix!r}")
+    own = {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+    under = [match for match in matches if match["prefix"] == prefix]
+    if not any(match["suffix"] for match in under):  # a cell is a module of one layer
+        own |= {match[0]: f"{match['kind']}_l0" for match in under}
+    return own

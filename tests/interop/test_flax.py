@@ -1,0 +1,414 @@
+"""Ports of Flax's recurrent cells, nnx and linen: Flax itself is the oracle."""
+
+import contextlib
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen, nnx
+
+import jaxrnn
+from jaxrnn.interop.flax import carry_from_flax, carry_to_flax, from_flax, to_linen, to_nnx
+
+T, B, D, H = 6, 3, 4, 5
+LENGTHS = jnp.array([6, 1, 4])  # none is 0, where Flax takes another carry: test_flax_defects.py
+CELLS = ("SimpleCell", "GRUCell", "LSTMCell", "OptimizedLSTMCell")
+WAYS = ("forward", "backward")
+GRU = jaxrnn.recurrent(jaxrnn.gru(H))
+OURS = {"rnn": jaxrnn.rnn(H), "gru": jaxrnn.gru(H), "lstm": jaxrnn.lstm(H)}
+
+
+@contextlib.contextmanager
+def lenient():
+    """Flax's own code promotes dtypes and ranks."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def drawn(seed):
+    """An initialiser that compiles nothing, for kernels and biases; each call draws anew."""
+    rng = np.random.default_rng(seed)
+    return lambda key, shape, dtype: jnp.asarray(rng.uniform(-0.7, 0.7, shape), dtype)
+
+
+def inits():
+    return dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init"), drawn(0))
+
+
+def nnx_cell(name, **options):
+    options = inits() | {"dtype": None} | options
+    return getattr(nnx, name)(D, H, rngs=nnx.Rngs(0), **options)
+
+
+def linen_cell(name, **options):
+    return getattr(linen, name)(H, **(inits() | options))
+
+
+def variables_of(module, dtype=jnp.float32):
+    """Of a linen module: one that runs over time, or a cell."""
+    is_cell = isinstance(module, linen.RNNCellBase)
+    over_time = linen.RNN(module) if is_cell else module
+    with lenient():
+        variables = over_time.init(jax.random.key(0), jnp.zeros((B, T, D), dtype))
+    return {"params": variables["params"]["cell"]} if is_cell else variables
+
+
+def like(shapes, seed):
+    """Random arrays, no two of them equal, no zero among them."""
+    draw = drawn(seed)
+    return jax.tree.map(lambda leaf: draw(None, leaf.shape, leaf.dtype), shapes)
+
+
+def random_params(layer):
+    return like(jax.eval_shape(lambda: layer.init(jax.random.key(0), D)), seed=1)
+
+
+def random_carry(layer, params):
+    """As Flax has it."""
+    return carry_to_flax(like(layer.initial_carry(params, B), seed=2))
+
+
+def random_inputs(dtype=jnp.float32):
+    return like(jax.ShapeDtypeStruct((T, B, D), dtype), seed=3)
+
+
+def call_flax(call, inputs, carry):
+    """Run `call`, which is batch-major, over the lengths: (outputs [T, B, F], carry)."""
+    with lenient():
+        carry, outputs = call(
+            jnp.swapaxes(inputs, 0, 1), initial_carry=carry, seq_lengths=LENGTHS, return_carry=True
+        )
+    valid = jnp.arange(T)[:, None] < LENGTHS[None]
+    outputs = jnp.swapaxes(outputs, 0, 1)
+    return jnp.where(valid[:, :, None], outputs, jnp.zeros_like(outputs)), carry
+
+
+def call_ours(layer, params, inputs, carry):
+    outputs, carry = layer.apply(params, inputs, carry_from_flax(layer, carry), lengths=LENGTHS)
+    return outputs, carry_to_flax(carry)
+
+
+def exactly(text):
+    return f"^{re.escape(text)}$"
+
+
+def assert_close(ours, theirs, atol):
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    assert jax.tree.leaves(ours)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=atol, rtol=0), ours, theirs)
+
+
+def assert_same_outputs_and_gradients(ours, theirs, *args):
+    """Of two functions of the same Flax weights and inputs, to (outputs, carry)."""
+
+    def loss(run, *args):
+        outputs, carry = run(*args)
+        of_carry = sum(jnp.cos(leaf).sum() for leaf in jax.tree.leaves(carry))
+        return jnp.sin(outputs).sum() + of_carry, (outputs, carry)
+
+    def differentiate(run):
+        with_aux = functools.partial(loss, run)
+        return jax.grad(with_aux, argnums=tuple(range(len(args))), has_aux=True)(*args)
+
+    with lenient():
+        both = jax.jit(lambda *args: (differentiate(ours), differentiate(theirs)))
+        (grads, came), (expected_grads, expected) = both(*args)
+    # float64: rounding of up to 6 steps' sums in another order
+    assert_close(came, expected, 1e-13)
+    assert_close(grads, expected_grads, 1e-12)
+    assert all(jnp.abs(grad).max() > 1e-3 for grad in jax.tree.leaves(grads))
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_an_nnx_cell_over_time_has_a_layer_that_equals_it(name, x64):
+    module = nnx.RNN(nnx_cell(name, param_dtype=jnp.float64))
+    graph, weights, rest = nnx.split(module, nnx.Param, ...)
+    layer, params = from_flax(module)
+    carry = random_carry(layer, params)
+
+    def ours(weights, inputs):
+        return call_ours(*from_flax(nnx.merge(graph, weights, rest)), inputs, carry)
+
+    def theirs(weights, inputs):
+        return call_flax(nnx.merge(graph, weights, rest), inputs, carry)
+
+    inputs = random_inputs(jnp.float64)
+    assert_same_outputs_and_gradients(ours, theirs, weights, inputs)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_linen_cell_over_time_has_a_layer_that_equals_it(name, x64):
+    module = linen.RNN(linen_cell(name, param_dtype=jnp.float64))
+    variables = variables_of(module, jnp.float64)
+    layer, params = from_flax(module, variables)
+    carry = random_carry(layer, params)
+
+    def ours(variables, inputs):
+        return call_ours(*from_flax(module, variables), inputs, carry)
+
+    def theirs(variables, inputs):
+        return call_flax(functools.partial(module.apply, variables), inputs, carry)
+
+    inputs = random_inputs(jnp.float64)
+    assert_same_outputs_and_gradients(ours, theirs, variables, inputs)
+
+
+def flax_call(library, exported):
+    """What `to_nnx` or `to_linen` returned, as a function of batch-major inputs."""
+    if library == "nnx":
+        return exported if isinstance(exported, nnx.Bidirectional) else nnx.RNN(exported)
+    module, variables = exported
+    if isinstance(module, linen.RNNCellBase):
+        module, variables = linen.RNN(module), {"params": {"cell": variables["params"]}}
+    return functools.partial(module.apply, variables)
+
+
+EXPORTS = {"nnx": to_nnx, "linen": to_linen}
+
+
+def without_hidden_bias_of_n(params):
+    """The GRUCell of nnx has none."""
+    return params._replace(b_hh=params.b_hh.at[2 * H :].set(0))
+
+
+@pytest.mark.parametrize("library", EXPORTS)
+@pytest.mark.parametrize("name", ["rnn", "gru", "bidirectional lstm"])
+def test_a_layer_has_a_flax_module_that_equals_it_and_comes_back(name, library):
+    cell = OURS[name.split()[-1]]
+    layer = jaxrnn.recurrent(cell)
+    layer = jaxrnn.bidirectional(layer) if name.startswith("bidirectional") else layer
+    params = random_params(layer)
+    if cell.hidden_bias and library == "nnx":
+        params = without_hidden_bias_of_n(params)
+    inputs, carry = random_inputs(), random_carry(layer, params)
+    outputs_and_carry = call_ours(layer, params, inputs, carry)
+
+    exported = EXPORTS[library](layer, params)
+    # float32, 6 steps
+    assert_close(call_flax(flax_call(library, exported), inputs, carry), outputs_and_carry, 1e-6)
+
+    again, back = from_flax(*(exported if library == "linen" else (exported,)))
+    if cell.hidden_bias:  # two gates add b_ih and b_hh, so that one bias came back
+        assert_close(call_ours(again, back, inputs, carry), outputs_and_carry, 1e-6)
+    else:
+        assert again.name == layer.name
+        assert_close(back, params, 0)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_weights_of_flax_come_back_as_they_were(name):
+    cell = nnx_cell(name)
+    optimized = name == "OptimizedLSTMCell"
+    back = to_nnx(*from_flax(cell), optimized_lstm=optimized)
+    assert type(back) is type(cell)
+    assert_close(nnx.to_pure_dict(nnx.state(back, nnx.Param)), nnx.to_pure_dict(nnx.state(cell)), 0)
+
+    module = linen_cell(name)
+    variables = variables_of(module)
+    back, back_variables = to_linen(*from_flax(module, variables), optimized_lstm=optimized)
+    assert type(back) is type(module)
+    assert_close(back_variables, variables, 0)
+
+
+def test_a_simple_cell_keeps_its_activation():
+    cell = nnx_cell("SimpleCell", activation_fn=jax.nn.relu, dtype=jnp.float32)  # the default
+    layer, params = from_flax(cell)
+    assert layer.parts == (jaxrnn.rnn(H, jax.nn.relu),)
+    inputs, carry = random_inputs(), random_carry(layer, params)
+    expected = call_flax(nnx.RNN(cell), inputs, carry)
+    assert_close(call_ours(layer, params, inputs, carry), expected, 1e-5)
+    back = to_nnx(layer, params, activation=jax.nn.relu)
+    module, _ = to_linen(layer, params, activation=jax.nn.relu)
+    assert back.activation_fn is module.activation_fn is jax.nn.relu
+
+
+def test_variables_come_with_or_without_their_collection_and_boxed():
+    partitioned = linen.with_partitioning(drawn(0), (None, None))
+    module = linen.GRUCell(H, kernel_init=partitioned)
+    variables = variables_of(module)
+    assert isinstance(variables["params"]["ir"]["kernel"], linen.Partitioned)
+    _, params = from_flax(module, variables)
+    _, same = from_flax(module, linen.unbox(variables)["params"])
+    assert_close(params, same, 0)
+    assert params.w_ih.shape == (D, 3 * H)
+
+
+def test_directions_that_share_a_module_become_two_copies():
+    shared = nnx.RNN(nnx_cell("GRUCell"))
+    layer, params = from_flax(nnx.Bidirectional(shared, shared))
+    assert layer.name == "bidirectional"
+    assert_close(params.forward, params.backward, 0)
+    assert jnp.abs(params.forward.w_ih).min() > 0
+
+
+class Derived(nnx.GRUCell):
+    """A cell that may compute anything."""
+
+
+def bidirectional_of(forward, backward=None, **options):
+    return nnx.Bidirectional(nnx.RNN(forward), nnx.RNN(backward or forward), **options)
+
+
+REFUSED = {
+    "another cell": (
+        lambda: linen.MGUCell(H),
+        "linen.MGUCell has no port, only SimpleCell, GRUCell, LSTMCell, OptimizedLSTMCell have",
+    ),
+    "a subclass": (
+        lambda: Derived(D, H, rngs=nnx.Rngs(0), **inits()),
+        "nnx.Derived has no port, only SimpleCell, GRUCell, LSTMCell, OptimizedLSTMCell have",
+    ),
+    "gate_fn": (
+        lambda: nnx_cell("GRUCell", gate_fn=jax.nn.hard_sigmoid),
+        "nnx.GRUCell with gate_fn=hard_sigmoid has no port: gates of ours are sigmoids",
+    ),
+    "activation_fn": (
+        lambda: linen_cell("LSTMCell", activation_fn=jax.nn.relu),
+        "linen.LSTMCell with activation_fn=relu has no port: gru and lstm have tanh there",
+    ),
+    "residual": (
+        lambda: nnx_cell("SimpleCell", residual=True),
+        "nnx.SimpleCell with residual=True has no port: rnn adds no hidden before its activation",
+    ),
+    "carry_init": (
+        lambda: linen_cell("GRUCell", carry_init=jax.nn.initializers.ones),
+        "linen.GRUCell with carry_init=ones has no port: ours start from zeros: port the cell"
+        " without it, and pass its carry or learn one",
+    ),
+    "promote_dtype": (
+        lambda: nnx_cell("LSTMCell", promote_dtype=lambda args, **options: args),
+        "nnx.LSTMCell with promote_dtype=<lambda> has no port: ours have no such function",
+    ),
+    "dtype": (
+        lambda: nnx_cell("LSTMCell", dtype=jnp.bfloat16),
+        "a cell of more than one dtype has no port, and this has float32 and bfloat16: Flax rounds"
+        " gates, too, where recurrent(cell, dtype=...) rounds what it multiplies; port the weights"
+        " in a cell with dtype=None",
+    ),
+    "param_dtype": (
+        lambda: linen_cell("GRUCell", param_dtype=jnp.bfloat16),
+        "a cell of more than one dtype has no port, and this has float32 and bfloat16: Flax rounds"
+        " gates, too, where recurrent(cell, dtype=...) rounds what it multiplies; port the weights"
+        " in a cell with dtype=None",
+    ),
+    "reverse": (
+        lambda: nnx.RNN(nnx_cell("GRUCell"), reverse=True),
+        "an RNN with reverse=True has no port, no layer runs backward only: port its cell and run"
+        " that with jaxrnn.unroll(..., reverse=True)",
+    ),
+    "merge_fn": (
+        lambda: bidirectional_of(nnx_cell("GRUCell"), merge_fn=jnp.add),
+        "a Bidirectional with a merge_fn has no port: ours lays outputs side by side",
+    ),
+    "directions": (
+        lambda: bidirectional_of(nnx_cell("GRUCell"), nnx_cell("LSTMCell")),
+        "both directions must have the same cell to be one bidirectional layer",
+    ),
+    "not an RNN": (
+        lambda: nnx.Bidirectional(nnx_cell("GRUCell"), nnx_cell("GRUCell")),
+        "a Bidirectional of GRUCell has no port, only one of RNN has",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_has_no_layer_is_refused_with_the_reason(why):
+    make, text = REFUSED[why]
+    module = make()
+    variables = variables_of(linen.GRUCell(H)) if isinstance(module, linen.Module) else None
+    with pytest.raises(ValueError, match=exactly(text)):
+        from_flax(module, variables)
+
+
+def test_weights_that_do_not_fit_are_all_named():
+    module = linen.Bidirectional(linen.RNN(linen_cell("GRUCell")), linen.RNN(linen_cell("GRUCell")))
+    variables = variables_of(module)
+    forward, backward = (variables["params"][f"{way}_rnn"]["cell"] for way in WAYS)
+    forward["hr"]["bias"] = jnp.zeros(H)
+    forward["iz"]["kernel"] = jnp.zeros((D + 1, H))
+    del backward["hn"]["bias"]
+    backward["in"]["bias"] = jnp.zeros(H + 1)
+    text = (
+        "the weights of linen.Bidirectional do not fit: backward_rnn.cell.hn.bias is missing;"
+        " forward_rnn.cell.hr.bias is unexpected;"
+        " forward_rnn.cell.iz.kernel has shape (5, 5), expected (4, 5);"
+        " backward_rnn.cell.in.bias has shape (6,), expected (5,)"
+    )
+    with pytest.raises(ValueError, match=exactly(text)):
+        from_flax(module, variables)
+
+    cell = nnx_cell("OptimizedLSTMCell")
+    cell.dense_i.bias, cell.dense_h.bias = cell.dense_h.bias, None
+    text = (
+        "the weights of nnx.OptimizedLSTMCell do not fit: dense_h.bias is missing;"
+        " dense_i.bias is unexpected"
+    )
+    with pytest.raises(ValueError, match=exactly(text)):
+        from_flax(cell)
+
+
+def test_arguments_of_another_type_are_refused(as_users_run):
+    with pytest.raises(TypeError, match="variables must be given with a linen module, got None"):
+        from_flax(linen.GRUCell(H))
+    with pytest.raises(TypeError, match="variables must be None: an nnx module holds its own"):
+        from_flax(nnx_cell("GRUCell"), {})
+    with pytest.raises(TypeError, match="module must be a recurrent cell of Flax, or an RNN, got "):
+        from_flax(jaxrnn.gru(H))
+    with pytest.raises(TypeError, match="layer must be of type Layer to become a cell of Flax, "):
+        to_nnx(jaxrnn.gru(H), {})
+    with pytest.raises(TypeError, match="params must be those of this recurrent layer, got "):
+        to_linen(GRU, {})
+
+
+NOT_OF_FLAX = {
+    "a stack": (
+        jaxrnn.stack([GRU, GRU]),
+        "a stack layer has no port, only recurrent(cell) and bidirectional of that have: port the"
+        " layers of a stack one by one",
+    ),
+    "a projection": (
+        jaxrnn.recurrent(jaxrnn.lstm(H), projection_size=2),
+        "a layer whose w_hh is LowRank has no port: Flax's cells have a matrix",
+    ),
+    "heads": (
+        jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.lstm(H), num_heads=H)),
+        "a layer whose w_hh is BlockDiagonal has no port: Flax's cells have a matrix",
+    ),
+    "dtype": (
+        jaxrnn.recurrent(jaxrnn.lstm(H), dtype=jnp.bfloat16),
+        "a layer with dtype=bfloat16 has no port: it rounds what it multiplies, where Flax rounds"
+        " gates, too; port it without, in the float32 of its params",
+    ),
+    "the reset before": (
+        jaxrnn.recurrent(jaxrnn.gru(H, reset_after=False)),
+        "the cell gru_reset_before has no port: Flax's GRUCell resets after the recurrent product",
+    ),
+    "the activation": (
+        jaxrnn.recurrent(jaxrnn.rnn(H, jax.nn.relu)),
+        "the cell rnn has no port: its activation is another than activation=tanh: pass it",
+    ),
+    "one's own": (
+        jaxrnn.recurrent(jaxrnn.lstm(H)._replace(name="mine", update=lambda *args: args[-1])),
+        "the cell mine has no port: Flax has no cell with its equations",
+    ),
+}
+
+
+@pytest.mark.parametrize("export", [to_nnx, to_linen])
+@pytest.mark.parametrize("why", NOT_OF_FLAX)
+def test_what_has_no_cell_of_flax_is_refused_with_the_reason(why, export):
+    layer, text = NOT_OF_FLAX[why]
+    with pytest.raises(ValueError, match=exactly(text)):
+        export(layer, random_params(layer))
+
+
+def test_a_hidden_bias_of_the_gate_n_has_no_place_in_nnx():
+    text = (
+        "nnx.GRUCell adds no bias to the hidden gate n, and params.b_hh has one there: to_linen has"
+        " a place for it"
+    )
+    with pytest.raises(ValueError, match=exactly(text)):
+        to_nnx(GRU, random_params(GRU))

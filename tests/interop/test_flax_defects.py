@@ -1,0 +1,154 @@
+"""What `flax.nnx.RNN` gets wrong and `jaxrnn` does not.
+
+Each test shows the defect in Flax, too, so that what our documentation says of it is checked; that
+half runs on the version that was examined only.
+"""
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import jaxrnn
+from jaxrnn.interop.flax import carry_from_flax, carry_to_flax, from_flax
+
+EXAMINED = "0.12.8"
+B, T, D, H = 3, 5, 2, 4
+LENGTHS = jnp.array([5, 0, 2])
+VALID = (jnp.arange(T)[None] < LENGTHS[:, None])[:, :, None]
+
+
+def of_flax(claim):
+    """Check what Flax does, where it is the Flax that was examined."""
+    if flax.__version__ == EXAMINED:
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            claim()
+
+
+def make(name, **options):
+    draw = nnx.initializers.normal(0.5)  # compiles faster than orthogonal matrices
+    inits = {"kernel_init": draw, "recurrent_kernel_init": draw, "bias_init": draw}
+    return getattr(nnx, name)(D, H, rngs=nnx.Rngs(0), **inits, **options)
+
+
+@pytest.fixture(name="cell")
+def a_cell():
+    return make("GRUCell")
+
+
+@pytest.fixture(name="inputs")
+def some_inputs():
+    return jnp.asarray(np.random.default_rng(0).normal(size=(B, T, D)), jnp.float32)
+
+
+def run(cell, inputs, start, lengths=LENGTHS):
+    """Ours, with Flax's weights, axes and carry: (carry [B, H], outputs [B, T, H])."""
+    layer, params = from_flax(cell)
+    outputs, carry = layer.apply(
+        params, jnp.swapaxes(inputs, 0, 1), carry_from_flax(layer, start), lengths=lengths
+    )
+    return carry_to_flax(carry), jnp.swapaxes(outputs, 0, 1)
+
+
+def test_an_empty_sequence_returns_the_carry_that_it_started_from(cell, inputs):
+    start = jnp.full((B, H), 0.5)
+    carry, outputs = run(cell, inputs, start)
+    np.testing.assert_array_equal(carry[1], start[1])
+    np.testing.assert_array_equal(carry[2], outputs[2, 1])
+
+    def claim():
+        carry, outputs = nnx.RNN(cell)(
+            inputs, initial_carry=start, seq_lengths=LENGTHS, return_carry=True
+        )
+        np.testing.assert_array_equal(carry[1], outputs[1, -1])  # of the last step of padding
+        assert (carry[1] != start[1]).all()
+
+    of_flax(claim)
+
+
+def test_outputs_in_padding_are_zero(cell, inputs):
+    start = jnp.zeros((B, H))
+    _, outputs = run(cell, inputs, start)
+    np.testing.assert_array_equal(outputs == 0, np.broadcast_to(~VALID, outputs.shape))
+
+    def claim():
+        outputs = nnx.RNN(cell)(inputs, seq_lengths=LENGTHS)
+        assert (outputs != 0).all()
+
+    of_flax(claim)
+
+
+def test_nan_in_padding_reaches_no_gradient(cell, inputs):
+    padded = jnp.where(VALID, inputs, jnp.full_like(inputs, jnp.nan))
+    graph, weights = nnx.split(cell)
+
+    def grads_of(call, inputs):
+        def loss(weights):
+            outputs = call(nnx.merge(graph, weights), inputs)
+            return jnp.where(VALID, outputs, jnp.zeros_like(outputs)).sum()
+
+        return jax.tree.leaves(jax.grad(loss)(weights))
+
+    def ours(cell, inputs):
+        return run(cell, inputs, jnp.zeros((B, H)))[1]
+
+    for grad, expected in zip(grads_of(ours, padded), grads_of(ours, inputs), strict=True):
+        np.testing.assert_array_equal(grad, expected)
+        assert (expected != 0).any()
+
+    def claim():
+        def theirs(cell, inputs):
+            return nnx.RNN(cell)(inputs, seq_lengths=LENGTHS)
+
+        assert all(jnp.isnan(grad).all() for grad in grads_of(theirs, padded))
+        assert not any(jnp.isnan(grad).any() for grad in grads_of(theirs, inputs))
+
+    of_flax(claim)
+
+
+def test_lengths_go_with_two_axes_of_batches(cell, inputs):
+    inputs = jnp.stack([inputs, 2 * inputs])  # [2, B, T, D]
+    lengths = jnp.stack([LENGTHS, LENGTHS[::-1]])
+    start = jnp.zeros((2, B, H))
+    carry, _ = jax.vmap(lambda *args: run(cell, *args))(inputs, start, lengths)
+    for k in range(2):
+        expected, _ = run(cell, inputs[k], start[k], lengths[k])
+        np.testing.assert_allclose(carry[k], expected, atol=1e-6)
+    assert carry.shape == (2, B, H)
+
+    def claim():
+        over_time = nnx.RNN(cell, return_carry=True)
+        assert over_time(inputs)[0].shape == (2, B, H)  # without lengths it is allowed
+        with pytest.raises(ValueError, match="Incompatible shapes for broadcasting"):
+            over_time(inputs, seq_lengths=lengths)
+        wrong, _ = over_time(inputs[:, :2], seq_lengths=lengths[:, :2])
+        assert wrong.shape == (2, 2, 2, H)  # where the axes are of one size, an axis too many
+
+    of_flax(claim)
+
+
+@pytest.mark.parametrize("name", ["SimpleCell", "GRUCell", "LSTMCell"])
+def test_bfloat16_gives_outputs_of_bfloat16(name, inputs):
+    layer, params = from_flax(make(name))
+    (cell,) = layer.parts
+    start = cell.initial_carry(B, jnp.float32)
+    outputs, carry = jaxrnn.unroll(
+        cell, params, jnp.swapaxes(inputs, 0, 1), start, dtype=jnp.bfloat16
+    )
+    assert outputs.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves((carry, params))} == {jnp.dtype(jnp.float32)}
+    exact, _ = jaxrnn.unroll(cell, params, jnp.swapaxes(inputs, 0, 1), start)
+    # bfloat16 has 8 bits of mantissa
+    np.testing.assert_allclose(outputs.astype(jnp.float32), exact, atol=0.02)
+
+    def claim():
+        in_bfloat16 = make(name, dtype=jnp.bfloat16)
+        if name == "SimpleCell":  # whose carry begins in float32 and goes on in bfloat16
+            with pytest.raises(TypeError, match="carry input and carry output must have equal ty"):
+                nnx.RNN(in_bfloat16)(inputs)
+        else:
+            assert nnx.RNN(in_bfloat16)(inputs.astype(jnp.bfloat16)).dtype == jnp.float32
+
+    of_flax(claim)
