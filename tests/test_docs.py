@@ -110,3 +110,8 @@ def test_the_step_cell_equals_numpy(page, x64):
             hidden = np.tanh(first @ between)
             np.testing.assert_allclose(outputs[t, b], hidden, rtol=1e-10)
         assert not outputs[lengths[b] :, b].any()
+
+
+def test_the_contracts_page_runs():
+    pytest.importorskip("flatbuffers", reason="jax.export needs it to serialise")
+    assert run_page("recurrence.md")["outputs"].shape == (3, 2)

@@ -41,20 +41,20 @@ def from_flax(module: Any, variables: Mapping[str, Any] | None = None) -> tuple[
     if isinstance(module, nnx.Module) and variables is not None:
         raise TypeError("variables must be None: an nnx module holds its own weights")
     cells = flax_cells.cells_in(module)
-    ours = [flax_cells.our_cell(cell) for cell in cells.values()]
-    if ours[0] != ours[-1]:
+    our_cell, *others = (flax_cells.our_cell(cell) for cell in cells.values())
+    if others not in ([], [our_cell]):
         raise ValueError("both directions must have the same cell to be one bidirectional layer")
     weights = _weights_in(cells, variables)
     shapes: dict[str, tuple[int, ...]] = {}
     for prefix, cell in cells.items():
-        shapes |= flax_cells.shapes_of(type(cell), ours[0], prefix, weights)
+        shapes |= flax_cells.shapes_of(type(cell), our_cell, prefix, weights)
     check_entries(flax_cells.name_of(module), weights, shapes)
     _check_dtypes(cells, weights)
     params = [
-        flax_cells.our_params(type(cell), ours[0], prefix, weights)
+        flax_cells.our_params(type(cell), our_cell, prefix, weights)
         for prefix, cell in cells.items()
     ]
-    layer = recurrent(ours[0])
+    layer = recurrent(our_cell)
     return (layer, params[0]) if len(params) == 1 else (bidirectional(layer), Directions(*params))
 
 

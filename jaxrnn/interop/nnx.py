@@ -12,7 +12,7 @@ from jaxrnn.cells import Cell, StepCell, gru, lstm, rnn
 from jaxrnn.checks import check_array, check_mask, check_number, check_positive_integer
 from jaxrnn.interop.weights import check_params
 from jaxrnn.layers import Layer, bidirectional, dropout, recurrent, stack
-from jaxrnn.typing import AnyArray, Array, Bool, Carry, DType, Float, Int, Key, Params
+from jaxrnn.typing import AnyArray, Bool, Carry, DType, Float, Int, Key, Params
 
 
 class Recurrent(nnx.Module):
@@ -28,12 +28,13 @@ class Recurrent(nnx.Module):
         bidirectional: whether each layer runs in both directions, outputs side by side.
         dropout_rate: the rate at which what a layer hands to the next is dropped.
         projection_size, remat_every, dtype: as for `jaxrnn.recurrent`.
-        deterministic: whether nothing is dropped, until `train()`, `eval()` or the call says else.
+        deterministic: whether nothing is dropped, unless `train()`, `eval()` or a call says so.
         rngs: the stream "params" for the initial parameters, "dropout" for what is dropped.
 
     Raises:
         TypeError: an argument of the wrong type.
-        ValueError: a number is out of range, or there is dropout with nothing to drop between.
+        ValueError: a number is out of range, or there is dropout but no second layer.
+        AttributeError: there is dropout, and `rngs` has no stream for it.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Recurrent(nnx.Module):
         return_carry: bool = False,
         deterministic: bool | None = None,
         rngs: nnx.Rngs | nnx.RngStream | Key | None = None,
-    ) -> Float[Array, "B T F"] | tuple[Carry, Float[Array, "B T F"]]:
+    ) -> Any:
         """Run over sequences, batch first, as `nnx.RNN` does.
 
         Args:
@@ -132,7 +133,7 @@ class Recurrent(nnx.Module):
 
         Raises:
             TypeError: a wrong type or dtype.
-            ValueError: a wrong rank, size or value, or there is no stream to draw a key from.
+            ValueError: a wrong rank, size or value.
         """
         check_array("inputs", inputs)
         if inputs.ndim != (2 if jnp.issubdtype(inputs.dtype, jnp.integer) else 3):
@@ -169,7 +170,7 @@ class RNN(Recurrent):
 
     Args:
         activation: applied elementwise.
-        others: as for `Recurrent`.
+        options: as for `Recurrent`, `rngs` among them.
     """
 
     def __init__(
@@ -194,7 +195,7 @@ class GRU(Recurrent):
 
     Args:
         reset_after: whether the reset gate scales the recurrent product, or the hidden before it.
-        others: as for `Recurrent`.
+        options: as for `Recurrent`, `rngs` among them.
     """
 
     def __init__(
@@ -215,7 +216,7 @@ class GRU(Recurrent):
 
 
 class LSTM(Recurrent):
-    """Layers of `jaxrnn.lstm(hidden_features)`; the arguments are those of `Recurrent`."""
+    """Layers of `jaxrnn.lstm(hidden_features)`; the arguments of `Recurrent`."""
 
     @property
     def cell(self) -> Cell:

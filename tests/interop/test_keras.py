@@ -101,7 +101,7 @@ def loss(outputs, states):
     return jnp.where(VALID[..., None], jnp.sin(outputs), 0).sum() + sum(sums), (outputs, states)
 
 
-@pytest.mark.parametrize("biases", [(True,), (False,), (True, False)], ids=str)
+@pytest.mark.parametrize("biases", [(True,), (False, True)], ids=str)
 @EVERY_DIRECTION
 @pytest.mark.parametrize("kind", ["rnn", "gru", "gru reset before", "lstm"])
 def test_outputs_states_and_gradients_equal_keras(kind, two_ways, biases):
@@ -115,13 +115,14 @@ def test_outputs_states_and_gradients_equal_keras(kind, two_ways, biases):
         outputs, carry = run(layer, params, inputs, lengths=LENGTHS)
         return loss(outputs, jax.tree.leaves(carry))
 
-    both = {"argnums": (0, 1), "has_aux": True}
-    inputs = jnp.asarray(random_inputs())
-    (our_grads, our_d_inputs), (outputs, ends) = jax.grad(our_loss, **both)(params, inputs)
+    def gradients(function, own):
+        both = jax.grad(function, argnums=(0, 1), has_aux=True)
+        return jax.jit(both, compiler_options=QUICK)(own, jnp.asarray(random_inputs()))
+
     weights = [[v.value for v in keras_layer.trainable_variables] for keras_layer in stack]
     with lenient():
-        their_grad = jax.jit(jax.grad(their_loss, **both), compiler_options=QUICK)
-        (their_grads, their_d_inputs), (expected, their_ends) = their_grad(weights, inputs)
+        (their_grads, their_d_inputs), (expected, their_ends) = gradients(their_loss, weights)
+    (our_grads, our_d_inputs), (outputs, ends) = gradients(our_loss, params)
 
     # float32 in both: forward within 1e-5, gradients (sums over all steps) within 1e-4
     np.testing.assert_allclose(outputs[VALID], expected[VALID], atol=1e-5)

@@ -78,6 +78,8 @@ def test_a_module_computes_what_its_layer_does_batch_first(name):
     )
     assert_equal((outputs, carry), (turn(expected), expected_carry))
     assert jnp.abs(outputs[0]).min() > 0 or name == "rnn with relu"
+    # what jax.checkpoint leaves in a program; its outputs are those of any
+    assert ("prevent_cse" in str(jax.make_jaxpr(module)(inputs))) == ("rematerialised" in name)
 
 
 def test_a_module_starts_from_its_initial_carry():

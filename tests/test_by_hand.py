@@ -1,0 +1,74 @@
+"""The ways "by hand" of our own column in docs/recurrence.md: each does what it says."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxrnn
+
+T, B, D, H = 6, 3, 4, 4
+LAYER = jaxrnn.recurrent(jaxrnn.lstm(H))
+PARAMS = LAYER.init(jax.random.key(0), D)
+INPUTS = jax.random.normal(jax.random.key(1), (T, B, D))
+
+
+def test_any_mask_of_steps_by_sorting_them():
+    """The steps that count go first, in their order, and their outputs go back."""
+    mask = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 0], [1, 1, 0], [0, 1, 1], [1, 0, 1]], bool)
+    order = np.argsort(~mask, axis=0, kind="stable")
+    back = np.argsort(order, axis=0)
+    rows = np.arange(B)[None]
+    outputs, carry = LAYER.apply(
+        PARAMS, INPUTS[order, rows], LAYER.initial_carry(PARAMS, B), lengths=mask.sum(axis=0)
+    )
+    outputs = outputs[back, rows]
+    assert not outputs[~mask].any()
+    for b in range(B):
+        alone, last = LAYER.apply(
+            PARAMS, INPUTS[mask[:, b], b : b + 1], LAYER.initial_carry(PARAMS, 1)
+        )
+        np.testing.assert_allclose(outputs[mask[:, b], b], alone[:, 0], atol=1e-6)
+        np.testing.assert_allclose(carry.memory[b], last.memory[0], atol=1e-6)
+
+
+def test_the_states_of_every_step_by_steps_in_a_scan():
+    def advance(carry, inputs):
+        _, carry = jaxrnn.step(LAYER, PARAMS, inputs, carry)
+        return carry, carry
+
+    last, states = jax.lax.scan(advance, LAYER.initial_carry(PARAMS, B), INPUTS)
+    outputs, carry = LAYER.apply(PARAMS, INPUTS, LAYER.initial_carry(PARAMS, B))
+    np.testing.assert_allclose(states.hidden, outputs, atol=1e-6)
+    np.testing.assert_array_equal(states.memory[-1], last.memory)
+    np.testing.assert_allclose(last.memory, carry.memory, atol=1e-6)
+
+
+def test_a_skip_connection_by_a_layer_of_ones_own():
+    def apply(params, inputs, carry, **keywords):
+        outputs, carry = LAYER.apply(params, inputs, carry, **keywords)
+        return inputs + outputs, carry
+
+    residual = LAYER._replace(name="residual", apply=apply)
+    deep = jaxrnn.stack([residual, residual])
+    params = deep.init(jax.random.key(0), D)
+    outputs, _ = deep.apply(params, INPUTS, deep.initial_carry(params, B))
+    between = INPUTS + LAYER.apply(params[0], INPUTS, LAYER.initial_carry(params[0], B))[0]
+    expected = between + LAYER.apply(params[1], between, LAYER.initial_carry(params[1], B))[0]
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
+
+
+def test_a_convolutional_recurrence_by_a_step_cell():
+    """One channel along a ring of H places: its convolution is a circulant matrix."""
+
+    def step(params, input_gates, carry):
+        shifted = (jnp.roll(carry.hidden, k - 1, axis=-1) * w for k, w in enumerate(params.cell))
+        return jaxrnn.HiddenCarry(jnp.tanh(input_gates + sum(shifted)))
+
+    kernel = jnp.array([0.3, -0.2, 0.5])
+    cell = jaxrnn.step_cell("convolutional", H, step, init_params=lambda key: kernel)
+    params = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
+    outputs, _ = jaxrnn.unroll(cell, params, INPUTS, cell.initial_carry(B))
+    circulant = sum(np.roll(np.eye(H), k - 1, axis=1) * kernel[k] for k in range(3))
+    dense = params._replace(w_hh=jnp.asarray(circulant, jnp.float32), cell=())
+    expected, _ = jaxrnn.unroll(jaxrnn.rnn(H), dense, INPUTS, jaxrnn.rnn(H).initial_carry(B))
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
