@@ -8,9 +8,8 @@ A training step of a language model, as in `benchmarks.train_step`; ratios of me
 import argparse
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import jaxrnn
 from benchmarks.peers import ours
 from benchmarks.train_step import describe_machine, measure
 from benchmarks.workloads import Workload
@@ -34,15 +33,14 @@ def main() -> None:
     page = cells_of_the_page()
     print(f"{describe_machine()}; median of {arguments.repetitions} interleaved steps, ms\n")
     print("| workload | built in | as a user writes it |\n|---|---|---|")
-    for name, built_in, own in (
-        ("lstm", jaxrnn.lstm, page["my_lstm"]),
-        ("gru", jaxrnn.gru, page["my_gru"]),
-    ):
+    names: tuple[Literal["lstm", "gru"], ...] = ("lstm", "gru")
+    for name in names:
+        own = page[f"my_{name}"]
         for size in (128, 256):
             workload = Workload(f"{name} {size}, V 28, B 32, T 35", name, size, 1, 28, 32, 35)
             times = measure(
                 {
-                    "built in": ours(workload, built_in(size)),
+                    "built in": ours(workload),
                     "own": ours(workload, own(size)),
                 },
                 arguments.repetitions,

@@ -26,7 +26,9 @@ def make_optimizer() -> optax.GradientTransformation:
 
 
 def ours(
-    workload: Workload, cell: jaxrnn.Cell | None = None, implementation: str | None = None
+    workload: Workload,
+    cell: jaxrnn.Cell | jaxrnn.StepCell | None = None,
+    implementation: str | None = None,
 ) -> Step:
     """Our own, by default with the built-in cell and the engine's derivative."""
     cell = cell or CELLS[workload.cell](workload.hidden_size)

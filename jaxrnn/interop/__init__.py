@@ -1,4 +1,5 @@
 """Weights to and from other libraries, and functions for use without this one.
 
-Each module imports its library when it is used: `from jaxrnn.interop.torch import from_torch`.
+Nothing here is imported with `jaxrnn`: `from jaxrnn.interop.torch import from_torch`, and likewise
+`.flax`, `.keras` and `.export`.
 """

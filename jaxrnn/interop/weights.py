@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxrnn.cells import Cell, StepCell
 from jaxrnn.layers import Layer
 from jaxrnn.typing import HostArray, Params
 
@@ -37,8 +38,20 @@ def check_layer(source: str, layer: Any) -> None:
         raise TypeError(f"layer must be of type Layer to become {source}, got {layer!r}")
 
 
+def cell_to_port(target: str, layer: Layer) -> Cell | StepCell:
+    """The cell of a `recurrent` layer, or raise where the layer does more than run it."""
+    cell, recurrent_dropout, dtype = layer.parts
+    for name, given in (("recurrent_dropout", recurrent_dropout or None), ("dtype", dtype)):
+        if given is not None:
+            raise ValueError(
+                f"recurrent(..., {name}={given}) cannot become {target}, where it would be lost or"
+                " mean something else: port the layer without it, whose params are the same"
+            )
+    return cell
+
+
 def check_params(layer: Layer, params: Params, input_size: int) -> None:
-    """Raise unless the parameters are of the layer: of its structure, shapes and types."""
+    """Raise unless the parameters are of the layer: of its structure and shapes."""
     expected = jax.eval_shape(lambda: layer.init(jax.random.key(0), input_size))
     if jax.tree.structure(expected) != jax.tree.structure(params):  # type: ignore[operator]
         raise TypeError(f"params must be those of this {layer.name} layer, got {params!r}")

@@ -46,7 +46,8 @@ def recurrent(
         implementation, scan_unroll, remat_every, dtype: as for `jaxrnn.unroll`.
 
     Returns:
-        A causal Layer of output size H, or P, whose params are a `RecurrentParams`.
+        A causal Layer of output size H, or P, whose params are a `RecurrentParams` and whose parts
+        are (cell, recurrent_dropout, dtype).
 
     Raises:
         TypeError: `cell` is not a cell, or a number of the wrong type.
@@ -122,7 +123,8 @@ def recurrent(
     def output_size(input_size: int) -> int:
         return hidden_size if projection_size is None else projection_size
 
-    return Layer("recurrent", output_size, init, initial_carry, apply, parts=(cell,))
+    parts = (cell, recurrent_dropout, None if dtype is None else jnp.dtype(dtype))
+    return Layer("recurrent", output_size, init, initial_carry, apply, parts=parts)
 
 
 def _check_options(

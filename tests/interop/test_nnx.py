@@ -9,8 +9,7 @@ import pytest
 from flax import nnx
 
 import jaxrnn
-from jaxrnn.interop.flax import from_flax
-from jaxrnn.interop.nnx import GRU, LSTM, RNN
+from jaxrnn.interop.flax import GRU, LSTM, RNN, from_flax
 
 B, T, D, H = 3, 5, 4, 6
 LENGTHS = jnp.array([5, 0, 2])

@@ -40,6 +40,14 @@ def projected(size, cell=CELLS["lstm"]):
             jaxrnn.recurrent(jaxrnn.gru(H, reset_after=False)),
             "gru(reset_after=False) resets before the recurrent product, PyTorch after it",
         ),
+        (
+            jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.gru(H), recurrent_dropout=0.5)),
+            "recurrent(..., recurrent_dropout=0.5) cannot become a module of PyTorch, where it",
+        ),
+        (
+            jaxrnn.recurrent(jaxrnn.gru(H), dtype="bfloat16"),
+            "recurrent(..., dtype=bfloat16) cannot become a module of PyTorch, where it",
+        ),
         (jaxrnn.recurrent(mgu(H)), "the equations of this mgu are others"),
         (
             jaxrnn.recurrent(jaxrnn.rnn(H, jax.nn.silu)),

@@ -78,12 +78,12 @@ def arguments_of(draw, shape):
     _, num_steps, batch_size, input_size, hidden_size, _ = shape
     num_resets = num_steps * batch_size
     cell = cell_of(shape)
+    gates = cell.num_gates * hidden_size
+    carry = type(cell.initial_carry(batch_size))
     scale = draw(st.sampled_from([0.1, 1.0, 10.0]))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     lengths = st.lists(st.integers(0, num_steps), min_size=batch_size, max_size=batch_size)
     resets = st.lists(st.booleans(), min_size=num_resets, max_size=num_resets)
-    gates = cell.num_gates * hidden_size
-    carry = type(cell.initial_carry(batch_size))
     return Arguments(
         jaxrnn.RecurrentParams(
             random.normal(size=(input_size, gates)),
@@ -115,10 +115,9 @@ def put(array, index, value):
 
 
 def equals_a_numpy_loop(shape, arguments, draw):
-    given = arguments._replace(
-        carry=arguments.carry._asdict(), reset_carry=arguments.reset_carry._asdict()
-    )
-    assert_close(run(shape, arguments), reference.unroll(shape.name, *given, shape.reverse))
+    carries = {name: getattr(arguments, name)._asdict() for name in ("carry", "reset_carry")}
+    expected = reference.unroll(shape.name, *arguments._replace(**carries), shape.reverse)
+    assert_close(run(shape, arguments), expected)
 
 
 def ignores_the_padding(shape, arguments, draw):
@@ -212,10 +211,8 @@ def flip(over_time, lengths):
 def is_itself_when_reversed_twice(shape, arguments, draw):
     lengths, resets = arguments.lengths, put(arguments.resets, 0, False)
     after = np.concatenate([resets[1:], np.zeros_like(resets[:1])])  # the other side of a boundary
-    flipped = arguments._replace(
-        inputs=flip(arguments.inputs, lengths), resets=flip(after, lengths)
-    )
-    outputs, last = run(shape._replace(reverse=True), flipped)
+    mirrored = {"inputs": flip(arguments.inputs, lengths), "resets": flip(after, lengths)}
+    outputs, last = run(shape._replace(reverse=True), arguments._replace(**mirrored))
     assert_close((flip(outputs, lengths), last), run(shape, arguments._replace(resets=resets)))
 
 

@@ -12,16 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.checks import check_choice
-from jaxrnn.interop.torch_architecture import (
+from jaxrnn.interop.torch.architecture import (
     Architecture,
     architecture_of,
     pack_params,
     recurrent_params,
 )
-from jaxrnn.interop.torch_carry import carry_from_torch as carry_from_torch
-from jaxrnn.interop.torch_carry import carry_to_torch as carry_to_torch
-from jaxrnn.interop.torch_source import infer, read
-from jaxrnn.interop.torch_tensors import check_x64, dtype_of, to_host, to_tensor
+from jaxrnn.interop.torch.source import infer, read
+from jaxrnn.interop.torch.tensors import check_x64, dtype_of, to_host, to_tensor
 from jaxrnn.layers import Layer
 from jaxrnn.recurrence import LowRank, RecurrentParams
 from jaxrnn.typing import HostArray, Params
@@ -75,7 +73,6 @@ def to_torch(layer: Layer, params: Params) -> Any:
         layer: a recurrent layer of `jaxrnn.lstm`, with or without a projection, of `jaxrnn.gru`, or
             of `jaxrnn.rnn` with `jnp.tanh` or `jax.nn.relu`; or a bidirectional one of these; or a
             stack of several that are alike, with one rate of dropout between every two or none.
-            PyTorch has no counterpart of `recurrent_dropout` and `dtype`: they are not ported.
         params: its parameters.
 
     Returns:

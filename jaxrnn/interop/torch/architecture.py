@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxrnn.cells import Cell, gru, lstm, rnn
-from jaxrnn.interop.weights import check_layer, check_params
+from jaxrnn.interop.weights import cell_to_port, check_layer, check_params
 from jaxrnn.layers import Layer, bidirectional, dropout, recurrent, stack
 from jaxrnn.recurrence import BlockDiagonal, LowRank, RecurrentParams
 from jaxrnn.typing import Params
@@ -147,7 +147,7 @@ def _kind_of(entry: Layer) -> tuple[str, int, bool]:
             "PyTorch's modules consist of recurrent layers, bidirectional or not, with dropout"
             f" between them, not of {one.name} layers"
         )
-    (cell,) = one.parts
+    cell = cell_to_port("a module of PyTorch", one)
     return _mode_of(cell), cell.hidden_size, both
 
 

@@ -3,12 +3,11 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.cells import Cell, StepCell, gru, lstm, rnn
-from jaxrnn.interop.keras_reading import GATE_ORDERS, RNN_ACTIVATIONS, Reading, read, refusal
-from jaxrnn.interop.weights import check_layer, check_params, reorder_gates
+from jaxrnn.interop.keras.reading import GATE_ORDERS, RNN_ACTIVATIONS, Reading, read, refusal
+from jaxrnn.interop.weights import cell_to_port, check_layer, check_params, reorder_gates
 from jaxrnn.layers import Directions, Layer, bidirectional, dropout, recurrent, stack
 from jaxrnn.recurrence import BlockDiagonal, LowRank, RecurrentParams
 from jaxrnn.typing import HostArray, Params
@@ -175,11 +174,11 @@ def _make(layer: Layer, params: Params) -> list[tuple[Any, list[HostArray]]]:
         kind = layers.SpatialDropout1D if variational else layers.Dropout
         return [(kind(rate, dtype="float32"), [])]
     if layer.name == "recurrent":
-        return [(_make_recurrent(layer.parts[0]), _weights(layer, params))]
+        return [(_make_recurrent(cell_to_port("a Keras layer", layer)), _weights(layer, params))]
     if layer.name == "bidirectional":
         rate, either, directions = _split(layer.parts[0], params)
         weights = [weight for own in directions for weight in _weights(either, own)]
-        runs = _make_recurrent(either.parts[0], dropout=rate)
+        runs = _make_recurrent(cell_to_port("a Keras layer", either), dropout=rate)
         return [(layers.Bidirectional(runs, dtype="float32"), weights)]
     raise _impossible(f"Keras has none for {layer.name}")
 
@@ -220,24 +219,9 @@ def _weights(layer: Layer, params: RecurrentParams) -> list[HostArray]:
         raise _impossible("its hidden is projected (projection_size), which Keras's never is")
     if isinstance(params.w_hh, BlockDiagonal):
         raise _impossible("its hidden is read in parts (num_heads), by Keras's as a whole")
-    _check_run(layer, params)
     bias = params.b_ih if params.b_hh is None else np.stack([params.b_ih, params.b_hh])
     order = GATE_ORDERS[layer.parts[0].num_gates]
     return [reorder_gates(weight, order) for weight in (params.w_ih, params.w_hh, bias)]
-
-
-def _check_run(layer: Layer, params: RecurrentParams) -> None:
-    """Raise for options of `recurrent` that neither parts nor params show, but a run does."""
-    inputs = jnp.zeros((1, 1, params.w_ih.shape[0]), params.w_ih.dtype)
-    carry = layer.initial_carry(params, 1)
-    program = jax.make_jaxpr(lambda key: layer.apply(params, inputs, carry, key=key)[0])(
-        jax.random.key(0)
-    )
-    (key,) = program.jaxpr.invars
-    if any(operand is key for equation in program.eqns for operand in equation.invars):
-        raise _impossible("its recurrent_dropout would be lost; without it, params are the same")
-    if program.out_avals[0].dtype != params.w_ih.dtype:
-        raise _impossible("its dtype would be lost; without it, params are the same")
 
 
 def _impossible(reason: str) -> ValueError:

@@ -9,8 +9,8 @@ import numpy as np
 from flax import linen, nnx, traverse_util
 
 from jaxrnn.cells import Cell, HiddenCarry, LSTMCarry, StepCell, lstm
-from jaxrnn.interop import flax_cells
-from jaxrnn.interop.weights import check_entries, check_layer, check_params
+from jaxrnn.interop.flax import counterparts
+from jaxrnn.interop.weights import cell_to_port, check_entries, check_layer, check_params
 from jaxrnn.layers import Directions, Layer, bidirectional, recurrent
 from jaxrnn.recurrence import RecurrentParams
 from jaxrnn.typing import Carry, Params
@@ -40,18 +40,18 @@ def from_flax(module: Any, variables: Mapping[str, Any] | None = None) -> tuple[
         raise TypeError("variables must be given with a linen module, got None")
     if isinstance(module, nnx.Module) and variables is not None:
         raise TypeError("variables must be None: an nnx module holds its own weights")
-    cells = flax_cells.cells_in(module)
-    our_cell, *others = (flax_cells.our_cell(cell) for cell in cells.values())
+    cells = counterparts.cells_in(module)
+    our_cell, *others = (counterparts.our_cell(cell) for cell in cells.values())
     if others not in ([], [our_cell]):
         raise ValueError("both directions must have the same cell to be one bidirectional layer")
     weights = _weights_in(cells, variables)
     shapes: dict[str, tuple[int, ...]] = {}
     for prefix, cell in cells.items():
-        shapes |= flax_cells.shapes_of(type(cell), our_cell, prefix, weights)
-    check_entries(flax_cells.name_of(module), weights, shapes)
+        shapes |= counterparts.shapes_of(type(cell), our_cell, prefix, weights)
+    check_entries(counterparts.name_of(module), weights, shapes)
     _check_dtypes(cells, weights)
     params = [
-        flax_cells.our_params(type(cell), our_cell, prefix, weights)
+        counterparts.our_params(type(cell), our_cell, prefix, weights)
         for prefix, cell in cells.items()
     ]
     layer = recurrent(our_cell)
@@ -82,7 +82,7 @@ def to_nnx(
             (a `gru` needs zeros there), while `to_linen` has.
     """
     cell, directions = _read(layer, params)
-    kind, options = flax_cells.flax_cell(nnx, cell, activation, optimized_lstm)
+    kind, options = counterparts.flax_cell(nnx, cell, activation, optimized_lstm)
     modules = [_nnx_cell(kind, cell.hidden_size, own, options) for own in directions]
     if len(modules) == 1:
         return modules[0]
@@ -111,10 +111,10 @@ def to_linen(
         ValueError: no cell of linen computes the same.
     """
     cell, directions = _read(layer, params)
-    kind, options = flax_cells.flax_cell(linen, cell, activation, optimized_lstm)
+    kind, options = counterparts.flax_cell(linen, cell, activation, optimized_lstm)
     modules = [kind(cell.hidden_size, param_dtype=own.w_ih.dtype, **options) for own in directions]
     trees = [
-        traverse_util.unflatten_dict(flax_cells.flax_weights(kind, own), sep=".")
+        traverse_util.unflatten_dict(counterparts.flax_weights(kind, own), sep=".")
         for own in directions
     ]
     if len(modules) == 1:
@@ -187,7 +187,7 @@ def _nnx_cell(
     sizes = (params.w_ih.shape[0], hidden_size)
     dtypes = {"dtype": None, "param_dtype": params.w_ih.dtype}
     cell = nnx.eval_shape(lambda: kind(*sizes, **dtypes, rngs=nnx.Rngs(0), **options))
-    for name, array in flax_cells.flax_weights(kind, params).items():
+    for name, array in counterparts.flax_weights(kind, params).items():
         part, field = name.split(".")
         setattr(getattr(cell, part), field, nnx.Param(array))
     return cell
@@ -202,7 +202,7 @@ def _cell_of(layer: Any) -> Cell | StepCell:
             f"a {over_time.name} layer has no port, only recurrent(cell) and bidirectional of that"
             " have: port the layers of a stack one by one"
         )
-    return over_time.parts[0]
+    return cell_to_port("a cell of Flax", over_time)
 
 
 def _read(layer: Layer, params: Params) -> tuple[Cell | StepCell, list[RecurrentParams]]:
@@ -213,15 +213,8 @@ def _read(layer: Layer, params: Params) -> tuple[Cell | StepCell, list[Recurrent
     check_params(layer, params, input_size)
     params = jax.tree.map(jnp.asarray, params)
     directions = list(params) if isinstance(params, Directions) else [params]
-    w_ih, w_hh = directions[0].w_ih, directions[0].w_hh
+    w_hh = directions[0].w_hh
     if not isinstance(w_hh, jax.Array):
         form = type(w_hh).__name__
         raise ValueError(f"a layer whose w_hh is {form} has no port: Flax's cells have a matrix")
-    inputs = jnp.zeros((1, 1, input_size), w_ih.dtype)
-    outputs, _ = jax.eval_shape(layer.apply, params, inputs, layer.initial_carry(params, 1))
-    if outputs.dtype != w_ih.dtype:
-        raise ValueError(
-            f"a layer with dtype={outputs.dtype} has no port: it rounds what it multiplies, where"
-            f" Flax rounds gates, too; port it without, in the {w_ih.dtype} of its params"
-        )
     return cell, directions

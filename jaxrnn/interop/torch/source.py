@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxrnn.interop.torch_architecture import Architecture
+from jaxrnn.interop.torch.architecture import Architecture
 from jaxrnn.interop.weights import check_entries
 
 _NAME = re.compile(
