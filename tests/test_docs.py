@@ -112,6 +112,6 @@ def test_the_step_cell_equals_numpy(page, x64):
         assert not outputs[lengths[b] :, b].any()
 
 
-def test_the_contracts_page_runs():
+def test_the_contracts_page_runs(as_users_run):  # a symbol for the batch size is no int
     pytest.importorskip("flatbuffers", reason="jax.export needs it to serialise")
     assert run_page("recurrence.md")["outputs"].shape == (3, 2)

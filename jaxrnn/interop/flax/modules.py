@@ -28,7 +28,7 @@ class Recurrent(nnx.Module):
         bidirectional: whether each layer runs in both directions, outputs side by side.
         dropout_rate: the rate at which what a layer hands to the next is dropped.
         projection_size, remat_every, dtype: as for `jaxrnn.recurrent`.
-        deterministic: whether nothing is dropped, unless `train()`, `eval()` or a call says so.
+        deterministic: whether nothing is dropped; `train()`, `eval()` and a call can say otherwise.
         rngs: the stream "params" for the initial parameters, "dropout" for what is dropped.
 
     Raises:
