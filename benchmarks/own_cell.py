@@ -6,6 +6,7 @@ A training step of a language model, as in `benchmarks.train_step`; ratios of me
 """
 
 import argparse
+import contextlib
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +21,9 @@ PAGE = Path(__file__).parent.parent / "docs" / "own_cell.md"
 def cells_of_the_page() -> dict[str, Any]:
     """Everything that the page's Python defines."""
     names: dict[str, Any] = {}
-    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S):
-        exec(block, names)
+    with contextlib.redirect_stdout(None):
+        for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S):
+            exec(block, names)
     return names
 
 
