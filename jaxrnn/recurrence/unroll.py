@@ -123,6 +123,7 @@ class Sequence(NamedTuple):
 def _run(
     how: How, params: RecurrentParams, sequence: Sequence, carry: Any, reset_carry: Any
 ) -> tuple[Any, Any]:
+    carry = _as_varying_as((sequence.inputs, params.w_ih), carry)
     if how.remat_every is None:
         return _run_chunk(how, params, sequence, carry, reset_carry)
     run = functools.partial(_run_chunk, how)
@@ -134,10 +135,6 @@ def _run_chunk(
 ) -> tuple[Any, Any]:
     """Project, turn, run the engine, turn back."""
     input_gates = _project(params, sequence.inputs, how.dtype)
-    # Under shard_map a carry of zeros is of another type than gates that vary over devices;
-    # a zero taken from the gates hands their type on.
-    zero = jnp.zeros_like(input_gates[0, 0, 0])
-    carry = jax.tree.map(lambda c: c + zero.astype(c.dtype), carry)
     w_hh = _cast(params.w_hh, how.dtype)
     loop_params = LoopParams(w_hh, params.b_hh, params.cell)
     steps = scan.Steps(input_gates, sequence.valid, sequence.resets)
@@ -147,6 +144,16 @@ def _run_chunk(
     )
     outputs = _cast(outputs_of(w_hh, hidden), how.dtype)
     return _turn(outputs, how.reverse), carry
+
+
+def _as_varying_as(arrays: Any, carry: Any) -> Any:
+    """The carry, plus zeros taken from the arrays.
+
+    Under shard_map a carry of zeros is of another type than one computed from what varies over
+    devices, which no loop accepts; a zero taken from that hands its type on.
+    """
+    zeros = [jnp.zeros_like(array.reshape(-1)[0]) for array in arrays]
+    return jax.tree.map(lambda c: c + sum(zero.astype(c.dtype) for zero in zeros), carry)
 
 
 def _project(params: RecurrentParams, inputs: Any, dtype: Any) -> Any:

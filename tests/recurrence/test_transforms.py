@@ -116,6 +116,32 @@ def test_shard_map(name, when, x64, mesh):
     assert_equal(jax.jit(sharded)(params, inputs, WHEN[when]), expected)
 
 
+@pytest.mark.parametrize(
+    "options", [{"remat_every": 3}, {"dtype": "bfloat16"}, {"remat_every": 3, "dtype": "bfloat16"}]
+)
+@pytest.mark.parametrize("cell", [jaxrnn.lstm(4), jaxrnn.gru(4, reset_after=False)])
+def test_shard_map_of_what_changes_the_loop(cell, options, mesh):
+    layer = jaxrnn.recurrent(cell, **options)
+    params = layer.init(jax.random.key(0), 4)
+    inputs = jax.random.normal(jax.random.key(5), (7, ROWS, 4))
+
+    def loss(params, inputs):
+        outputs, _ = layer.apply(params, inputs, layer.initial_carry(params, inputs.shape[1]))
+        return jnp.square(outputs.astype(jnp.float32)).mean()
+
+    def mean_loss(params, inputs):
+        return lax.pmean(loss(params, inputs), "data")
+
+    sharded = jax.shard_map(
+        jax.grad(mean_loss), mesh=mesh, in_specs=(P(), P(None, "data")), out_specs=P()
+    )
+    came, expected = jax.jit(sharded)(params, inputs), jax.grad(loss)(params, inputs)
+    for a, b in zip(jax.tree.leaves(came), jax.tree.leaves(expected), strict=True):
+        # each device rounds its own sums to bfloat16, by up to 2^-9 of their size, a few times
+        tolerance = 1e-2 if "dtype" in options else 1e-6
+        np.testing.assert_allclose(a, b, atol=tolerance * float(np.abs(b).max()))
+
+
 @pytest.mark.parametrize("when", WHEN)
 @pytest.mark.parametrize("name", NAMES)
 def test_pmap(name, when, x64):
