@@ -6,6 +6,7 @@ from typing import Any
 from tqdm import tqdm
 
 from experiments.run import Run
+from jaxrnn.language_model import ModelConfig
 from jaxrnn.training import Progress, TrainState, perplexity
 from jaxrnn.training.checkpoint import params_digest
 from jaxrnn.training.record import device, environment
@@ -27,9 +28,22 @@ def print_start(run: Run, num_params: int) -> None:
     )
     print(
         f"model {model.cell}, {model.num_layers} x {model.hidden_size} units, {inputs},"
-        f" {model.init} initialisation: {num_params:,} parameters, on {device()}",
+        f" {model.init} initialisation{_regularisers(model)}: {num_params:,} parameters,"
+        f" on {device()}",
         flush=True,
     )
+
+
+def _regularisers(model: ModelConfig) -> str:
+    """What there is of them, after a comma each."""
+    kind = "variational dropout" if model.variational_dropout else "dropout"
+    parts = {
+        f"{kind} {model.dropout:g}": model.dropout > 0,
+        f"embedding dropout {model.embedding_dropout:g}": model.embedding_dropout > 0,
+        "tied embeddings": model.tie_embeddings,
+        model.dtype: model.dtype != "float32",
+    }
+    return "".join(f", {part}" for part, there in parts.items() if there)
 
 
 def report_epoch(run: Run, log: MetricsLog, state: TrainState, progress: Progress) -> None:

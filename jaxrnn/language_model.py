@@ -188,6 +188,10 @@ class ModelConfig:
         check_number("dropout", self.dropout, low=0.0, high=1.0)
         check_number("embedding_dropout", self.embedding_dropout, low=0.0, high=1.0)
         check_choice("dtype", self.dtype, ("float32", "bfloat16"))
+        if self.variational_dropout and self.dropout == 0:
+            raise ValueError("variational_dropout needs a dropout above 0, got 0")
+        if self.embedding_dropout > 0 and self.embedding_size is None:
+            raise ValueError("embedding_dropout needs an embedding_size, got None")
         if self.tie_embeddings and self.embedding_size != self.hidden_size:
             raise ValueError(
                 f"tie_embeddings needs embedding_size = hidden_size = {self.hidden_size}, got"

@@ -154,6 +154,8 @@ def test_a_body_that_sees_the_future_is_refused():
         ("dropout must be between 0 and 1, got 1.5", {"dropout": 1.5}),
         ("embedding_dropout must be between", {"embedding_dropout": -1}),
         ("dtype must be one of 'float32', 'bfloat16', got 'float16'", {"dtype": "float16"}),
+        ("variational_dropout needs a dropout above 0", {"variational_dropout": True}),
+        ("embedding_dropout needs an embedding_size", {"embedding_dropout": 0.5}),
         (
             "forget_gate_bias is the LSTM's, got the cell gru",
             {"cell": "gru", "forget_gate_bias": 1},
