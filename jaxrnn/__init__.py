@@ -34,7 +34,7 @@ from jaxrnn.layers import linear as linear
 from jaxrnn.layers import recurrent as recurrent
 from jaxrnn.layers import stack as stack
 from jaxrnn.layers import step as step
-from jaxrnn.precision import times as times
+from jaxrnn.matrix import times as times
 from jaxrnn.recurrence import BlockDiagonal as BlockDiagonal
 from jaxrnn.recurrence import LowRank as LowRank
 from jaxrnn.recurrence import RecurrentParams as RecurrentParams

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "jaxrnn"
 
 # Each room imports only from rooms above its own.
 ROOMS = [
-    "typing", "checks", "precision", "cells", "recurrence", "layers", "language_model", "text",
+    "typing", "checks", "matrix", "cells", "recurrence", "layers", "language_model", "text",
     "generation", "training", "interop",
 ]  # fmt: skip
 ALLOWED_OUTSIDE = {"jax", "flax", "optax", "numpy", "jaxtyping"}

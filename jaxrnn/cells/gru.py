@@ -15,7 +15,7 @@ from jaxrnn.cells.cell import (
     zero_carry,
 )
 from jaxrnn.cells.step_cell import step_cell
-from jaxrnn.precision import times
+from jaxrnn.matrix import times
 
 
 def gru_update(cell_params: Any, input_gates: Any, hidden_gates: Any, carry: Any) -> HiddenCarry:
@@ -34,8 +34,8 @@ def gru_reset_before_step(params: LoopParams, input_gates: Any, carry: HiddenCar
     gates = 2 * hidden.shape[-1]  # columns of r and z
     i_rz, i_n = jnp.split(input_gates, [gates], axis=-1)
     w_rz, w_n = jnp.split(params.w_hh, [gates], axis=-1)
-    r, z = squash(i_rz + times(hidden, w_rz, hidden.dtype), ("sigmoid", "sigmoid"))
-    n = jnp.tanh(i_n + times(r * hidden, w_n, hidden.dtype))
+    r, z = squash(i_rz + times(hidden, w_rz), ("sigmoid", "sigmoid"))
+    n = jnp.tanh(i_n + times(r * hidden, w_n))
     return HiddenCarry((1 - z) * n + z * hidden)
 
 

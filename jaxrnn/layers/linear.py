@@ -9,7 +9,7 @@ from jaxrnn.checks import check_ids, check_number, check_positive_integer
 from jaxrnn.layers.dropout import dropout_mask
 from jaxrnn.layers.initializers import initializer
 from jaxrnn.layers.layer import Layer, memoryless
-from jaxrnn.precision import times
+from jaxrnn.matrix import rows_of, times
 from jaxrnn.typing import Array, Float, Initializer, Key
 
 
@@ -100,9 +100,3 @@ def embedding(
         return vectors * rows_of(dropout_mask(key, dropout, (table.shape[0], 1), table.dtype), ids)
 
     return memoryless("embedding", lambda input_size: size, init, transform)
-
-
-def rows_of(table: Any, ids: Any) -> Any:
-    """`table[ids]`, NaN for an id out of range, where JAX would take another row in silence."""
-    rows = jnp.asarray(table).at[ids]
-    return rows.get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)

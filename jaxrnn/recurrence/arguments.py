@@ -23,13 +23,14 @@ def check_arguments(
 ) -> None:
     """Raise a TypeError or ValueError that names the argument, what came and what was expected."""
     check_cell(cell)
-    check_dtype(dtype)
     check_params(cell, params)
     check_array("inputs", inputs)
     check_inputs(params.w_ih.shape[0], inputs)
     num_steps, batch_size = inputs.shape[:2]
+    check_w_hh(cell, params.w_hh, batch_size)
     floats = jnp.issubdtype(inputs.dtype, jnp.floating)
-    if floats and inputs.dtype not in (params.w_ih.dtype, dtype):
+    allowed = {params.w_ih.dtype} | ({dtype} if dtype is not None else set())
+    if floats and inputs.dtype not in allowed:
         raise TypeError(f"inputs are {inputs.dtype}, params {params.w_ih.dtype}: cast one of them")
     check_carry("carry", cell, carry, batch_size, params.w_ih.dtype)
     if lengths is not None:
@@ -48,10 +49,17 @@ def check_cell(cell: Any) -> None:
         raise TypeError(f"cell must be a Cell, such as jaxrnn.lstm(256), got {cell!r}")
 
 
-def check_dtype(dtype: Any) -> None:
-    """Raise unless it is None or a floating type that JAX can name."""
-    if dtype is not None and not jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
+def check_dtype(dtype: Any) -> Any:
+    """Return it as NumPy has it, or None as it is; raise unless it is a floating type."""
+    if dtype is None:
+        return None
+    try:
+        known = jnp.dtype(dtype)
+    except TypeError:
+        known = None
+    if known is None or not jnp.issubdtype(known, jnp.floating):
         raise TypeError(f"dtype must be a floating type, such as jnp.bfloat16, got {dtype!r}")
+    return known
 
 
 def check_params(cell: Cell | StepCell, params: Any) -> None:
@@ -64,7 +72,6 @@ def check_params(cell: Cell | StepCell, params: Any) -> None:
             f"params.w_ih must have shape [D, G*H] with G*H = {gates} for {cell.name},"
             f" got {params.w_ih.shape}"
         )
-    check_w_hh(cell, params.w_hh)
     check_shape("params.b_ih", params.b_ih.shape, (gates,), "[G*H]")
     if cell.hidden_bias != (params.b_hh is not None):
         expected = "an array [G*H]" if cell.hidden_bias else "None"
@@ -73,13 +80,14 @@ def check_params(cell: Cell | StepCell, params: Any) -> None:
         check_shape("params.b_hh", params.b_hh.shape, (gates,), "[G*H]")
 
 
-def check_w_hh(cell: Cell | StepCell, w_hh: Any) -> None:
+def check_w_hh(cell: Cell | StepCell, w_hh: Any, batch_size: int) -> None:
     """Check the recurrent weights, in whichever of their forms."""
     size, gates = cell.hidden_size, cell.num_gates * cell.hidden_size
     name = "params.w_hh"
     if isinstance(w_hh, Masked | LowRank | BlockDiagonal) and isinstance(cell, StepCell):
         raise TypeError(f"{name} must be an array for the StepCell {cell.name}, got {w_hh!r}")
     if isinstance(w_hh, Masked):
+        check_shape(f"{name}.mask", w_hh.mask.shape, (batch_size, size), "[B, H]")
         w_hh = w_hh.w_hh
     if isinstance(w_hh, LowRank):
         rank = w_hh.down.shape[-1]
@@ -87,8 +95,9 @@ def check_w_hh(cell: Cell | StepCell, w_hh: Any) -> None:
         check_shape(f"{name}.up", w_hh.up.shape, (rank, gates), "[P, G*H]")
     elif isinstance(w_hh, BlockDiagonal):
         heads = w_hh.blocks.shape[0]
-        width = size // heads
-        expected = (heads, width, cell.num_gates, width)
+        if size % heads:
+            raise ValueError(f"{name}.blocks must have heads that divide H = {size}, got {heads}")
+        expected = (heads, size // heads, cell.num_gates, size // heads)
         check_shape(f"{name}.blocks", w_hh.blocks.shape, expected, "[heads, K, G, K]")
     else:
         check_array(name, w_hh)

@@ -35,15 +35,21 @@ def zero_padding(valid: Any, over_time: Any) -> Any:
 
 
 def fill_padding(valid: Any, over_time: Any) -> Any:
-    """`over_time` with a step that counts in place of those that do not.
+    """`over_time` with a step of the same row that counts in place of those that do not.
 
     Zeros would do for a cell whose derivative is finite there; a normalised one's may not be, and
-    0 * inf would reach the gradients of what it shares with the steps that count.
+    0 * inf would reach the gradients of what it shares with the steps that count.  A row without
+    any that counts gets a ramp, where no such cell is singular.  Each row by itself: rows may lie
+    on different devices.
     """
     if valid is None:
         return over_time
-    some = jnp.argmax(valid.reshape(-1))  # the first, or, where nothing counts, padding: zero it
-    of_some = over_time.reshape(-1, *over_time.shape[2:])[some]
-    of_some = jnp.where(valid.any(), of_some, jnp.zeros_like(of_some))
-    mask = valid.reshape(valid.shape + (1,) * (over_time.ndim - 2))
-    return jnp.where(mask, over_time, of_some[None, None])
+    counting = valid.reshape(valid.shape + (1,) * (over_time.ndim - 2))
+    first = jnp.argmax(counting, axis=0, keepdims=True)
+    own = jnp.take_along_axis(over_time, first, axis=0, mode="clip")
+    ramp = jnp.zeros((), over_time.dtype)  # for ids, of which each is as good
+    if jnp.issubdtype(over_time.dtype, jnp.floating):
+        ramp = jnp.linspace(0.5, 1, over_time.shape[-1], dtype=over_time.dtype)
+        ramp = ramp.reshape((1,) * (over_time.ndim - 1) + (-1,))
+    own = jnp.where(counting.any(axis=0, keepdims=True), own, jnp.broadcast_to(ramp, own.shape))
+    return jnp.where(counting, over_time, own)

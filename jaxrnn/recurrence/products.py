@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxrnn.precision import times
+from jaxrnn.matrix import times
 from jaxrnn.typing import Array, Float
 
 
@@ -43,24 +43,24 @@ class Masked(NamedTuple):
 def product(w_hh: Any, hidden: Any) -> Any:
     """Hidden `[..., B, H]` to hidden gates `[..., B, G*H]`; linear in either."""
     if isinstance(w_hh, Masked):
-        mask = w_hh.mask.reshape((1,) * (hidden.ndim - 2) + w_hh.mask.shape)
-        return product(w_hh.w_hh, hidden * mask)
+        return product(w_hh.w_hh, _mask(w_hh, hidden))
     if isinstance(w_hh, LowRank):
-        return times(times(hidden, w_hh.down, hidden.dtype), w_hh.up, hidden.dtype)
+        return times(times(hidden, w_hh.down), w_hh.up)
     if isinstance(w_hh, BlockDiagonal):
         heads, width, gates, _ = w_hh.blocks.shape
+        leading = hidden.shape[:-1]
         rows = jnp.moveaxis(hidden.reshape(-1, heads, width), 1, 0)
-        blocks = w_hh.blocks.reshape(heads, width, gates * width)
-        by_head = times(rows, blocks, hidden.dtype).reshape(heads, -1, gates, width)
-        return by_head.transpose(1, 2, 0, 3).reshape(*hidden.shape[:-1], -1)
-    return times(hidden, w_hh, hidden.dtype)
+        by_head = times(rows, w_hh.blocks.reshape(heads, width, gates * width))
+        by_row = by_head.reshape(heads, *leading, gates, width)
+        return jnp.moveaxis(by_row, 0, -2).reshape(*leading, gates * heads * width)
+    return times(hidden, w_hh)
 
 
 def outputs_of(w_hh: Any, hidden: Any) -> Any:
     """What the layers above read of hidden: its projection where the weights have one."""
     if isinstance(w_hh, Masked):
         return outputs_of(w_hh.w_hh, hidden)
-    return times(hidden, w_hh.down, hidden.dtype) if isinstance(w_hh, LowRank) else hidden
+    return times(hidden, w_hh.down) if isinstance(w_hh, LowRank) else hidden
 
 
 def product_for_transposition(w_hh: Any) -> Callable[[Any], Any]:
@@ -68,6 +68,9 @@ def product_for_transposition(w_hh: Any) -> Callable[[Any], Any]:
 
     XLA would otherwise transpose `w_hh` anew at every step of the backward loop.
     """
+    if isinstance(w_hh, Masked):
+        unmasked = product_for_transposition(w_hh.w_hh)
+        return lambda hidden: unmasked(_mask(w_hh, hidden))
     if not isinstance(w_hh, jax.Array):
         return lambda hidden: product(w_hh, hidden)
     transposed = lax.optimization_barrier(w_hh.T)
@@ -78,3 +81,16 @@ def product_for_transposition(w_hh: Any) -> Callable[[Any], Any]:
         return gates.astype(hidden.dtype)
 
     return transposable
+
+
+def cast(weights: Any, dtype: Any) -> Any:
+    """The weights in a precision of their own; None leaves them, and a mask stays as it is."""
+    if dtype is None:
+        return weights
+    if isinstance(weights, Masked):
+        return weights._replace(w_hh=cast(weights.w_hh, dtype))
+    return jax.tree.map(lambda array: array.astype(dtype), weights)
+
+
+def _mask(masked: Masked, hidden: Any) -> Any:
+    return hidden * masked.mask.reshape((1,) * (hidden.ndim - 2) + masked.mask.shape)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn.cells import Cell, LoopParams, StepCell
+from jaxrnn.recurrence.boundaries import fill_padding
 from jaxrnn.recurrence.products import product, product_for_transposition
 
 
@@ -176,15 +177,10 @@ def _cell_params_tangents(
     if not jax.tree.leaves(cell_params):
         return None
 
-    arguments = (steps.input_gates, hidden_gates, starts)
-    if steps.valid is not None:
-        # Any valid step stands in for the padding, whose coefficients may be infinite: transposed,
-        # 0 * inf would reach the sum over all steps.
-        some = jnp.argmax(steps.valid.reshape(-1))
-        one = jax.tree.map(
-            lambda x: jnp.broadcast_to(x.reshape(-1, *x.shape[2:])[some], x.shape), arguments
-        )
-        arguments = _select(steps.valid, arguments, one)
+    # In the padding the coefficients may be infinite: transposed, 0 * inf would reach the sum.
+    arguments = jax.tree.map(
+        functools.partial(fill_padding, steps.valid), (steps.input_gates, hidden_gates, starts)
+    )
 
     def updates(cell_params: Any) -> Any:
         return jax.vmap(functools.partial(cell.update, cell_params))(*arguments)

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 
 from jaxrnn.cells import Cell, LoopParams, StepCell
 from jaxrnn.checks import check_choice, check_ids, check_positive_integer
-from jaxrnn.precision import times
+from jaxrnn.matrix import rows_of, times
 from jaxrnn.recurrence import scan
-from jaxrnn.recurrence.arguments import check_arguments
+from jaxrnn.recurrence.arguments import check_arguments, check_dtype
 from jaxrnn.recurrence.boundaries import (
     fill_padding,
     resets_in_direction,
@@ -19,7 +19,7 @@ from jaxrnn.recurrence.boundaries import (
     zero_padding,
 )
 from jaxrnn.recurrence.params import RecurrentParams
-from jaxrnn.recurrence.products import outputs_of
+from jaxrnn.recurrence.products import cast, outputs_of
 from jaxrnn.recurrence.remat import run_in_chunks
 from jaxrnn.typing import AnyArray, Array, Bool, Carry, DType, Float, Inputs, Int
 
@@ -67,7 +67,9 @@ def unroll(
             gates included, again in the backward pass: memory for T / k + k steps in place of T,
             for one more forward pass.  The square root of T is a good k.
         dtype: of the operands of the matrix products, such as `jnp.bfloat16`, and of the outputs.
-            Gates, carry and sums stay in the precision of the params.  None means theirs.
+            Gates, carry and their sums stay in the precision of the params; products of the
+            derivative, those of the weights' gradients included, are rounded to it.  None means
+            the precision of the params.
 
     Returns:
         (outputs `[T, B, H]`, or `[T, B, P]` where `w_hh` is `LowRank`, the carry after the last
@@ -77,6 +79,7 @@ def unroll(
         TypeError: a wrong type or dtype.
         ValueError: a wrong rank, size or value.  Both name the argument and what was expected.
     """
+    dtype = check_dtype(dtype)
     check_arguments(cell, params, inputs, carry, lengths, resets, reset_carry, dtype)
     check_choice("implementation", implementation, (None, *IMPLEMENTATIONS))
     check_positive_integer("scan_unroll", scan_unroll)
@@ -93,7 +96,6 @@ def unroll(
     if resets is not None and reset_carry is None:
         reset_carry = cell.initial_carry(batch_size, params.w_ih.dtype)
     sequence = Sequence(inputs, valid, resets_in_direction(resets, valid, reverse))
-    dtype = None if dtype is None else jnp.dtype(dtype)
     how = How(cell, implementation, scan_unroll, reverse, remat_every, dtype)
     outputs, carry = _run(how, params, sequence, carry, reset_carry)
     return zero_padding(valid, outputs), carry
@@ -123,7 +125,7 @@ class Sequence(NamedTuple):
 def _run(
     how: How, params: RecurrentParams, sequence: Sequence, carry: Any, reset_carry: Any
 ) -> tuple[Any, Any]:
-    carry = _as_varying_as((sequence.inputs, params.w_ih), carry)
+    carry = _as_varying_as((params, sequence, reset_carry), carry)
     if how.remat_every is None:
         return _run_chunk(how, params, sequence, carry, reset_carry)
     run = functools.partial(_run_chunk, how)
@@ -135,41 +137,35 @@ def _run_chunk(
 ) -> tuple[Any, Any]:
     """Project, turn, run the engine, turn back."""
     input_gates = _project(params, sequence.inputs, how.dtype)
-    w_hh = _cast(params.w_hh, how.dtype)
+    w_hh = cast(params.w_hh, how.dtype)
     loop_params = LoopParams(w_hh, params.b_hh, params.cell)
     steps = scan.Steps(input_gates, sequence.valid, sequence.resets)
     run = IMPLEMENTATIONS[how.implementation]
     hidden, carry = run(
         how.cell, how.scan_unroll, loop_params, _turn(steps, how.reverse), carry, reset_carry
     )
-    outputs = _cast(outputs_of(w_hh, hidden), how.dtype)
+    outputs = cast(outputs_of(w_hh, hidden), how.dtype)
     return _turn(outputs, how.reverse), carry
 
 
 def _as_varying_as(arrays: Any, carry: Any) -> Any:
-    """The carry, plus zeros taken from the arrays.
+    """The same carry, of a type that follows all of the arrays.
 
     Under shard_map a carry of zeros is of another type than one computed from what varies over
-    devices, which no loop accepts; a zero taken from that hands its type on.
+    devices, which no loop accepts; choosing by a zero taken from that hands its type on.
     """
-    zeros = [jnp.zeros_like(array.reshape(-1)[0]) for array in arrays]
-    return jax.tree.map(lambda c: c + sum(zero.astype(c.dtype) for zero in zeros), carry)
+    zeros = [jnp.zeros_like(array[(0,) * array.ndim]) for array in jax.tree.leaves(arrays)]
+    never = functools.reduce(jnp.logical_or, [zero.astype(bool) for zero in zeros])
+    return jax.tree.map(lambda c: jnp.where(never, jnp.zeros_like(c), c), carry)
 
 
 def _project(params: RecurrentParams, inputs: Any, dtype: Any) -> Any:
     """The input gates of the whole sequence, in one product or one gather."""
     if jnp.issubdtype(inputs.dtype, jnp.integer):
-        # "fill" makes an id out of range visible (NaN); JAX's default would clamp it.
-        gates = params.w_ih.at[inputs].get(
-            mode="fill", fill_value=jnp.nan, wrap_negative_indices=False
-        )
+        gates = rows_of(params.w_ih, inputs)
     else:
-        gates = times(inputs, _cast(params.w_ih, dtype), params.w_ih.dtype)
+        gates = times(inputs, cast(params.w_ih, dtype), params.w_ih.dtype)
     return gates + params.b_ih[None, None]
-
-
-def _cast(arrays: Any, dtype: Any) -> Any:
-    return arrays if dtype is None else jax.tree.map(lambda array: array.astype(dtype), arrays)
 
 
 def _turn(over_time: Any, reverse: bool) -> Any:

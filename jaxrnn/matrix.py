@@ -1,0 +1,52 @@
+"""Products with a matrix: in a precision of its own, and of one-hot rows that are never built."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.typing import AnyArray, Array, DType, Float, Int
+
+
+def times(
+    rows: Float[Array, "*batch K"], kernel: Float[Array, "*stack K N"], dtype: DType | None = None
+) -> Float[Array, "*batch N"]:
+    """`rows @ kernel`, multiplied in the kernel's precision; the sums are in that of the rows.
+
+    With a bfloat16 kernel and float32 rows it is the product that mixed precision means: bfloat16
+    operands, float32 sums.  Its derivative's products are in the kernel's precision altogether,
+    their results included; JAX's own would multiply float32 cotangents, out of reach of tensor
+    cores.
+
+    Args:
+        rows: what is multiplied.
+        kernel: by this, or, with more axes, by a stack of matrices.
+        dtype: of the sums; None means that of the rows.
+    """
+    dtype = rows.dtype if dtype is None else jnp.dtype(dtype)
+    if rows.dtype == kernel.dtype == dtype:
+        return rows @ kernel
+    return _mixed(dtype, rows.astype(kernel.dtype), kernel)
+
+
+def rows_of(
+    table: Float[AnyArray, "V N"], ids: Int[AnyArray, "*batch"]
+) -> Float[Array, "*batch N"]:
+    """`one_hot(ids) @ table`, as a gather: NaN for an id out of range, where JAX would clamp it."""
+    rows: Any = jnp.asarray(table).at[ids]
+    return rows.get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _mixed(dtype: DType, rows: Array, kernel: Array) -> Array:
+    return jnp.matmul(rows, kernel, preferred_element_type=dtype)
+
+
+@_mixed.defjvp
+def _mixed_jvp(
+    dtype: DType, primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    (rows, kernel), (d_rows, d_kernel) = primals, tangents
+    d_product = (d_rows @ kernel + rows @ d_kernel).astype(dtype)
+    return _mixed(dtype, rows, kernel), d_product
