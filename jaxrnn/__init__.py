@@ -28,7 +28,6 @@ from jaxrnn.layers import Layer as Layer
 from jaxrnn.layers import bidirectional as bidirectional
 from jaxrnn.layers import dropout as dropout
 from jaxrnn.layers import embedding as embedding
-from jaxrnn.layers import forget_gate_bias as forget_gate_bias
 from jaxrnn.layers import learned_initial_carry as learned_initial_carry
 from jaxrnn.layers import linear as linear
 from jaxrnn.layers import recurrent as recurrent

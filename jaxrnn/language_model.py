@@ -14,7 +14,6 @@ from jaxrnn.layers import (
     LinearParams,
     dropout,
     embedding,
-    forget_gate_bias,
     linear,
     recurrent,
     stack,
@@ -201,14 +200,12 @@ class ModelConfig:
 
 def build(config: ModelConfig, vocab_size: int) -> Layer:
     """The language model that the configuration describes."""
-    bias_init: str | Initializer = "uniform" if config.init == "uniform" else "zeros"
-    output_bias_init = bias_init
-    if config.forget_gate_bias is not None:
-        bias_init = forget_gate_bias(config.forget_gate_bias, others=bias_init)
+    bias_init = "uniform" if config.init == "uniform" else "zeros"
     layer = recurrent(
         CELLS[config.cell](config.hidden_size),
         kernel_init=config.init,
         bias_init=bias_init,
+        forget_gate_bias=config.forget_gate_bias,
         dtype=None if config.dtype == "float32" else config.dtype,
     )
     layers = [layer] * config.num_layers
@@ -223,5 +220,5 @@ def build(config: ModelConfig, vocab_size: int) -> Layer:
         embedding_dropout=config.embedding_dropout,
         tie_embeddings=config.tie_embeddings,
         kernel_init=config.init,
-        bias_init=output_bias_init,
+        bias_init=bias_init,
     )

@@ -34,12 +34,15 @@ class Cell(NamedTuple):
     """(batch_size, dtype) -> carry, a NamedTuple of arrays [B, H] with a field `hidden`."""
     update: Callable[[Any, Any, Any, Any], Any]
     """(cell_params, input_gates [B, G*H], hidden_gates [B, G*H], carry) -> carry, for one step.
-    Each row of the batch by itself: padding, and the restart of a row, rely on it."""
+    Each row of the batch by itself: padding, and the restart of a row, rely on it.  Elementwise
+    work: a matrix product in here would be linearised into T matrices, and is a StepCell's."""
     init_params: Callable[[Key], Params] = no_params
     """(key) -> cell_params: what the equations need beside the matrices, such as peepholes."""
     hidden_bias: bool = False
     """Whether `hidden_gates` has a bias of its own, which only matters where the equations treat
     the two kinds of gates differently."""
+    forget_gate: int | None = None
+    """Which block is a gate that keeps the memory where it is open; `forget_gate_bias` opens it."""
 
 
 class LoopParams(NamedTuple):
@@ -68,6 +71,7 @@ class StepCell(NamedTuple):
     init_params: Callable[[Key], Params] = no_params
     hidden_bias: bool = False
     """Whether `params.b_hh` exists; the step adds it where it wants."""
+    forget_gate: int | None = None
 
 
 class HiddenCarry(NamedTuple):

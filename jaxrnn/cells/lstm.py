@@ -46,4 +46,5 @@ def lstm(hidden_size: int) -> Cell:
         Schmidhuber and Cummins, Learning to forget, 2000.
     """
     hidden_size = check_hidden_size(hidden_size)
-    return Cell("lstm", hidden_size, 4, zero_carry(LSTMCarry, hidden_size), lstm_update)
+    initial_carry = zero_carry(LSTMCarry, hidden_size)
+    return Cell("lstm", hidden_size, 4, initial_carry, lstm_update, forget_gate=1)

@@ -3,7 +3,6 @@
 from jaxrnn.layers.bidirectional import Directions as Directions
 from jaxrnn.layers.bidirectional import bidirectional as bidirectional
 from jaxrnn.layers.dropout import dropout as dropout
-from jaxrnn.layers.initializers import forget_gate_bias as forget_gate_bias
 from jaxrnn.layers.initializers import initializer as initializer
 from jaxrnn.layers.layer import Layer as Layer
 from jaxrnn.layers.learned_carry import LearnedCarryParams as LearnedCarryParams

@@ -35,28 +35,6 @@ def initializer(init: str | Initializer, size: int) -> Initializer:
     }[init]
 
 
-def forget_gate_bias(value: float = 1.0, *, others: str | Initializer = "zeros") -> Initializer:
-    """A `bias_init` for `lstm`: forget gates that begin open, so that memory lasts.
-
-    Args:
-        value: the bias of the forget gate.
-        others: the initialiser of the other gates' biases, by name or as a function.
-
-    Reference: Jozefowicz, Zaremba and Sutskever, An empirical exploration of recurrent network
-        architectures, 2015, section 2.2.
-    """
-
-    def init(key: Key, shape: tuple[int, ...], dtype: DType = jnp.float32) -> jax.Array:
-        (size,) = shape
-        if size % 4:
-            raise ValueError(f"a forget gate is one of four, as an LSTM's, got a bias of {shape}")
-        hidden_size = size // 4
-        biases = initializer(others, hidden_size)(key, shape, dtype)
-        return biases.at[hidden_size : 2 * hidden_size].set(value)
-
-    return init
-
-
 def _symmetric_uniform(bound: float) -> Initializer:
     def init(key: Key, shape: tuple[int, ...], dtype: DType = jnp.float32) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)

@@ -1,5 +1,6 @@
 """One cell over time, as a layer."""
 
+import math
 from typing import Any
 
 import jax
@@ -19,7 +20,9 @@ def recurrent(
     cell: Cell | StepCell,
     *,
     kernel_init: str | Initializer = "uniform",
+    recurrent_init: str | Initializer | None = None,
     bias_init: str | Initializer = "uniform",
+    forget_gate_bias: float | None = None,
     projection_size: int | None = None,
     num_heads: int = 1,
     recurrent_dropout: float = 0.0,
@@ -32,10 +35,15 @@ def recurrent(
 
     Args:
         cell: such as `jaxrnn.lstm(256)`.
-        kernel_init: for `w_ih` and `w_hh`, drawn gate by gate (so "orthogonal" makes the block of
-            each gate orthogonal): "normal", "uniform" (+-1/sqrt(H)), "orthogonal", "zeros" or a
-            function (key, shape, dtype) -> array.
-        bias_init: likewise for the biases; see `jaxrnn.forget_gate_bias`.
+        kernel_init: for `w_ih`, drawn gate by gate (so "orthogonal" makes the block of each gate
+            orthogonal): "normal", "uniform" (+-1/sqrt(H)), "orthogonal", "zeros" or a function
+            (key, shape, dtype) -> array.
+        recurrent_init: likewise for `w_hh`, gate by gate and head by head (where "uniform" is
+            +-1/sqrt(H / num_heads)); None means `kernel_init`.
+        bias_init: likewise for the biases.
+        forget_gate_bias: the bias that forget gates begin with instead; 1 keeps them open, so that
+            memory lasts (Jozefowicz, Zaremba and Sutskever, An empirical exploration of recurrent
+            network architectures, 2015, section 2.2).
         projection_size: P, the width of a projection of the hidden that the gates and the layers
             above read in its place: `w_hh` is a `LowRank`, PyTorch's `proj_size`.
         num_heads: parts of the hidden that the gates read each by itself: `w_hh` is a
@@ -55,36 +63,45 @@ def recurrent(
             one another.
     """
     check_cell(cell)
-    _check_options(cell, projection_size, num_heads, recurrent_dropout)
+    _check_options(cell, projection_size, num_heads, recurrent_dropout, forget_gate_bias)
     hidden_size, gates = cell.hidden_size, cell.num_gates
     init_kernel = initializer(kernel_init, hidden_size)
+    recurrent_init = kernel_init if recurrent_init is None else recurrent_init
+    init_recurrent = initializer(recurrent_init, hidden_size // num_heads)
     init_bias = initializer(bias_init, hidden_size)
 
-    def kernel(key: Key, num_rows: int, width: int) -> jax.Array:
+    def kernel(init: Initializer, key: Key, num_rows: int, width: int) -> jax.Array:
         shape = (num_rows, width)
-        by_gate = [init_kernel(k, shape, jnp.float32) for k in jax.random.split(key, gates)]
+        by_gate = [init(k, shape, jnp.float32) for k in jax.random.split(key, gates)]
         return jnp.concatenate(by_gate, axis=1)
 
     def recurrent_kernel(key: Key) -> Any:
         if projection_size is not None:
             down_key, up_key = jax.random.split(key)
-            down = init_kernel(down_key, (hidden_size, projection_size), jnp.float32)
-            return LowRank(down, kernel(up_key, projection_size, hidden_size))
+            down = init_recurrent(down_key, (hidden_size, projection_size), jnp.float32)
+            return LowRank(down, kernel(init_recurrent, up_key, projection_size, hidden_size))
         if num_heads > 1:
             width = hidden_size // num_heads
-            heads = [kernel(k, width, width) for k in jax.random.split(key, num_heads)]
+            keys = jax.random.split(key, num_heads)
+            heads = [kernel(init_recurrent, k, width, width) for k in keys]
             return BlockDiagonal(jnp.stack(heads).reshape(num_heads, width, gates, width))
-        return kernel(key, hidden_size, hidden_size)
+        return kernel(init_recurrent, key, hidden_size, hidden_size)
 
     def bias(key: Key) -> jax.Array:
         return init_bias(key, (gates * hidden_size,), jnp.float32)
 
+    def input_bias(key: Key) -> jax.Array:
+        if forget_gate_bias is None or cell.forget_gate is None:
+            return bias(key)
+        forget = slice(cell.forget_gate * hidden_size, (cell.forget_gate + 1) * hidden_size)
+        return bias(key).at[forget].set(forget_gate_bias)
+
     def init(key: Key, input_size: int) -> RecurrentParams:
         w_ih_key, w_hh_key, b_ih_key, b_hh_key, cell_key = jax.random.split(key, 5)
         return RecurrentParams(
-            w_ih=kernel(w_ih_key, input_size, hidden_size),
+            w_ih=kernel(init_kernel, w_ih_key, input_size, hidden_size),
             w_hh=recurrent_kernel(w_hh_key),
-            b_ih=bias(b_ih_key),
+            b_ih=input_bias(b_ih_key),
             b_hh=bias(b_hh_key) if cell.hidden_bias else None,
             cell=cell.init_params(cell_key),
         )
@@ -128,8 +145,16 @@ def recurrent(
 
 
 def _check_options(
-    cell: Cell | StepCell, projection_size: int | None, num_heads: int, recurrent_dropout: float
+    cell: Cell | StepCell,
+    projection_size: int | None,
+    num_heads: int,
+    recurrent_dropout: float,
+    forget_gate_bias: float | None,
 ) -> None:
+    if forget_gate_bias is not None:
+        check_number("forget_gate_bias", forget_gate_bias, low=-math.inf)
+        if cell.forget_gate is None:
+            raise ValueError(f"forget_gate_bias needs a cell with a forget gate, got {cell.name}")
     check_number("recurrent_dropout", recurrent_dropout, low=0.0, high=1.0)
     check_positive_integer("num_heads", num_heads)
     if cell.hidden_size % num_heads:

@@ -167,14 +167,23 @@ def test_initialisers_are_what_their_names_say():
 
 
 def test_forget_gates_begin_open():
-    init = jaxrnn.forget_gate_bias(2.0, others="uniform")
-    bias = jaxrnn.recurrent(jaxrnn.lstm(64), bias_init=init).init(jax.random.key(0), 3).b_ih
+    bias = jaxrnn.recurrent(jaxrnn.lstm(64), forget_gate_bias=2).init(jax.random.key(0), 3).b_ih
     i, f, g, o = np.split(np.asarray(bias), 4)
     assert (f == 2).all()
     others = np.concatenate([i, g, o])
     assert 0.1 < np.abs(others).max() <= 64**-0.5  # uniform in +-1/sqrt(H)
-    with pytest.raises(ValueError, match="a forget gate is one of four"):
-        jaxrnn.recurrent(jaxrnn.gru(5), bias_init=init).init(jax.random.key(0), 3)
+
+
+def test_recurrent_weights_have_an_initialiser_of_their_own_and_heads_their_own_scale():
+    def draw(cell, **options):
+        return jaxrnn.recurrent(cell, **options).init(jax.random.key(0), 3)
+
+    params = draw(jaxrnn.gru(64), kernel_init="zeros", recurrent_init="orthogonal")
+    assert not params.w_ih.any()
+    for block in np.split(params.w_hh, 3, axis=1):
+        np.testing.assert_allclose(block @ block.T, np.eye(64), atol=1e-5)
+    heads = draw(jaxrnn.rnn(64), num_heads=16).w_hh.blocks
+    assert 0.4 < np.abs(heads).max() <= 0.5  # uniform in +-1/sqrt(4)
 
 
 @pytest.mark.parametrize(
@@ -182,6 +191,11 @@ def test_forget_gates_begin_open():
     [
         (ValueError, "normal", lambda: jaxrnn.recurrent(jaxrnn.rnn(2), kernel_init="xavier")),
         (TypeError, "cell must be a Cell", lambda: jaxrnn.recurrent("lstm")),
+        (
+            ValueError,
+            "forget_gate_bias needs a cell with a forget gate, got gru",
+            lambda: jaxrnn.recurrent(jaxrnn.gru(4), forget_gate_bias=1),
+        ),
         (ValueError, "at least one Layer", lambda: jaxrnn.stack([])),
         (TypeError, "of type Layer", lambda: jaxrnn.stack([jaxrnn.rnn(2)])),
         (TypeError, "of type Layer", lambda: jaxrnn.bidirectional(jaxrnn.rnn(2))),
