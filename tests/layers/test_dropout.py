@@ -104,6 +104,17 @@ def test_recurrent_dropout_has_the_derivative_of_autodiff():
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def test_recurrent_dropout_keeps_its_scale_in_bfloat16():
+    """1 / 0.9 is no number of bfloat16: the mask must not be rounded."""
+    layer = jaxrnn.recurrent(
+        jaxrnn.rnn(H, lambda x: x), recurrent_dropout=0.1, kernel_init="zeros", dtype="bfloat16"
+    )
+    params = layer.init(jax.random.key(0), D)._replace(w_hh=jnp.eye(H), b_ih=jnp.zeros(H))
+    start = jaxrnn.HiddenCarry(jnp.full((B, H), 0.9))
+    _, carry = layer.apply(params, ONES[:1], start, key=KEY)
+    assert set(np.unique(carry.hidden)) == {0.0, 1.0}
+
+
 def test_both_directions_and_all_layers_drop_by_their_own_keys():
     layer = jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.rnn(H), recurrent_dropout=0.5))
     params = layer.init(jax.random.key(0), D)

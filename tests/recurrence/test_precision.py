@@ -74,5 +74,9 @@ def test_a_wrong_dtype_is_named(as_users_run):
     case = make_case("rnn", jnp.float32)
     with pytest.raises(TypeError, match="dtype must be a floating type"):
         run(case.cell, case.params, case.inputs, jnp.int32)
+    with pytest.raises(TypeError, match=r"dtype must be a floating type, .* got 'bf16'"):
+        run(case.cell, case.params, case.inputs, "bf16")
+    with pytest.raises(TypeError, match="inputs are float64, params float32"):
+        run(case.cell, case.params, np.asarray(case.inputs, np.float64), None)
     with pytest.raises(TypeError, match="inputs are bfloat16, params float32"):
         run(case.cell, case.params, case.inputs.astype(jnp.bfloat16), None)

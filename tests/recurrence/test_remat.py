@@ -70,6 +70,40 @@ def test_a_long_sequence_needs_a_fraction_of_the_memory(name):
     assert planned(None) > 4 * outputs
 
 
+@pytest.mark.parametrize("lengths", [[0, 7], [0, 2], [0, 0]])
+def test_chunks_of_padding_alone_have_gradients_where_the_cell_is_singular(lengths, x64):
+    """Without an epsilon: where the gates are equal, as zeros are, the derivative is infinite."""
+
+    def update(gain, input_gates, hidden_gates, carry):
+        gates = input_gates + hidden_gates
+        centred = gates - gates.mean(axis=-1, keepdims=True)
+        scale = jnp.sqrt(jnp.square(centred).mean(axis=-1, keepdims=True))
+        return jaxrnn.HiddenCarry(jnp.tanh(gain[None] * centred / scale))
+
+    zeros = jaxrnn.zero_carry(jaxrnn.HiddenCarry, 6)
+    cell = jaxrnn.Cell("normalised", 6, 1, zeros, update, lambda key: jnp.ones(6))
+    case = make_case("rnn")
+    params = case.params._replace(b_ih=jnp.zeros(6), cell=jnp.linspace(0.5, 2, 6))
+
+    def grads(remat_every):
+        def loss(params):
+            outputs, _ = jaxrnn.unroll(
+                cell,
+                params,
+                case.inputs[:, :2],
+                cell.initial_carry(2, jnp.float64),
+                lengths=jnp.array(lengths),
+                remat_every=remat_every,
+            )
+            return jnp.sin(outputs).sum()
+
+        return jax.tree.leaves(jax.grad(loss)(params))
+
+    for a, b in zip(grads(2), grads(None), strict=True):
+        assert np.isfinite(b).all()
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
+
+
 def test_a_bad_interval_is_named(as_users_run):
     case = make_case("rnn", jnp.float32)
     for wrong, error in ((0, ValueError), (2.0, TypeError)):

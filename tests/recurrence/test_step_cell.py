@@ -26,6 +26,7 @@ LSTM_STEP = jaxrnn.step_cell(
 class CountingCarry(NamedTuple):
     hidden: Any
     steps: Any  # integers, which have no derivative
+    even: Any  # bool
 
 
 def averaging_step(params, input_gates, carry):
@@ -33,11 +34,13 @@ def averaging_step(params, input_gates, carry):
     steps = carry.steps + 1
     share = 1 / steps.astype(input_gates.dtype)[:, None]
     gain = params.cell[None] * params.b_hh[None]
-    return CountingCarry(carry.hidden + share * (gain * input_gates - carry.hidden), steps)
+    mean = carry.hidden + share * (gain * input_gates - carry.hidden)
+    return CountingCarry(mean, steps, ~carry.even)
 
 
 def averaging_carry(batch_size, dtype=jnp.float32):
-    return CountingCarry(jnp.zeros((batch_size, H), dtype), jnp.zeros(batch_size, jnp.int32))
+    steps, even = jnp.zeros(batch_size, jnp.int32), jnp.ones(batch_size, bool)
+    return CountingCarry(jnp.zeros((batch_size, H), dtype), steps, even)
 
 
 AVERAGE = jaxrnn.step_cell(
@@ -86,6 +89,7 @@ def test_a_carry_may_count_and_parameters_are_learned(x64):
     w_ih, b_ih, gain = (np.asarray(p) for p in (params.w_ih, params.b_ih, params.b_hh))
     projected = gain * (np.asarray(inputs) @ w_ih + b_ih)
     np.testing.assert_array_equal(carry.steps, lengths)
+    np.testing.assert_array_equal(carry.even, lengths % 2 == 0)
     for b, length in enumerate(lengths):
         if length:
             mean = projected[:length, b].mean(axis=0)

@@ -142,6 +142,51 @@ def test_shard_map_of_what_changes_the_loop(cell, options, mesh):
         np.testing.assert_allclose(a, b, atol=tolerance * float(np.abs(b).max()))
 
 
+@pytest.mark.parametrize("varies", ["w_hh", "b_ih", "inputs", "resets"])
+@pytest.mark.parametrize("remat_every", [None, 3])
+def test_shard_map_where_one_array_varies_over_devices(varies, remat_every, mesh):
+    cell = jaxrnn.lstm(4)
+    layer = jaxrnn.recurrent(cell, remat_every=remat_every)
+    params = layer.init(jax.random.key(0), 4)
+    inputs = jax.random.normal(jax.random.key(5), (7, 2, 4))
+    resets = jax.random.bernoulli(jax.random.key(6), 0.3, (7, 2))
+    arrays = {"inputs": inputs, "resets": resets, "w_hh": params.w_hh, "b_ih": params.b_ih}
+    many = jnp.stack([arrays[varies]] * 4).at[1:].set(jnp.zeros_like(arrays[varies]))
+
+    def run(given):
+        now = arrays | {varies: given}
+        own = params._replace(w_hh=now["w_hh"], b_ih=now["b_ih"])
+        carry = layer.initial_carry(own, 2)
+        return layer.apply(own, now["inputs"], carry, resets=now["resets"])[0]
+
+    came = jax.jit(
+        jax.shard_map(
+            lambda given: run(given[0])[None], mesh=mesh, in_specs=P("data"), out_specs=P("data")
+        )
+    )(many)
+    for device in range(4):
+        np.testing.assert_allclose(came[device], run(many[device]), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["vectors", "ids"])
+def test_lengths_make_devices_talk_to_one_another_no_more_than_none_do(kind, mesh):
+    """Rows lie on different devices, and padding is a matter of its own row."""
+    cell = jaxrnn.lstm(4)
+    layer = jaxrnn.recurrent(cell)
+    params = jax.device_put(layer.init(jax.random.key(0), 4), NamedSharding(mesh, P()))
+    inputs = jnp.ones((7, ROWS, 4)) if kind == "vectors" else jnp.ones((7, ROWS), jnp.int32)
+    inputs = jax.device_put(inputs, NamedSharding(mesh, P(None, "data")))
+    lengths = jax.device_put(WHEN["both"]["lengths"], NamedSharding(mesh, P("data")))
+    run = jax.jit(
+        lambda params, inputs, lengths: layer.apply(
+            params, inputs, layer.initial_carry(params, ROWS), lengths=lengths
+        )
+    )
+    program = run.lower(params, inputs, lengths).compile().as_text()
+    for collective in ("all-gather", "all-reduce", "all-to-all", "collective-permute"):
+        assert collective not in program
+
+
 @pytest.mark.parametrize("when", WHEN)
 @pytest.mark.parametrize("name", NAMES)
 def test_pmap(name, when, x64):
