@@ -84,7 +84,13 @@ def language_model(
         raise ValueError("tie_embeddings and embedding_dropout need an embedding_size, got None")
     vectors = None
     if embedding_size is not None:
+        check_number("embedding_dropout", embedding_dropout, low=0.0, high=1.0)
         vectors = embedding(embedding_size, table_init=kernel_init, dropout=embedding_dropout)
+        if tie_embeddings and body.output_size(embedding_size) != embedding_size:
+            raise ValueError(
+                f"tie_embeddings needs a body whose output size is embedding_size ="
+                f" {embedding_size}, got {body.output_size(embedding_size)}"
+            )
     output = linear(vocab_size, kernel_init=kernel_init, bias_init=bias_init)
 
     def output_size(input_size: int) -> int:
@@ -98,11 +104,6 @@ def language_model(
         hidden_size = body.output_size(width)
         output_params = output.init(output_key, hidden_size)
         if tie_embeddings:
-            if hidden_size != embedding_size:
-                raise ValueError(
-                    f"tie_embeddings needs a body whose output size is embedding_size ="
-                    f" {embedding_size}, got {hidden_size}"
-                )
             output_params = output_params.bias
         return LanguageModelParams(
             embedding=() if vectors is None else vectors.init(embedding_key, vocab_size),
@@ -171,7 +172,7 @@ class ModelConfig:
     tie_embeddings: bool = False
     """Whether the embedding makes the logits, too; its size is then the hidden size."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the matrix products; all else is float32."""
+    """Precision of the matrix products and of what layers hand on; all else is float32."""
 
     def __post_init__(self) -> None:
         check_choice("cell", self.cell, tuple(CELLS))

@@ -8,8 +8,11 @@ import jax.numpy as jnp
 from jax import export
 
 from jaxrnn.checks import check_positive_integer
+from jaxrnn.interop.weights import check_layer
 from jaxrnn.layers import Layer, step
 from jaxrnn.typing import Params
+
+PLATFORMS = {"cpu", "cuda", "rocm", "tpu"}
 
 
 def export_step(
@@ -26,15 +29,13 @@ def export_step(
 
         stream = jax.export.deserialize(bytearray(content))
         starts = np.ones(B, bool)               # rows that start from the initial carry
-        carry = [np.zeros(a.shape, a.dtype) for a in stream.in_avals[2:]]  # of any value at a start
+        carry = [np.zeros((B, *a.shape[1:]), a.dtype) for a in stream.in_avals[2:]]
         outputs, *carry = stream.call(inputs, starts, *carry)
-
-    Where `batch_size` is None, the first axis of those shapes is a symbol, for B.
 
     Args:
         layer: a causal Layer, such as a language model.
         params: its parameters, which become constants of the program.
-        input_size: D, for inputs `[B, D]` of float32; None for token ids `[B]` of int32.
+        input_size: D, for inputs `[B, D]` of the params' type; None for token ids `[B]` of int32.
         batch_size: B; None accepts any.
         platforms: where the bytes can run, in JAX's names.
 
@@ -45,8 +46,12 @@ def export_step(
 
     Raises:
         TypeError: a size is not an integer, or `layer` not a Layer.
-        ValueError: the layer is not causal, or a size is below 1.
+        ValueError: the layer is not causal, a size is below 1, or a platform is unknown.
     """
+    check_layer("bytes", layer)
+    if isinstance(platforms, str) or not set(platforms) <= PLATFORMS:
+        known = ", ".join(sorted(PLATFORMS))
+        raise ValueError(f"platforms must be a sequence of {known}, got {platforms!r}")
     for name, size in (("input_size", input_size), ("batch_size", batch_size)):
         if size is not None:
             check_positive_integer(name, size)
@@ -65,7 +70,8 @@ def export_step(
     if input_size is None:
         inputs = jax.ShapeDtypeStruct((rows,), jnp.int32)
     else:
-        inputs = jax.ShapeDtypeStruct((rows, input_size), jnp.float32)
+        floats = [leaf.dtype for leaf in jax.tree.leaves(params)]
+        inputs = jax.ShapeDtypeStruct((rows, input_size), floats[0] if floats else jnp.float32)
     starts = jax.ShapeDtypeStruct((rows,), bool)
     carry = jax.eval_shape(lambda: layer.initial_carry(params, 1))
     leaves = [

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.layers.layer import Layer
+from jaxrnn.recurrence.arguments import check_sequence
 from jaxrnn.recurrence.boundaries import resets_in_direction, valid_steps
 from jaxrnn.typing import Key
 
@@ -54,9 +55,12 @@ def bidirectional(layer: Layer) -> Layer:
         reset_carry: Directions | None = None,
         key: Key | None = None,
     ) -> tuple[Any, Directions]:
-        for name, both in (("params", params), ("carry", carry)):
+        given = {"params": params, "carry": carry}
+        given |= {} if reset_carry is None else {"reset_carry": reset_carry}
+        for name, both in given.items():
             if not isinstance(both, Directions):
                 raise TypeError(f"{name} of bidirectional must be Directions, got {both!r}")
+        check_sequence(inputs, lengths, resets)
         forward_key, backward_key = (None, None) if key is None else jax.random.split(key)
         restart = Directions(None, None) if reset_carry is None else reset_carry
 

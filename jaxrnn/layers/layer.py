@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from jaxrnn.recurrence.arguments import check_sequence
 from jaxrnn.recurrence.boundaries import valid_steps, zero_padding
 from jaxrnn.typing import Key, Params
 
@@ -57,6 +58,7 @@ def memoryless(
         reset_carry: tuple[()] | None = None,
         key: Key | None = None,
     ) -> tuple[Any, tuple[()]]:
+        check_sequence(inputs, lengths, resets)
         valid = valid_steps(lengths, inputs.shape[0])
         outputs = transform(params, zero_padding(valid, inputs), key)
         return zero_padding(valid, outputs), carry

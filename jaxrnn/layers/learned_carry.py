@@ -32,8 +32,8 @@ def learned_initial_carry(layer: Layer) -> Layer:
         initial carry.
 
     Raises:
-        TypeError: `layer` is not a Layer.
-        ValueError: the layer carries nothing.
+        TypeError: `layer` is not a Layer; at `init`, what it carries is not of floats.
+        ValueError: at `init`, it carries nothing.
     """
     if not isinstance(layer, Layer):
         raise TypeError(f"layer must be of type Layer, got {layer!r}")
@@ -43,6 +43,9 @@ def learned_initial_carry(layer: Layer) -> Layer:
         carry = jax.tree.map(lambda c: c[0], layer.initial_carry(params, 1))
         if not jax.tree.leaves(carry):
             raise ValueError(f"layer must carry something to learn, but {layer.name} does not")
+        for leaf in jax.tree.leaves(carry):
+            if not jnp.issubdtype(leaf.dtype, jnp.floating):
+                raise TypeError(f"only a carry of floats can be learned, got {leaf.dtype}")
         return LearnedCarryParams(params, carry)
 
     def initial_carry(params: LearnedCarryParams, batch_size: int) -> Any:

@@ -12,7 +12,7 @@ from jaxrnn.layers.dropout import dropout_mask
 from jaxrnn.layers.initializers import initializer
 from jaxrnn.layers.layer import Layer
 from jaxrnn.recurrence import BlockDiagonal, LowRank, Masked, RecurrentParams, unroll
-from jaxrnn.recurrence.arguments import check_cell
+from jaxrnn.recurrence.arguments import check_options
 from jaxrnn.typing import DType, Initializer, Key
 
 
@@ -62,8 +62,8 @@ def recurrent(
         ValueError: no initialiser has that name, a number is out of range, or the options exclude
             one another.
     """
-    check_cell(cell)
-    _check_options(cell, projection_size, num_heads, recurrent_dropout, forget_gate_bias)
+    dtype = check_options(cell, implementation, scan_unroll, remat_every, dtype)
+    _check_weights(cell, projection_size, num_heads, recurrent_dropout, forget_gate_bias)
     hidden_size, gates = cell.hidden_size, cell.num_gates
     init_kernel = initializer(kernel_init, hidden_size)
     recurrent_init = kernel_init if recurrent_init is None else recurrent_init
@@ -140,11 +140,11 @@ def recurrent(
     def output_size(input_size: int) -> int:
         return hidden_size if projection_size is None else projection_size
 
-    parts = (cell, recurrent_dropout, None if dtype is None else jnp.dtype(dtype))
+    parts = (cell, recurrent_dropout, dtype)
     return Layer("recurrent", output_size, init, initial_carry, apply, parts=parts)
 
 
-def _check_options(
+def _check_weights(
     cell: Cell | StepCell,
     projection_size: int | None,
     num_heads: int,

@@ -63,6 +63,8 @@ def stack(layers: Sequence[Layer]) -> Layer:
     ) -> tuple[Any, tuple[Any, ...]]:
         check_entries("params", params)
         check_entries("carry", carry)
+        if reset_carry is not None:
+            check_entries("reset_carry", reset_carry)
         reset_carries = (None,) * len(layers) if reset_carry is None else reset_carry
         keys = (None,) * len(layers) if key is None else jax.random.split(key, len(layers))
         carries = []

@@ -4,9 +4,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrnn.cells import Cell, StepCell
-from jaxrnn.checks import check_array, check_mask, check_range, check_shape
+from jaxrnn.checks import (
+    check_array,
+    check_choice,
+    check_mask,
+    check_positive_integer,
+    check_range,
+    check_shape,
+)
 from jaxrnn.recurrence.params import RecurrentParams
 from jaxrnn.recurrence.products import BlockDiagonal, LowRank, Masked
 
@@ -22,7 +30,6 @@ def check_arguments(
     dtype: Any,
 ) -> None:
     """Raise a TypeError or ValueError that names the argument, what came and what was expected."""
-    check_cell(cell)
     check_params(cell, params)
     check_array("inputs", inputs)
     check_inputs(params.w_ih.shape[0], inputs)
@@ -43,6 +50,20 @@ def check_arguments(
         check_carry("reset_carry", cell, reset_carry, batch_size, params.w_ih.dtype)
 
 
+def check_options(
+    cell: Any, implementation: Any, scan_unroll: Any, remat_every: Any, dtype: Any
+) -> Any:
+    """Check what does not depend on arrays; return the dtype as NumPy has it, or None."""
+    check_cell(cell)
+    check_choice("implementation", implementation, (None, "scan", "autodiff"))
+    check_positive_integer("scan_unroll", scan_unroll)
+    if remat_every is not None:
+        check_positive_integer("remat_every", remat_every)
+    if isinstance(cell, StepCell) and implementation == "scan":
+        raise ValueError(f'implementation must be None or "autodiff" for the StepCell {cell.name}')
+    return check_dtype(dtype)
+
+
 def check_cell(cell: Any) -> None:
     """Raise unless it is a cell."""
     if not isinstance(cell, Cell | StepCell):
@@ -59,6 +80,8 @@ def check_dtype(dtype: Any) -> Any:
         known = None
     if known is None or not jnp.issubdtype(known, jnp.floating):
         raise TypeError(f"dtype must be a floating type, such as jnp.bfloat16, got {dtype!r}")
+    if jnp.zeros((), int).dtype != jnp.int64 and known == np.float64:
+        raise TypeError("dtype must not be float64, which JAX has only with jax_enable_x64")
     return known
 
 
@@ -115,8 +138,10 @@ def check_inputs(input_size: int, inputs: Any) -> None:
         raise ValueError(f"inputs must be [T, B, D], got shape {inputs.shape}")
     elif inputs.shape[2] != input_size:
         raise ValueError(f"inputs must have D = {input_size} as w_ih has, got {inputs.shape[2]}")
-    if 0 in inputs.shape[:2]:
-        raise ValueError(f"inputs must have at least one step and one row, got {inputs.shape}")
+    if 0 in inputs.shape:
+        raise ValueError(
+            f"inputs must have at least one step, one row and one feature, got {inputs.shape}"
+        )
 
 
 def check_carry(name: str, cell: Cell | StepCell, carry: Any, batch_size: int, dtype: Any) -> None:
@@ -133,6 +158,34 @@ def check_carry(name: str, cell: Cell | StepCell, carry: Any, batch_size: int, d
         check_shape(field, came.shape, wanted.shape, "[B, ...]")
         if came.dtype != wanted.dtype:
             raise TypeError(f"{field} must be {wanted.dtype} as params, got {came.dtype}")
+
+
+def check_new_carry(cell: Cell | StepCell, start: Any, new: Any) -> None:
+    """Check, when it is traced, that a step returns a carry like the one it was given."""
+    if jax.tree.structure(new) != jax.tree.structure(start):  # type: ignore[operator]
+        raise TypeError(
+            f"the cell {cell.name} must return a carry as it was given, a {type(start).__name__},"
+            f" got {type(new).__name__}"
+        )
+    leaves = zip(jax.tree.leaves_with_path(start), jax.tree.leaves(new), strict=True)
+    for (path, given), came in leaves:
+        if came.shape != given.shape or came.dtype != given.dtype:
+            field = jax.tree_util.keystr(path)
+            raise TypeError(
+                f"the cell {cell.name} must return carry{field} as it was given,"
+                f" {given.dtype}{list(given.shape)}, got {came.dtype}{list(came.shape)}"
+            )
+
+
+def check_sequence(inputs: Any, lengths: Any, resets: Any) -> None:
+    """Check that lengths and resets are those of the inputs, for layers beside `recurrent`."""
+    check_array("inputs", inputs)
+    if inputs.ndim < 2:
+        raise ValueError(f"inputs must be [T, B, ...], got shape {inputs.shape}")
+    if lengths is not None:
+        check_lengths(lengths, *inputs.shape[:2])
+    if resets is not None:
+        check_mask("resets", resets, inputs.shape[:2])
 
 
 def check_lengths(lengths: Any, num_steps: int, batch_size: int) -> None:

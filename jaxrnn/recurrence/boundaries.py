@@ -39,17 +39,20 @@ def fill_padding(valid: Any, over_time: Any) -> Any:
 
     Zeros would do for a cell whose derivative is finite there; a normalised one's may not be, and
     0 * inf would reach the gradients of what it shares with the steps that count.  A row without
-    any that counts gets a ramp, where no such cell is singular.  Each row by itself: rows may lie
-    on different devices.
+    any that counts gets what is `harmless`.  Each row by itself: rows may lie on different devices.
     """
     if valid is None:
         return over_time
     counting = valid.reshape(valid.shape + (1,) * (over_time.ndim - 2))
     first = jnp.argmax(counting, axis=0, keepdims=True)
     own = jnp.take_along_axis(over_time, first, axis=0, mode="clip")
-    ramp = jnp.zeros((), over_time.dtype)  # for ids, of which each is as good
-    if jnp.issubdtype(over_time.dtype, jnp.floating):
-        ramp = jnp.linspace(0.5, 1, over_time.shape[-1], dtype=over_time.dtype)
-        ramp = ramp.reshape((1,) * (over_time.ndim - 1) + (-1,))
-    own = jnp.where(counting.any(axis=0, keepdims=True), own, jnp.broadcast_to(ramp, own.shape))
+    own = jnp.where(counting.any(axis=0, keepdims=True), own, harmless(own))
     return jnp.where(counting, over_time, own)
+
+
+def harmless(array: Any) -> Any:
+    """Values of this shape and type where no cell is singular: a ramp, not zeros; ids of 0."""
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return jnp.zeros_like(array)
+    ramp = jnp.linspace(0.5, 1, array.shape[-1], dtype=array.dtype)
+    return jnp.broadcast_to(ramp.reshape((1,) * (array.ndim - 1) + (-1,)), array.shape)

@@ -18,8 +18,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn.cells import Cell, LoopParams, StepCell
-from jaxrnn.recurrence.boundaries import fill_padding
-from jaxrnn.recurrence.products import product, product_for_transposition
+from jaxrnn.recurrence.arguments import check_new_carry
+from jaxrnn.recurrence.boundaries import fill_padding, harmless, zero_padding
+from jaxrnn.recurrence.products import cast, product, product_for_transposition
 
 
 class Steps(NamedTuple):
@@ -33,6 +34,7 @@ class Steps(NamedTuple):
 def autodiff(
     cell: Cell | StepCell,
     scan_unroll: int,
+    dtype: Any,
     params: LoopParams,
     steps: Steps,
     carry: Any,
@@ -44,28 +46,45 @@ def autodiff(
         (hidden [T, B, H], the carry after the last step)
     """
     advance = _step_of(cell) if isinstance(cell, StepCell) else _update_of(cell)
-    run = functools.partial(_run, advance, scan_unroll, params, steps, carry, reset_carry)
+
+    def advance_in_dtype(params: LoopParams, input_gates: Any, start: Any) -> tuple[Any, Any]:
+        # Cast in the loop, so that the gradient of w_hh is summed over time in full precision.
+        return advance(_with_weights_in(dtype, params), input_gates, start)
+
+    run = functools.partial(_run, advance_in_dtype, scan_unroll, params, steps, carry, reset_carry)
     return run(lambda hidden_gates, new: new.hidden)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def scan(
-    cell: Cell, scan_unroll: int, params: LoopParams, steps: Steps, carry: Any, reset_carry: Any
+    cell: Cell,
+    scan_unroll: int,
+    dtype: Any,
+    params: LoopParams,
+    steps: Steps,
+    carry: Any,
+    reset_carry: Any,
 ) -> tuple[Any, Any]:
     """The same function as `autodiff`, with the derivative of this module."""
-    return autodiff(cell, scan_unroll, params, steps, carry, reset_carry)
+    return autodiff(cell, scan_unroll, dtype, params, steps, carry, reset_carry)
 
 
 @scan.defjvp
-def _scan_jvp(cell: Cell, scan_unroll: int, primals: Any, tangents: Any) -> tuple[Any, Any]:
+def _scan_jvp(
+    cell: Cell, scan_unroll: int, dtype: Any, primals: Any, tangents: Any
+) -> tuple[Any, Any]:
     params, steps, carry, reset_carry = primals
     d_params, d_steps, d_carry, d_reset_carry = tangents
+    in_dtype = functools.partial(_with_weights_in, dtype)
+    params, d_params = jax.jvp(in_dtype, (params,), (d_params,))
 
     run = functools.partial(_run, _update_of(cell), scan_unroll, params, steps, carry, reset_carry)
     (hidden_gates, carries), last = run(lambda hidden_gates, new: (hidden_gates, new))
     starts = _starts(carry, carries, steps.resets, reset_carry)
     push = _linearize_updates(cell, params.cell, steps.input_gates, hidden_gates, starts)
-    d_hidden_gates = _hidden_gates_tangents(params, d_params, starts.hidden)
+    # Where nothing counts, a carry that was given may be anything, NaN included.
+    counting = zero_padding(steps.valid, starts.hidden)
+    d_hidden_gates = _hidden_gates_tangents(params, d_params, counting)
     d_cell = _cell_params_tangents(cell, params.cell, d_params.cell, steps, hidden_gates, starts)
     times_w = product_for_transposition(params.w_hh)
 
@@ -96,14 +115,26 @@ def _update_of(cell: Cell) -> Callable[..., tuple[Any, Any]]:
         hidden_gates = product(params.w_hh, start.hidden)
         if params.b_hh is not None:
             hidden_gates += params.b_hh[None]
-        return hidden_gates, cell.update(params.cell, input_gates, hidden_gates, start)
+        new = cell.update(params.cell, input_gates, hidden_gates, start)
+        check_new_carry(cell, start, new)
+        return hidden_gates, new
 
     return advance
 
 
 def _step_of(cell: StepCell) -> Callable[..., tuple[Any, Any]]:
     """(params, input_gates, start) -> (nothing, new) of one step."""
-    return lambda params, input_gates, start: (None, cell.step(params, input_gates, start))
+
+    def advance(params: LoopParams, input_gates: Any, start: Any) -> tuple[Any, Any]:
+        new = cell.step(params, input_gates, start)
+        check_new_carry(cell, start, new)
+        return None, new
+
+    return advance
+
+
+def _with_weights_in(dtype: Any, params: LoopParams) -> LoopParams:
+    return params._replace(w_hh=cast(params.w_hh, dtype))
 
 
 def _run(
@@ -119,6 +150,8 @@ def _run(
 
     def step(carry: Any, now: Steps) -> tuple[Any, Any]:
         start = carry if now.resets is None else _select(now.resets, reset_carry, carry)
+        if now.valid is not None:  # what does not count must not be singular
+            start = _select(now.valid, start, jax.tree.map(harmless, start))
         hidden_gates, new = advance(params, now.input_gates, start)
         if now.valid is not None:
             new = _select(now.valid, new, carry)

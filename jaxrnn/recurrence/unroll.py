@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.cells import Cell, LoopParams, StepCell
-from jaxrnn.checks import check_choice, check_ids, check_positive_integer
+from jaxrnn.checks import check_ids
 from jaxrnn.matrix import rows_of, times
 from jaxrnn.recurrence import scan
-from jaxrnn.recurrence.arguments import check_arguments, check_dtype
+from jaxrnn.recurrence.arguments import check_arguments, check_options
 from jaxrnn.recurrence.boundaries import (
     fill_padding,
     resets_in_direction,
@@ -79,14 +79,8 @@ def unroll(
         TypeError: a wrong type or dtype.
         ValueError: a wrong rank, size or value.  Both name the argument and what was expected.
     """
-    dtype = check_dtype(dtype)
+    dtype = check_options(cell, implementation, scan_unroll, remat_every, dtype)
     check_arguments(cell, params, inputs, carry, lengths, resets, reset_carry, dtype)
-    check_choice("implementation", implementation, (None, *IMPLEMENTATIONS))
-    check_positive_integer("scan_unroll", scan_unroll)
-    if remat_every is not None:
-        check_positive_integer("remat_every", remat_every)
-    if isinstance(cell, StepCell) and implementation == "scan":
-        raise ValueError(f'implementation must be None or "autodiff" for the StepCell {cell.name}')
     implementation = implementation or ("autodiff" if isinstance(cell, StepCell) else "scan")
     num_steps, batch_size = inputs.shape[:2]
     valid = valid_steps(lengths, num_steps)
@@ -137,14 +131,14 @@ def _run_chunk(
 ) -> tuple[Any, Any]:
     """Project, turn, run the engine, turn back."""
     input_gates = _project(params, sequence.inputs, how.dtype)
-    w_hh = cast(params.w_hh, how.dtype)
-    loop_params = LoopParams(w_hh, params.b_hh, params.cell)
+    loop_params = LoopParams(params.w_hh, params.b_hh, params.cell)
     steps = scan.Steps(input_gates, sequence.valid, sequence.resets)
     run = IMPLEMENTATIONS[how.implementation]
+    steps = _turn(steps, how.reverse)
     hidden, carry = run(
-        how.cell, how.scan_unroll, loop_params, _turn(steps, how.reverse), carry, reset_carry
+        how.cell, how.scan_unroll, how.dtype, loop_params, steps, carry, reset_carry
     )
-    outputs = cast(outputs_of(w_hh, hidden), how.dtype)
+    outputs = cast(outputs_of(cast(params.w_hh, how.dtype), hidden), how.dtype)
     return _turn(outputs, how.reverse), carry
 
 
@@ -154,8 +148,9 @@ def _as_varying_as(arrays: Any, carry: Any) -> Any:
     Under shard_map a carry of zeros is of another type than one computed from what varies over
     devices, which no loop accepts; choosing by a zero taken from that hands its type on.
     """
-    zeros = [jnp.zeros_like(array[(0,) * array.ndim]) for array in jax.tree.leaves(arrays)]
-    never = functools.reduce(jnp.logical_or, [zero.astype(bool) for zero in zeros])
+    filled = [array for array in jax.tree.leaves(arrays) if array.size]
+    zeros = [jnp.zeros_like(array[(0,) * array.ndim]).astype(bool) for array in filled]
+    never = functools.reduce(jnp.logical_or, zeros)
     return jax.tree.map(lambda c: jnp.where(never, jnp.zeros_like(c), c), carry)
 
 
