@@ -115,3 +115,10 @@ def test_the_step_cell_equals_numpy(page, x64):
 def test_the_contracts_page_runs(as_users_run):  # a symbol for the batch size is no int
     pytest.importorskip("flatbuffers", reason="jax.export needs it to serialise")
     assert run_page("recurrence.md")["outputs"].shape == (3, 2)
+
+
+def test_the_interop_page_runs(as_users_run):
+    for library in ("torch", "keras"):
+        pytest.importorskip(library)
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        assert run_page("interop.md")["outputs"].shape == (5, 3, 4)

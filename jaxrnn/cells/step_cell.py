@@ -32,9 +32,9 @@ def step_cell(
         hidden_size: H.
         step: (params, input_gates `[B, G*H]`, carry) -> carry.  The input gates are
             `inputs @ w_ih + b_ih`, as for any cell; `params` are a `LoopParams`: `w_hh [H, G*H]`,
-            to multiply as the equations want (by `jaxrnn.times`, to heed `dtype=bfloat16`),
-            `b_hh` and what `init_params` made.  Define it once, outside any function that runs
-            often: equal steps make equal cells, and nothing retraces.
+            to multiply as the equations want (by `jaxrnn.times`, since `dtype=bfloat16` gives it in
+            bfloat16), `b_hh` and what `init_params` made.  Define it once, outside any function
+            that runs often: equal steps make equal cells, and nothing retraces.
         num_gates: G.
         initial_carry: (batch_size, dtype) -> carry, a NamedTuple of arrays `[B, ...]` with a field
             `hidden [B, H]`, the output; None means zeros, `HiddenCarry(hidden)`.

@@ -113,6 +113,8 @@ def test_a_language_model_reads_ids():
     [
         (ValueError, "must be causal", jaxrnn.bidirectional(DEEP), {"input_size": D}),
         (ValueError, "input_size must be at least 1", DEEP, {"input_size": 0}),
+        (ValueError, "platforms must be a", DEEP, {"input_size": D, "platforms": "cpu"}),
+        (ValueError, "platforms must be a", DEEP, {"input_size": D, "platforms": ("gpuu",)}),
         (TypeError, "batch_size must be an integer", DEEP, {"input_size": D, "batch_size": "b"}),
     ],
 )

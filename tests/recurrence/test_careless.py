@@ -1,0 +1,163 @@
+"""Careless arguments, as reviews found them: an error that names them, or no harm."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import BUILT_IN, B, D, H, T, make_case
+
+import jaxrnn
+
+
+@pytest.mark.parametrize("implementation", ["scan", "autodiff"])
+@pytest.mark.parametrize("name", [*BUILT_IN, "gru_reset_before"])
+def test_a_carry_of_nan_in_an_empty_row_reaches_no_gradient(name, implementation):
+    if name == "gru_reset_before":
+        cell, implementation = jaxrnn.gru(H, reset_after=False), "autodiff"
+    else:
+        cell = BUILT_IN[name]
+    params = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
+    inputs = jax.random.normal(jax.random.key(1), (T, 2, D))
+    zeros = cell.initial_carry(2)
+    spoilt = jax.tree.map(lambda c: c.at[1].set(jnp.nan), zeros)
+
+    def grads(carry):
+        def loss(params, inputs):
+            outputs, _ = jaxrnn.unroll(
+                cell,
+                params,
+                inputs,
+                carry,
+                lengths=jnp.array([T, 0]),
+                implementation=implementation,
+            )
+            return jnp.sin(outputs).sum()
+
+        return jax.tree.leaves(jax.grad(loss, argnums=(0, 1))(params, inputs))
+
+    for a, b in zip(grads(spoilt), grads(zeros), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert np.isfinite(b).all()
+
+
+@pytest.mark.parametrize("implementation", ["scan", "autodiff"])
+def test_bfloat16_gradients_are_summed_over_time_in_float32(implementation):
+    """In bfloat16 a sum of a thousand terms stops growing at some 256."""
+    cell = jaxrnn.gru(8)
+    params = jaxrnn.recurrent(cell).init(jax.random.key(0), 3)
+    inputs = 1 + 0.1 * jax.random.normal(jax.random.key(1), (1000, 2, 3))
+
+    def grad(dtype):
+        def loss(params):
+            outputs, _ = jaxrnn.unroll(
+                cell,
+                params,
+                inputs,
+                cell.initial_carry(2),
+                dtype=dtype,
+                implementation=implementation,
+            )
+            return outputs.astype(jnp.float32).sum()
+
+        return jax.grad(loss)(params).w_hh
+
+    exact = grad(None)
+    assert jnp.linalg.norm(grad("bfloat16") - exact) < 0.02 * jnp.linalg.norm(exact)
+
+
+def wrong_cell(result):
+    return jaxrnn.step_cell("wrong", H, lambda params, input_gates, carry: result(input_gates))
+
+
+@pytest.mark.parametrize("lengths", [None, np.array([T, 0, 3, 1, 6])])
+@pytest.mark.parametrize(
+    ("message", "result"),
+    [
+        (
+            r"the cell wrong must return carry.hidden as it was given, float32\[5, 6\], got"
+            r" float32\[5, 1\]",
+            lambda gates: jaxrnn.HiddenCarry(gates[:, :1]),
+        ),
+        (r"float32\[1, 6\]", lambda gates: jaxrnn.HiddenCarry(gates[:1])),
+        (r"bfloat16\[5, 6\]", lambda gates: jaxrnn.HiddenCarry(gates.astype(jnp.bfloat16))),
+        ("the cell wrong must return a carry as it was given, a HiddenCarry", lambda gates: gates),
+    ],
+)
+def test_what_a_step_returns_is_checked(message, result, lengths):
+    cell = wrong_cell(result)
+    params = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
+    with pytest.raises(TypeError, match=message):
+        jaxrnn.unroll(cell, params, jnp.ones((T, B, D)), cell.initial_carry(B), lengths=lengths)
+
+
+LSTM = jaxrnn.recurrent(jaxrnn.lstm(H))
+BOTH = jaxrnn.bidirectional(LSTM)
+RESETS = np.zeros((T, B), bool)
+
+
+def apply(layer, inputs=None, **keywords):
+    params = layer.init(jax.random.key(0), D)
+    inputs = jnp.ones((T, B, D)) if inputs is None else inputs
+    return layer.apply(params, inputs, layer.initial_carry(params, B), **keywords)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "call"),
+    [
+        (
+            ValueError,
+            "lengths must have shape",
+            lambda: apply(jaxrnn.linear(2), lengths=np.array([2])),
+        ),
+        (
+            TypeError,
+            "lengths must be integers",
+            lambda: apply(jaxrnn.linear(2), lengths=np.ones(B)),
+        ),
+        (
+            ValueError,
+            r"lengths must lie in 0\.\.7, got 9",
+            lambda: apply(jaxrnn.dropout(0.1), lengths=np.full(B, 9)),
+        ),
+        (
+            TypeError,
+            "resets must be an array, got list",
+            lambda: apply(BOTH, resets=RESETS.tolist()),
+        ),
+        (ValueError, "resets must have shape", lambda: apply(BOTH, resets=RESETS[:4])),
+        (
+            TypeError,
+            "reset_carry of bidirectional must be Directions",
+            lambda: apply(BOTH, resets=RESETS, reset_carry=(1, 2)),
+        ),
+        (
+            TypeError,
+            "reset_carry of a stack must be a tuple of 2",
+            lambda: apply(jaxrnn.stack([LSTM, LSTM]), resets=RESETS, reset_carry=(1,)),
+        ),
+        (
+            ValueError,
+            "one step, one row and one feature",
+            lambda: jaxrnn.unroll(
+                jaxrnn.rnn(H),
+                make_case("rnn", jnp.float32).params._replace(w_ih=jnp.ones((0, H))),
+                jnp.ones((T, B, 0)),
+                jaxrnn.rnn(H).initial_carry(B),
+            ),
+        ),
+        (ValueError, "remat_every", lambda: jaxrnn.recurrent(jaxrnn.lstm(H), remat_every=0)),
+        (
+            ValueError,
+            "implementation",
+            lambda: jaxrnn.recurrent(jaxrnn.lstm(H), implementation="x"),
+        ),
+        (
+            TypeError,
+            "dtype must not be float64",
+            lambda: jaxrnn.recurrent(jaxrnn.lstm(H), dtype=np.float64),
+        ),
+    ],
+)
+def test_bad_arguments_are_named(error, message, call, as_users_run):
+    with pytest.raises(error, match=message):
+        call()
