@@ -91,8 +91,7 @@ def unroll(
         reset_carry = cell.initial_carry(batch_size, params.w_ih.dtype)
     sequence = Sequence(inputs, valid, resets_in_direction(resets, valid, reverse))
     how = How(cell, implementation, scan_unroll, reverse, remat_every, dtype)
-    outputs, carry = _run(how, params, sequence, carry, reset_carry)
-    return zero_padding(valid, outputs), carry
+    return _run(how, params, sequence, carry, reset_carry)
 
 
 class How(NamedTuple):
@@ -138,6 +137,7 @@ def _run_chunk(
     hidden, carry = run(
         how.cell, how.scan_unroll, how.dtype, loop_params, steps, carry, reset_carry
     )
+    hidden = zero_padding(steps.valid, hidden)
     outputs = cast(outputs_of(cast(params.w_hh, how.dtype), hidden), how.dtype)
     return _turn(outputs, how.reverse), carry
 
