@@ -15,9 +15,8 @@ def times(
     """`rows @ kernel`, multiplied in the kernel's precision; the sums are in that of the rows.
 
     With a bfloat16 kernel and float32 rows it is the product that mixed precision means: bfloat16
-    operands, float32 sums.  Its derivative's products are in the kernel's precision altogether,
-    their results included; JAX's own would multiply float32 cotangents, out of reach of tensor
-    cores.
+    operands, float32 sums.  So is its derivative, whose results are rounded to the kernel's
+    precision once; JAX's own would multiply float32 cotangents, out of reach of tensor cores.
 
     Args:
         rows: what is multiplied.
@@ -48,5 +47,7 @@ def _mixed_jvp(
     dtype: DType, primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[Array, Array]:
     (rows, kernel), (d_rows, d_kernel) = primals, tangents
-    d_product = (d_rows @ kernel + rows @ d_kernel).astype(dtype)
+    # The kernel's gradient sums over all rows, which some back ends would do in bfloat16.
+    by_kernel = rows.astype(dtype) @ d_kernel.astype(dtype)
+    d_product = (d_rows @ kernel).astype(dtype) + by_kernel
     return _mixed(dtype, rows, kernel), d_product

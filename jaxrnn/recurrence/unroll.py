@@ -68,8 +68,8 @@ def unroll(
             for one more forward pass.  The square root of T is a good k.
         dtype: of the operands of the matrix products, such as `jnp.bfloat16`, and of the outputs.
             Gates, carry and their sums stay in the precision of the params; products of the
-            derivative, those of the weights' gradients included, are rounded to it.  None means
-            the precision of the params.
+            derivative are rounded to it, those of the weights' gradients after their sums.  None
+            means the precision of the params.
 
     Returns:
         (outputs `[T, B, H]`, or `[T, B, P]` where `w_hh` is `LowRank`, the carry after the last
