@@ -1,6 +1,5 @@
 """Language models: from tokens to the logits of the next one."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -181,10 +180,8 @@ class ModelConfig:
         if self.embedding_size is not None:
             check_positive_integer("embedding_size", self.embedding_size)
         check_choice("init", self.init, ("normal", "uniform", "orthogonal"))
-        if self.forget_gate_bias is not None:
-            check_number("forget_gate_bias", self.forget_gate_bias, low=-math.inf)
-            if self.cell != "lstm":
-                raise ValueError(f"forget_gate_bias is the LSTM's, got the cell {self.cell}")
+        if self.forget_gate_bias is not None and self.cell != "lstm":
+            raise ValueError(f"forget_gate_bias is the LSTM's, got the cell {self.cell}")
         check_number("dropout", self.dropout, low=0.0, high=1.0)
         check_number("embedding_dropout", self.embedding_dropout, low=0.0, high=1.0)
         check_choice("dtype", self.dtype, ("float32", "bfloat16"))

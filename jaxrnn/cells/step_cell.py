@@ -24,6 +24,7 @@ def step_cell(
     initial_carry: Callable[[int, DType], Any] | None = None,
     init_params: Callable[[Key], Params] = no_params,
     hidden_bias: bool = False,
+    forget_gate: int | None = None,
 ) -> StepCell:
     """A cell whose equations do not fit `Cell`: differentiated by JAX, run by the same engine.
 
@@ -40,6 +41,7 @@ def step_cell(
             `hidden [B, H]`, the output; None means zeros, `HiddenCarry(hidden)`.
         init_params: (key) -> the step's own parameters.
         hidden_bias: whether `params.b_hh` exists.
+        forget_gate: which gate block `recurrent(..., forget_gate_bias=...)` opens, if any.
 
     Raises:
         TypeError: a size is not an integer or `step` not callable.
@@ -50,4 +52,6 @@ def step_cell(
     if not callable(step):
         raise TypeError(f"step must be a function (params, input_gates, carry), got {step!r}")
     initial_carry = initial_carry or zero_carry(HiddenCarry, hidden_size)
-    return StepCell(name, hidden_size, num_gates, initial_carry, step, init_params, hidden_bias)
+    return StepCell(
+        name, hidden_size, num_gates, initial_carry, step, init_params, hidden_bias, forget_gate
+    )

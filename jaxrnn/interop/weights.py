@@ -1,6 +1,6 @@
-"""What the ports of all libraries share: named weights, checked, and gates in another order."""
+"""What the ports of all libraries share: checks of named weights, layers and parameters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxrnn.cells import Cell, StepCell
 from jaxrnn.layers import Layer
-from jaxrnn.typing import HostArray, Params
+from jaxrnn.typing import Params
 
 
 def check_entries(
@@ -24,12 +24,6 @@ def check_entries(
     ]
     if wrong:
         raise ValueError(f"the weights of {source} do not fit: {'; '.join(wrong)}")
-
-
-def reorder_gates(matrix: Any, order: Sequence[int]) -> HostArray:
-    """The gate blocks of the last axis in another order: block k of the result was `order[k]`."""
-    blocks = np.split(np.asarray(matrix), len(order), axis=-1)
-    return np.concatenate([blocks[k] for k in order], axis=-1)
 
 
 def check_layer(source: str, layer: Any) -> None:

@@ -6,8 +6,15 @@ import jax
 import numpy as np
 
 from jaxrnn.cells import Cell, StepCell, gru, lstm, rnn
-from jaxrnn.interop.keras.reading import GATE_ORDERS, RNN_ACTIVATIONS, Reading, read, refusal
-from jaxrnn.interop.weights import cell_to_port, check_layer, check_params, reorder_gates
+from jaxrnn.interop.keras.reading import (
+    GATE_ORDERS,
+    RNN_ACTIVATIONS,
+    Reading,
+    read,
+    refusal,
+    reorder_gates,
+)
+from jaxrnn.interop.weights import cell_to_port, check_layer, check_params
 from jaxrnn.layers import Directions, Layer, bidirectional, dropout, recurrent, stack
 from jaxrnn.recurrence import BlockDiagonal, LowRank, RecurrentParams
 from jaxrnn.typing import HostArray, Params

@@ -1,5 +1,6 @@
 """What a Keras layer does in one direction: whether ours do it too, and its parameters."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -7,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.cells import Cell, StepCell, gru, lstm, rnn
-from jaxrnn.interop.weights import check_entries, reorder_gates
+from jaxrnn.interop.weights import check_entries
 from jaxrnn.recurrence import RecurrentParams
+from jaxrnn.typing import HostArray
 
 # By the number of gates.  Keras's GRU has z, r, h where ours has r, z, n: the same swap either way.
 GATE_ORDERS = {1: (0,), 3: (1, 0, 2), 4: (0, 1, 2, 3)}
@@ -99,6 +101,12 @@ def _params(layer: Any, cell: Cell | StepCell) -> RecurrentParams:
     w_ih, w_hh, bias = (jnp.asarray(reorder_gates(weights[name], order)) for name in shapes)
     b_ih, b_hh = bias if cell.hidden_bias else (bias, None)
     return RecurrentParams(w_ih, w_hh, b_ih, b_hh)
+
+
+def reorder_gates(matrix: Any, order: Sequence[int]) -> HostArray:
+    """The gate blocks of the last axis in another order: block k of the result was `order[k]`."""
+    blocks = np.split(np.asarray(matrix), len(order), axis=-1)
+    return np.concatenate([blocks[k] for k in order], axis=-1)
 
 
 def refusal(layer: Any, reason: str) -> ValueError:
