@@ -12,8 +12,6 @@ from jaxrnn.cells import StepCell as StepCell
 from jaxrnn.cells import gru as gru
 from jaxrnn.cells import lstm as lstm
 from jaxrnn.cells import rnn as rnn
-from jaxrnn.cells import sigmoid as sigmoid
-from jaxrnn.cells import squash as squash
 from jaxrnn.cells import step_cell as step_cell
 from jaxrnn.cells import zero_carry as zero_carry
 from jaxrnn.generation import Sampling as Sampling

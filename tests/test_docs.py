@@ -34,7 +34,14 @@ def test_own_cells_run_in_layers_with_lengths(page):
     assert 0 < max(jax.tree.leaves(page["difference"])) < 1e-4
 
 
-@pytest.mark.parametrize(("own", "built_in"), [("my_lstm", jaxrnn.lstm), ("my_gru", jaxrnn.gru)])
+@pytest.mark.parametrize(
+    ("own", "built_in"),
+    [
+        ("my_lstm", jaxrnn.lstm),
+        ("my_quick_lstm", jaxrnn.lstm),
+        ("my_gru", jaxrnn.gru),
+    ],
+)
 def test_own_cells_are_the_built_in_ones(page, own, built_in, x64):
     params = jaxrnn.recurrent(built_in(H)).init(jax.random.key(0), D)
     inputs = jax.random.normal(jax.random.key(1), (T, B, D), jnp.float32)

@@ -4,8 +4,6 @@ from jaxrnn.cells.cell import Cell as Cell
 from jaxrnn.cells.cell import HiddenCarry as HiddenCarry
 from jaxrnn.cells.cell import LoopParams as LoopParams
 from jaxrnn.cells.cell import StepCell as StepCell
-from jaxrnn.cells.cell import sigmoid as sigmoid
-from jaxrnn.cells.cell import squash as squash
 from jaxrnn.cells.cell import zero_carry as zero_carry
 from jaxrnn.cells.elman import rnn as rnn
 from jaxrnn.cells.gru import gru as gru

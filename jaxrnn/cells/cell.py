@@ -1,13 +1,12 @@
 """The `Cell` type: a recurrent cell is its gate equations and nothing else."""
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 
-from jaxrnn.checks import check_choice, check_positive_integer
+from jaxrnn.checks import check_positive_integer
 from jaxrnn.typing import Array, DType, Float, Key, Params
 
 
@@ -43,6 +42,11 @@ class Cell(NamedTuple):
     the two kinds of gates differently."""
     forget_gate: int | None = None
     """Which block is a gate that keeps the memory where it is open; `forget_gate_bias` opens it."""
+    linearize: Callable[[Any, Any, Any, Any], Any] | None = None
+    """(the arguments of `update`) -> push, the derivative of `update` there: a pytree, such as a
+    `jax.tree_util.Partial`, that maps (d_input_gates, d_hidden_gates, d_carry) to the new carry's
+    tangent.  Only for speed: by hand it may keep fewer coefficients than what None means,
+    `jax.linearize(update, ...)`."""
 
 
 class LoopParams(NamedTuple):
@@ -96,33 +100,3 @@ def zero_carry(carry_type: Any, hidden_size: int) -> Callable[[int, DType], Any]
         return carry_type(*(jnp.zeros(shape, dtype) for _ in carry_type._fields))
 
     return initial_carry
-
-
-def squash(
-    gates: Float[Array, "*batch GH"], activations: Sequence[Literal["sigmoid", "tanh"]]
-) -> list[Float[Array, "*batch H"]]:
-    """The gate blocks after their activations, `activations[k]` for block k.
-
-    One `tanh` serves them all, on the whole array before it is split, since
-    `sigmoid(x) = (1 + tanh(x / 2)) / 2`: XLA's CPU back end vectorises that, and an LSTM's forward
-    pass takes two thirds of the time.
-    """
-    for name in activations:
-        check_choice("activations", name, ("sigmoid", "tanh"))
-    halves = np.array([0.5 if name == "sigmoid" else 1.0 for name in activations])
-    scale = jnp.asarray(np.repeat(halves, gates.shape[-1] // len(activations)), gates.dtype)
-    curves = jnp.tanh(gates * jnp.broadcast_to(scale, gates.shape))
-    blocks = jnp.split(curves, len(activations), axis=-1)
-    return [
-        0.5 + 0.5 * block if name == "sigmoid" else block
-        for name, block in zip(activations, blocks, strict=True)
-    ]
-
-
-def sigmoid(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """The logistic function, as `(1 + tanh(x / 2)) / 2`.
-
-    XLA's CPU back end vectorises `tanh` but not a fusion of several logistic functions.  Exact
-    within rounding of 1, which for a gate is what counts; not relative to values near 0.
-    """
-    return 0.5 + 0.5 * jnp.tanh(0.5 * x)

@@ -27,7 +27,7 @@ def recurrent(
     num_heads: int = 1,
     recurrent_dropout: float = 0.0,
     implementation: str | None = None,
-    scan_unroll: int = 1,
+    scan_unroll: int | None = None,
     remat_every: int | None = None,
     dtype: DType | None = None,
 ) -> Layer:

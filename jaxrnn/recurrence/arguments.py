@@ -56,9 +56,9 @@ def check_options(
     """Check what does not depend on arrays; return the dtype as NumPy has it, or None."""
     check_cell(cell)
     check_choice("implementation", implementation, (None, "scan", "autodiff"))
-    check_positive_integer("scan_unroll", scan_unroll)
-    if remat_every is not None:
-        check_positive_integer("remat_every", remat_every)
+    for name, count in (("scan_unroll", scan_unroll), ("remat_every", remat_every)):
+        if count is not None:
+            check_positive_integer(name, count)
     if isinstance(cell, StepCell) and implementation == "scan":
         raise ValueError(f'implementation must be None or "autodiff" for the StepCell {cell.name}')
     return check_dtype(dtype)

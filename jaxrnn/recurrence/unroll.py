@@ -37,7 +37,7 @@ def unroll(
     reset_carry: Carry | None = None,
     reverse: bool = False,
     implementation: str | None = None,
-    scan_unroll: int = 1,
+    scan_unroll: int | None = None,
     remat_every: int | None = None,
     dtype: DType | None = None,
 ) -> tuple[Float[Array, "T B F"], Carry]:
@@ -62,7 +62,8 @@ def unroll(
         reverse: run from the last step of each sequence to its first; the outputs stay in place.
         implementation: "scan", the engine with its own derivative; "autodiff", the same loop
             differentiated by JAX; None takes the first for a Cell and the second for a StepCell.
-        scan_unroll: steps of the loop that XLA compiles as one; more can help on a GPU.
+        scan_unroll: steps that one turn of the loop takes.  None means about five for a cell with
+            several gates, which on a CPU was up to a fifth faster, and one for others.
         remat_every: store the carry of every k-th step only, and compute what lies between, input
             gates included, again in the backward pass: memory for T / k + k steps in place of T,
             for one more forward pass.  The square root of T is a good k.
@@ -99,7 +100,7 @@ class How(NamedTuple):
 
     cell: Cell | StepCell
     implementation: str
-    scan_unroll: int
+    scan_unroll: int | None
     reverse: bool
     remat_every: int | None
     dtype: DType | None
@@ -134,12 +135,22 @@ def _run_chunk(
     steps = scan.Steps(input_gates, sequence.valid, sequence.resets)
     run = IMPLEMENTATIONS[how.implementation]
     steps = _turn(steps, how.reverse)
-    hidden, carry = run(
-        how.cell, how.scan_unroll, how.dtype, loop_params, steps, carry, reset_carry
-    )
+    scan_unroll = how.scan_unroll or _steps_a_turn(how.cell, len(input_gates))
+    hidden, carry = run(how.cell, scan_unroll, how.dtype, loop_params, steps, carry, reset_carry)
     hidden = zero_padding(steps.valid, hidden)
     outputs = cast(outputs_of(cast(params.w_hh, how.dtype), hidden), how.dtype)
     return _turn(outputs, how.reverse), carry
+
+
+def _steps_a_turn(cell: Cell | StepCell, num_steps: int) -> int:
+    """By measurement (docs/performance.md): longer turns keep a CPU's threads from falling asleep.
+
+    It pays where the gates take a while, and in loops long enough to be worth compiling more.  A
+    divisor of T leaves no rest, which would be compiled and stored apart.
+    """
+    if cell.num_gates == 1 or num_steps < 16:
+        return 1
+    return next((turn for turn in (5, 4, 7, 6, 8) if num_steps % turn == 0), 4)
 
 
 def _as_varying_as(arrays: Any, carry: Any) -> Any:

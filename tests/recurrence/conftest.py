@@ -14,10 +14,10 @@ T, B, D, H = 7, 5, 4, 6
 def peephole_update(own, input_gates, hidden_gates, carry):
     """The LSTM with peepholes (Gers and Schmidhuber, 2000): a cell as a user writes it."""
     i, f, g, o = jnp.split(input_gates + hidden_gates, 4, axis=-1)
-    i = jaxrnn.sigmoid(i + own["i"][None] * carry.memory)
-    f = jaxrnn.sigmoid(f + own["f"][None] * carry.memory)
+    i = jax.nn.sigmoid(i + own["i"][None] * carry.memory)
+    f = jax.nn.sigmoid(f + own["f"][None] * carry.memory)
     memory = f * carry.memory + i * jnp.tanh(g)
-    o = jaxrnn.sigmoid(o + own["o"][None] * memory)
+    o = jax.nn.sigmoid(o + own["o"][None] * memory)
     return jaxrnn.LSTMCarry(o * jnp.tanh(memory), memory)
 
 
