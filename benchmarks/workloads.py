@@ -1,8 +1,12 @@
 """What is timed: language models of the sizes in "Dive into Deep Learning" and of Zaremba et al."""
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
+
+Step = Callable[[], object]
+"""What is timed: does its work once, and waits for its end."""
 
 
 class Workload(NamedTuple):
