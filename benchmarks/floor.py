@@ -16,8 +16,8 @@ from benchmarks.workloads import Step, Workload
 from jaxrnn.language_model import CELLS
 
 
-def floor(workload: Workload) -> Step:
-    """The products of one training step, in one compiled call."""
+def floor(workload: Workload, steps_per_call: int = 1) -> Step:
+    """The products of a training step, so many times."""
     num_gates = CELLS[workload.cell](workload.hidden_size).num_gates
     layer_inputs = [workload.embedding_size] + [workload.hidden_size] * (workload.num_layers - 1)
     rows = workload.num_steps * workload.batch_size
@@ -45,7 +45,12 @@ def floor(workload: Workload) -> Step:
     shape = (workload.hidden_size, workload.vocab_size)
     output = (normal(rows, shape[0]), normal(*shape), normal(rows, shape[1]))
     arrays = {"output": output, "layers": [layer(size) for size in layer_inputs]}
-    return lambda: jax.block_until_ready(products(arrays))
+
+    def step() -> None:
+        for _ in range(steps_per_call):
+            jax.block_until_ready(products(arrays))
+
+    return step
 
 
 def _output_layer(hidden: Any, kernel: Any, d_logits: Any) -> Any:

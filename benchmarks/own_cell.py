@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.peers import ours
-from benchmarks.train_step import describe_machine, measure
+from benchmarks.timing import describe_machine, measure
 from benchmarks.workloads import Workload
 
 PAGE = Path(__file__).parent.parent / "docs" / "own_cell.md"
@@ -43,7 +43,7 @@ def main() -> None:
             times = measure(
                 {
                     "built in": ours(workload),
-                    "own": ours(workload, own(size)),
+                    "own": ours(workload, cell=own(size)),
                 },
                 arguments.repetitions,
             )

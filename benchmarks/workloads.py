@@ -22,6 +22,12 @@ class Workload(NamedTuple):
     embedding_size: int | None = None
     """None feeds one-hot rows."""
 
+    @property
+    def input_sizes(self) -> list[int]:
+        """D of each recurrent layer."""
+        first = self.embedding_size or self.vocab_size
+        return [first] + [self.hidden_size] * (self.num_layers - 1)
+
 
 WORKLOADS = (
     Workload("RNN 256, V 1027", "rnn", 256, 1, 1027, 32, 35),
@@ -30,6 +36,9 @@ WORKLOADS = (
     Workload("2 x LSTM 256, V 28", "lstm", 256, 2, 28, 32, 35),
     Workload("2 x LSTM 200, V 10,000, embedding", "lstm", 200, 2, 10_000, 20, 20, 200),
 )
+
+ONE_HOT = Workload("2 x LSTM 200, V 10,000, one-hot", "lstm", 200, 2, 10_000, 20, 20)
+"""The last of them, fed as those must who cannot embed; in a table apart."""
 
 LEARNING_RATE = 0.1
 MAX_GRAD_NORM = 1.0

@@ -24,6 +24,11 @@ def times(
         dtype: of the sums; None means that of the rows.
     """
     dtype = rows.dtype if dtype is None else jnp.dtype(dtype)
+    if rows.ndim > 2 and kernel.ndim == 2 and jax.device_count() == 1:
+        # Of a sum over two axes, as the kernel's gradient is, XLA transposes the larger operand.
+        # Several devices may each have a part of the batch, which one axis could not express.
+        flat = times(rows.reshape(-1, rows.shape[-1]), kernel, dtype)
+        return flat.reshape(*rows.shape[:-1], kernel.shape[1])
     if rows.dtype == kernel.dtype == dtype:
         return rows @ kernel
     return _mixed(dtype, rows.astype(kernel.dtype), kernel)

@@ -1,0 +1,22 @@
+"""Milliseconds of a forward pass, tokens to logits, of jaxrnn and its peers.
+
+    python -m benchmarks.forward
+
+Prints a Markdown table of medians, and of each peer's time over ours.
+"""
+
+from benchmarks.peers import FORWARD
+from benchmarks.timing import arguments, compare
+from benchmarks.workloads import WORKLOADS
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = arguments(__doc__, repetitions=50)
+    parser.add_argument("--workloads", type=int, default=len(WORKLOADS), help="only the first N")
+    options = parser.parse_args()
+    compare(FORWARD, WORKLOADS[: options.workloads], options)
+
+
+if __name__ == "__main__":
+    main()

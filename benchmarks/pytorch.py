@@ -1,0 +1,71 @@
+"""The language model of a workload in PyTorch, with `torch.nn.RNN`, `GRU` or `LSTM`."""
+
+from typing import Any
+
+from benchmarks.workloads import LEARNING_RATE, MAX_GRAD_NORM, Step, Workload, batch_of
+
+
+def language_model(workload: Workload) -> Any:
+    """A module from token ids `[T, B]` to logits `[T, B, V]`."""
+    import torch
+
+    modules = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
+
+    class LanguageModel(torch.nn.Module):  # type: ignore[misc, name-defined, unused-ignore]
+        def __init__(self) -> None:
+            super().__init__()
+            size = workload.embedding_size or workload.vocab_size
+            self.embed = (
+                torch.nn.Embedding(workload.vocab_size, size) if workload.embedding_size else None
+            )
+            self.body = modules[workload.cell](size, workload.hidden_size, workload.num_layers)
+            self.output = torch.nn.Linear(workload.hidden_size, workload.vocab_size)
+
+        def forward(self, ids: Any, carry: Any = None) -> Any:
+            if self.embed is None:
+                x = torch.nn.functional.one_hot(ids, workload.vocab_size).float()
+            else:
+                x = self.embed(ids)
+            x, carry = self.body(x, carry)
+            return self.output(x), carry
+
+    return LanguageModel()
+
+
+def train_step(workload: Workload, steps_per_call: int = 1, compiled: bool = False) -> Step:
+    """Forward, backward, clipping and SGD, step after step from Python."""
+    import torch
+
+    model = language_model(workload)
+    optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE)
+    inputs, targets = (torch.from_numpy(ids).long() for ids in batch_of(workload))
+
+    def loss_of(inputs: Any, targets: Any) -> Any:
+        logits = model(inputs)[0].reshape(-1, workload.vocab_size)
+        return torch.nn.functional.cross_entropy(logits, targets.reshape(-1))
+
+    loss_of = torch.compile(loss_of) if compiled else loss_of
+
+    def step() -> None:
+        for _ in range(steps_per_call):
+            optimizer.zero_grad()
+            loss_of(inputs, targets).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+            optimizer.step()
+
+    return step
+
+
+def forward(workload: Workload, compiled: bool = False) -> Step:
+    """The logits of a batch, without gradients."""
+    import torch
+
+    model = language_model(workload).eval()
+    model = torch.compile(model) if compiled else model
+    inputs = torch.from_numpy(batch_of(workload)[0]).long()
+
+    def step() -> None:
+        with torch.inference_mode():
+            model(inputs)
+
+    return step

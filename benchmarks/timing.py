@@ -1,0 +1,131 @@
+"""How everything here is timed: peers that take turns in one run, medians, ratios to ours."""
+
+import argparse
+import importlib.metadata
+import json
+import platform
+import random
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from benchmarks.workloads import Step
+
+OURS = "jaxrnn"
+"""The peer that all others are divided by."""
+STEPS_PER_TURN = 5
+
+
+def arguments(description: str | None, repetitions: int) -> argparse.ArgumentParser:
+    """The flags that every benchmark has."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--repetitions", type=int, default=repetitions, help="timed steps of each peer"
+    )
+    parser.add_argument("--peers", nargs="*", help="only these, and ours")
+    parser.add_argument("--json", type=Path, help="write the milliseconds to this file, too")
+    return parser
+
+
+def measure(steps: Mapping[str, Step], repetitions: int) -> dict[str, float]:
+    """The median milliseconds of each step; the peers take turns, so that drift meets all alike.
+
+    Their order is drawn anew each time, before each turn is a pause, and its first step is not
+    counted: PyTorch's threads go on spinning for a while, and take a core from whoever comes next.
+    """
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for step in steps.values():
+        step()  # compiles
+    order, shuffle = list(steps), random.Random(0).shuffle
+    for _ in range(-(-repetitions // STEPS_PER_TURN)):
+        shuffle(order)
+        for name in order:
+            step = steps[name]
+            time.sleep(0.1)
+            step()
+            for _ in range(STEPS_PER_TURN):
+                began = time.perf_counter()
+                step()
+                times[name].append(1000 * (time.perf_counter() - began))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def compare(
+    peers: Mapping[str, Callable[[Any], Step]],
+    workloads: Sequence[Any],
+    options: argparse.Namespace,
+    limit: str | None = None,
+    steps: int = 1,
+) -> dict[str, dict[str, float]]:
+    """Time all peers on all workloads, print a Markdown table, return {workload: {peer: ms}}.
+
+    Args:
+        peers: makers of a step, by name, ours among them.
+        workloads: each with a `name`.
+        options: of `arguments`.
+        limit: the peer that is the least possible; its column is what part of it ours reaches.
+        steps: what a call of a step is divided by.
+    """
+    if options.peers is not None:
+        peers = {name: peers[name] for name in peers if name in (OURS, limit, *options.peers)}
+    print(f"{describe_machine()}; median of {options.repetitions} interleaved, ms\n")
+    print("| workload | " + " | ".join(peers) + " |")
+    print("|---" * (len(peers) + 1) + "|")
+    results: dict[str, dict[str, float]] = {}
+    left_out: dict[str, str] = {}
+    for workload in workloads:
+        times = measure(_prepare(peers, workload, left_out), options.repetitions)
+        times = {name: time / steps for name, time in times.items()}
+        results[workload.name] = times
+        cells = [_cell(name, times, limit) for name in peers]
+        print(f"| {workload.name} | " + " | ".join(cells) + " |", flush=True)
+    for line in left_out.values():
+        print(line)
+    if options.json:
+        table = {"machine": describe_machine(), "milliseconds": results}
+        options.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    return results
+
+
+def describe_machine() -> str:
+    """The machine and the versions that the numbers are of."""
+    versions = []
+    for name in ("jax", "flax", "dm-haiku", "equinox", "keras", "torch"):
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    device = jax.devices()[0]
+    return (
+        f"{platform.machine()}, {jax.device_count()} x {device.device_kind},"
+        f" Python {platform.python_version()}, {', '.join(versions)}"
+    )
+
+
+def _prepare(
+    peers: Mapping[str, Callable[[Any], Step]], workload: Any, left_out: dict[str, str]
+) -> dict[str, Step]:
+    """The step of every peer that is installed and has such a model."""
+    steps = {}
+    for name, make in peers.items():
+        try:
+            steps[name] = make(workload)
+        except ImportError as error:
+            left_out[name] = f"{name} is left out: {error}"
+        except NotImplementedError as error:
+            left_out[f"{name}, {workload.name}"] = f"{name} is left out: {error}"
+    return steps
+
+
+def _cell(name: str, times: dict[str, float], limit: str | None) -> str:
+    if name not in times:
+        return "-"
+    if name == limit:
+        return f"{times[name]:.1f} (reached: {times[name] / times[OURS]:.2f})"
+    return f"{times[name]:.1f} ({times[name] / times[OURS]:.2f})"
