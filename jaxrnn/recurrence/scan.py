@@ -26,7 +26,9 @@ from jaxrnn.recurrence.products import cast, product, product_for_transposition
 class Steps(NamedTuple):
     """What the loop reads, a row a time step."""
 
-    input_gates: Any  # [T, B, G*H]
+    # G arrays [T, B, H]: XLA's CPU back end does not vectorise equations that read one array at
+    # several offsets which depend on the step.  The pointwise part of a GRU took six times as long.
+    input_gates: Any
     valid: Any  # bool [T, B] | None: False where the step must leave the carry as it is
     resets: Any  # bool [T, B] | None: True where the step starts from the reset carry
 
@@ -51,10 +53,7 @@ def autodiff(
         # Cast in the loop, so that the gradient of w_hh is summed over time in full precision.
         return advance(_with_weights_in(dtype, params), input_gates, start)
 
-    by_gate = _by_gate(cell, steps)
-    run = functools.partial(
-        _run, advance_in_dtype, scan_unroll, params, by_gate, carry, reset_carry
-    )
+    run = functools.partial(_run, advance_in_dtype, scan_unroll, params, steps, carry, reset_carry)
     return run(lambda hidden_gates, new: new.hidden)
 
 
@@ -81,19 +80,16 @@ def _scan_jvp(
     in_dtype = functools.partial(_with_weights_in, dtype)
     params, d_params = jax.jvp(in_dtype, (params,), (d_params,))
 
-    by_gate = _by_gate(cell, steps)
-    run = functools.partial(
-        _run, _update_of(cell), scan_unroll, params, by_gate, carry, reset_carry
-    )
+    run = functools.partial(_run, _update_of(cell), scan_unroll, params, steps, carry, reset_carry)
     (hidden_gates, carries), last = run(lambda hidden_gates, new: (hidden_gates, new))
     starts = _starts(carry, carries, steps.resets, reset_carry)
     # In the padding an update may be singular; a step that counts is not, and nothing reads these.
     fill = functools.partial(fill_padding, steps.valid)
-    arguments = jax.tree.map(fill, (steps.input_gates, hidden_gates, starts))
+    arguments = jax.tree.map(fill, (_joined(steps), hidden_gates, starts))
     push = _linearize_updates(cell, params.cell, *arguments)
-    d_outside = _tangents_from_outside(cell, params, arguments, push, d_params, d_steps.input_gates)
+    d_outside = _tangents_from_outside(cell, params, arguments, push, d_params, _joined(d_steps))
     times_w = product_for_transposition(params.w_hh)
-    no_input_gates = jnp.zeros_like(steps.input_gates[0])
+    no_input_gates = jnp.zeros_like(arguments[0][0])
 
     def step(d_carry: Any, now: Any) -> tuple[Any, Any]:
         push, d_outside, valid, reset = now
@@ -107,15 +103,6 @@ def _scan_jvp(
     over_time = (push, d_outside, steps.valid, steps.resets)
     d_last, d_hidden = lax.scan(step, d_carry, over_time, unroll=scan_unroll)
     return (carries.hidden, last), (d_hidden, d_last)
-
-
-def _by_gate(cell: Cell | StepCell, steps: Steps) -> Steps:
-    """The input gates as an array per gate.
-
-    XLA's CPU back end does not vectorise a cell's equations where they read one array at several
-    offsets that depend on the time step: the pointwise part took six times as long.
-    """
-    return steps._replace(input_gates=jnp.split(steps.input_gates, cell.num_gates, axis=-1))
 
 
 def _update_of(cell: Cell) -> Callable[..., tuple[Any, Any]]:
@@ -162,13 +149,18 @@ def _run(
         start = carry if now.resets is None else _select(now.resets, reset_carry, carry)
         if now.valid is not None:  # what does not count must not be singular
             start = _select(now.valid, start, jax.tree.map(harmless, start))
-        hidden_gates, new = advance(params, jnp.concatenate(now.input_gates, axis=-1), start)
+        hidden_gates, new = advance(params, _joined(now), start)
         if now.valid is not None:
             new = _select(now.valid, new, carry)
         return new, record(hidden_gates, new)
 
     carry, recorded = lax.scan(step, carry, steps, unroll=scan_unroll)
     return recorded, carry
+
+
+def _joined(steps: Steps) -> Any:
+    """The gates of each row in one array, which XLA does not build for a cell that splits it."""
+    return jnp.concatenate(steps.input_gates, axis=-1)
 
 
 def _select(mask: Any, chosen: Any, other: Any) -> Any:

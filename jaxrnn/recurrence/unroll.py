@@ -130,12 +130,12 @@ def _run_chunk(
     how: How, params: RecurrentParams, sequence: Sequence, carry: Any, reset_carry: Any
 ) -> tuple[Any, Any]:
     """Project, turn, run the engine, turn back."""
-    input_gates = _project(params, sequence.inputs, how.dtype)
+    input_gates = _project(how.cell, params, sequence.inputs, how.dtype)
     loop_params = LoopParams(params.w_hh, params.b_hh, params.cell)
     steps = scan.Steps(input_gates, sequence.valid, sequence.resets)
     run = IMPLEMENTATIONS[how.implementation]
     steps = _turn(steps, how.reverse)
-    scan_unroll = how.scan_unroll or _steps_a_turn(how.cell, len(input_gates))
+    scan_unroll = how.scan_unroll or _steps_a_turn(how.cell, len(sequence.inputs))
     hidden, carry = run(how.cell, scan_unroll, how.dtype, loop_params, steps, carry, reset_carry)
     hidden = zero_padding(steps.valid, hidden)
     outputs = cast(outputs_of(cast(params.w_hh, how.dtype), hidden), how.dtype)
@@ -165,13 +165,15 @@ def _as_varying_as(arrays: Any, carry: Any) -> Any:
     return jax.tree.map(lambda c: jnp.where(never, jnp.zeros_like(c), c), carry)
 
 
-def _project(params: RecurrentParams, inputs: Any, dtype: Any) -> Any:
-    """The input gates of the whole sequence, in one product or one gather."""
+def _project(cell: Cell | StepCell, params: RecurrentParams, inputs: Any, dtype: Any) -> list[Any]:
+    """The input gates of the whole sequence, in one product or one gather; an array per gate."""
     if jnp.issubdtype(inputs.dtype, jnp.integer):
         gates = rows_of(params.w_ih, inputs)
     else:
         gates = times(inputs, cast(params.w_ih, dtype), params.w_ih.dtype)
-    return gates + params.b_ih[None, None]
+    by_gate = jnp.split(gates, cell.num_gates, axis=-1)
+    biases = jnp.split(params.b_ih, cell.num_gates)
+    return [gate + bias[None, None] for gate, bias in zip(by_gate, biases, strict=True)]
 
 
 def _turn(over_time: Any, reverse: bool) -> Any:
