@@ -1,0 +1,94 @@
+"""The book's Jay Chou run, whole: `experiments.jaychou` against the book's own loop in PyTorch.
+
+    python -m benchmarks.end_to_end
+
+The same model (an RNN of 256 units), text, batches and epochs, one after the other, for sequential
+and for random windows; tokens per second.  "the command" divides the tokens by all of its time,
+from the start of Python to the summary: compilation, held-out text, samples, pictures, checkpoints.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import jaxrnn
+from benchmarks import book
+from benchmarks.timing import describe_machine
+from experiments.jaychou import Settings
+from experiments.run import Run
+from jaxrnn.text.corpora import BUNDLED
+from jaxrnn.training import perplexity
+
+
+class Rates(NamedTuple):
+    """Tokens per second."""
+
+    training: float
+    """Within the training steps."""
+    whole: float
+    """Of the whole command."""
+    perplexity: float
+    """At the end."""
+
+
+def ours(windows: str, epochs: int, corpus: str) -> Rates:
+    """`python -m experiments.jaychou` in a process of its own."""
+    with tempfile.TemporaryDirectory() as out:
+        flags = {"--windows": windows, "--epochs": str(epochs), "--corpus": corpus, "--out": out}
+        command = [sys.executable, "-m", "experiments.jaychou"]
+        began = time.perf_counter()
+        subprocess.run(
+            [*command, *(word for flag in flags.items() for word in flag)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        seconds = time.perf_counter() - began
+        summary = json.loads((Path(out) / "summary.json").read_text(encoding="utf-8"))
+    tokens = summary["tokens_per_second"] * summary["seconds"]
+    return Rates(summary["tokens_per_second"], tokens / seconds, summary["perplexity"])
+
+
+def of_the_book(windows: str, epochs: int, corpus: str) -> Rates:
+    """The book's loop in this process."""
+    import torch
+
+    run = Run(Settings(corpus=corpus), jaxrnn.load_corpus(corpus, fallback=BUNDLED))
+    ids, vocab_size = torch.from_numpy(run.texts.ids).long(), run.vocab_size
+    params = book.init_params(vocab_size, run.settings.model.hidden_size)
+    tokens, began = 0, time.perf_counter()
+    for _ in range(epochs):
+        nats, epoch_tokens = book.train_epoch(params, ids, vocab_size, windows)
+        tokens += epoch_tokens
+    rate = tokens / (time.perf_counter() - began)
+    return Rates(rate, rate, perplexity(nats / epoch_tokens))
+
+
+def main() -> None:
+    """Run both, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--epochs", type=int, default=250, help="passes over the text")
+    parser.add_argument("--corpus", default="jaychou", help="as for experiments.jaychou")
+    options = parser.parse_args()
+    print(f"{describe_machine()}; {options.epochs} epochs\n")
+    print("| windows | jaxrnn, training | jaxrnn, the command | the book | ratio | perplexities |")
+    print("|---" * 6 + "|")
+    for windows in ("sequential", "random"):
+        here, there = (f(windows, options.epochs, options.corpus) for f in (ours, of_the_book))
+        print(
+            f"| {windows} | {here.training:,.0f} | {here.whole:,.0f} | {there.training:,.0f}"
+            f" | {here.training / there.training:.2f} ({here.whole / there.training:.2f})"
+            f" | {here.perplexity:.3f}, {there.perplexity:.3f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

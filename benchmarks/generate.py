@@ -1,0 +1,91 @@
+"""Greedy generation in tokens per second: jaxrnn against PyTorch's and the book's step loops.
+
+    python -m benchmarks.generate
+
+A model of 256 units over 1,027 tokens continues a prompt of 8 tokens by 512, for one text and for
+64 at once; PyTorch runs `torch.nn.RNN`, `GRU` or `LSTM` a token at a time, as one writes it.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxrnn
+from benchmarks import book, jax_models, pytorch
+from benchmarks.timing import OURS, arguments, compare
+from benchmarks.workloads import Step, Workload
+
+PROMPT, NUM_TOKENS = 8, 512
+
+
+def prompts(workload: Workload) -> np.ndarray:
+    """Random token ids `[T, B]`."""
+    shape = (PROMPT, workload.batch_size)
+    return np.random.default_rng(0).integers(0, workload.vocab_size, shape).astype(np.int32)
+
+
+def ours(workload: Workload) -> Step:
+    """`jaxrnn.generate_ids`: one compiled call."""
+    model = jax_models.language_model(workload)
+    params = model.init(jax.random.key(0), workload.vocab_size)
+    ids = jnp.asarray(prompts(workload))
+    return lambda: jaxrnn.generate_ids(model, params, ids, NUM_TOKENS).block_until_ready()
+
+
+def torch_loop(workload: Workload) -> Step:
+    """A module called for one token after another."""
+    import torch
+
+    model = pytorch.language_model(workload).eval()
+    prompt = torch.from_numpy(prompts(workload)).long()
+
+    def step() -> None:
+        with torch.inference_mode():
+            logits, carry = model(prompt)
+            for _ in range(NUM_TOKENS - 1):
+                logits, carry = model(logits[-1:].argmax(dim=-1), carry)
+
+    return step
+
+
+def book_loop(workload: Workload) -> Step:
+    """The book's RNN from scratch and its prediction loop, which takes one text at a time."""
+    if workload.cell != "rnn" or workload.batch_size > 1:
+        raise NotImplementedError("the book's prediction from scratch is of one text by its RNN")
+    params = book.init_params(workload.vocab_size, workload.hidden_size)
+    prompt = prompts(workload)[:, 0].tolist()
+    return functools.partial(book.predict, params, prompt, NUM_TOKENS, workload.vocab_size)
+
+
+def main() -> None:
+    """Measure and print the table and the geometric means over the cells."""
+    options = arguments(__doc__, repetitions=10).parse_args()
+    workloads = [
+        Workload(f"{cell.upper()}, batch {batch}", cell, 256, 1, 1027, batch, PROMPT)
+        for batch in (1, 64)
+        for cell in ("rnn", "gru", "lstm")
+    ]
+    peers = {OURS: ours, "PyTorch, step loop": torch_loop, "the book's loop": book_loop}
+    results = compare(peers, workloads, options)
+    print(f"\n| tokens per second | {' | '.join(peers)} |\n|---" + "|---" * len(peers) + "|")
+    for workload in workloads:
+        times = results[workload.name]
+        tokens = 1000 * NUM_TOKENS * workload.batch_size
+        rates = [f"{tokens / times[name]:,.0f}" if name in times else "-" for name in peers]
+        print(f"| {workload.name} | {' | '.join(rates)} |")
+    for batch in (1, 64):
+        ratios = [
+            results[workload.name]["PyTorch, step loop"] / results[workload.name][OURS]
+            for workload in workloads
+            if workload.batch_size == batch and "PyTorch, step loop" in results[workload.name]
+        ]
+        if ratios:
+            mean = math.prod(ratios) ** (1 / len(ratios))
+            print(f"\nPyTorch's time over ours at batch {batch}, geometric mean: {mean:.1f}")
+
+
+if __name__ == "__main__":
+    main()
