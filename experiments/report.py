@@ -1,6 +1,7 @@
 """What is told of a run: a row an epoch, samples now and then, a curve and a summary at the end."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -82,11 +83,19 @@ def _told(row: dict[str, Any]) -> str:
 
 
 def report_end(
-    run: Run, log: MetricsLog, state: TrainState, progress: Progress, wall_seconds: float
+    run: Run,
+    log: MetricsLog,
+    state: TrainState,
+    progress: Progress,
+    compile_seconds: float,
+    wall_seconds: float,
 ) -> None:
     """Draw the curve and write the summary."""
     settings, corpus = run.settings, run.corpus
-    config = dataclasses.asdict(settings) | {"out": str(settings.out)}
+    config = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in dataclasses.asdict(settings).items()
+    }
     summary = {
         "perplexity": perplexity(progress.nats_per_token),
         "held_out_perplexity": None,
@@ -100,6 +109,7 @@ def report_end(
         "finished": progress.finished_epochs == settings.training.epochs,
         "tokens_per_second": progress.total_tokens / max(progress.seconds, 1e-9),
         "seconds": progress.seconds,
+        "compile_seconds": compile_seconds,
         "wall_seconds": wall_seconds,
         "corpus": corpus.name,
         "corpus_source": corpus.source,
@@ -115,5 +125,6 @@ def report_end(
     plot_perplexity(log.rows, title, settings.out / "curve.png")
     print(
         f"{progress.finished_epochs} epochs in {progress.seconds:.1f} s of training,"
-        f" {wall_seconds:.1f} s in all; curve, metrics, summary and checkpoints in {settings.out}"
+        f" {compile_seconds:.1f} s of compiling, {wall_seconds:.1f} s in all;"
+        f" curve, metrics, summary and checkpoints in {settings.out}"
     )

@@ -37,6 +37,8 @@ class Settings:
     """Go on from the newest checkpoint in --out."""
     save_every: float = 10.0
     """Seconds between two checkpoints."""
+    compilation_cache: Path | None = None
+    """Folder that keeps compiled programs, so that the next run of these sizes starts sooner."""
 
     def __post_init__(self) -> None:
         for name in ("max_chars", "sample_every", "sample_length"):

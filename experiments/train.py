@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 import jaxrnn
 from experiments import command
+from experiments.compilation import keep_programs_in, timed_compilation
 from experiments.report import print_start, report_end, report_epoch
 from experiments.run import Run, Settings
 from jaxrnn.text.corpora import BUNDLED
@@ -25,9 +26,11 @@ from jaxrnn.training.reporting import MetricsLog
 def train(settings: Settings) -> int:
     """Train as the settings say; returns the exit code, 128 + n where signal n ended it."""
     began = time.perf_counter()
+    if settings.compilation_cache is not None:
+        keep_programs_in(settings.compilation_cache)
     fallback = BUNDLED if settings.corpus == "jaychou" else None
     run = Run(settings, jaxrnn.load_corpus(settings.corpus, fallback=fallback))
-    with Checkpoints(settings.out) as checkpoints:
+    with Checkpoints(settings.out) as checkpoints, timed_compilation() as compile_seconds:
         state, progress = _start(run, checkpoints)
         if progress.finished_epochs >= settings.training.epochs:
             print(f"{settings.out} has its {progress.finished_epochs} epochs: add more by --epochs")
@@ -35,7 +38,8 @@ def train(settings: Settings) -> int:
         print_start(run, sum(leaf.size for leaf in jax.tree.leaves(state.params)))
         with MetricsLog(settings.out, progress.finished_epochs) as log:
             state, progress, signal = _loop(run, checkpoints, log, state, progress)
-            report_end(run, log, state, progress, time.perf_counter() - began)
+            wall_seconds = time.perf_counter() - began
+            report_end(run, log, state, progress, compile_seconds(), wall_seconds)
     if signal is None:
         return 0
     print(f"stopped and saved: add --resume to the same command to go on from {settings.out}")

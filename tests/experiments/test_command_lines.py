@@ -80,6 +80,20 @@ def test_a_run_leaves_numbers_a_curve_and_a_summary(finished):
     assert summary["config"]["training"]["epochs"] == 4
 
 
+def test_compiled_programs_are_kept_on_request(tmp_path):
+    """The second run compiles nothing anew, and ends the same."""
+    cache, digests, seconds = tmp_path / "cache", [], []
+    for out in (tmp_path / "first", tmp_path / "second"):
+        arguments = command(*SMALL, "--epochs", 1, "--out", out, "--compilation-cache", cache)
+        subprocess.run(arguments, cwd=ROOT, env=environment(), check=True, timeout=300)
+        kept = sorted(path.name for path in cache.iterdir() if path.name.endswith("-cache"))
+        digests.append((digest(out), kept))
+        seconds.append(json.loads((out / "summary.json").read_text())["compile_seconds"])
+    assert digests[0] == digests[1]
+    assert digests[0][1]
+    assert seconds[0] > 0
+
+
 def test_a_finished_run_generates_and_scores(finished, capsys, monkeypatch):
     out, _ = finished
     code, said, _ = run(

@@ -1,0 +1,31 @@
+"""Compilation: how long it took, and a folder that keeps what came of it."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+
+BACKEND_COMPILE = "/jax/core/compile/backend_compile_duration"
+
+
+@contextlib.contextmanager
+def timed_compilation() -> Iterator[Callable[[], float]]:
+    """Within, the function that it gives tells the seconds that XLA has compiled so far."""
+    durations: list[float] = []
+
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+        if event == BACKEND_COMPILE:
+            durations.append(duration_secs)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield lambda: sum(durations)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def keep_programs_in(folder: Path) -> None:
+    """Let JAX keep all compiled programs there, and take them from there in later runs."""
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
