@@ -55,11 +55,11 @@ def check_options(
 ) -> Any:
     """Check what does not depend on arrays; return the dtype as NumPy has it, or None."""
     check_cell(cell)
-    check_choice("implementation", implementation, (None, "scan", "autodiff"))
+    check_choice("implementation", implementation, (None, "scan", "autodiff", "cudnn"))
     for name, count in (("scan_unroll", scan_unroll), ("remat_every", remat_every)):
         if count is not None:
             check_positive_integer(name, count)
-    if isinstance(cell, StepCell) and implementation == "scan":
+    if isinstance(cell, StepCell) and implementation not in (None, "autodiff"):
         raise ValueError(f'implementation must be None or "autodiff" for the StepCell {cell.name}')
     return check_dtype(dtype)
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxrnn.cells import Cell, LoopParams, StepCell
 from jaxrnn.checks import check_ids
 from jaxrnn.matrix import rows_of, times
-from jaxrnn.recurrence import scan
+from jaxrnn.recurrence import cudnn, scan
 from jaxrnn.recurrence.arguments import check_arguments, check_options
 from jaxrnn.recurrence.boundaries import (
     fill_padding,
@@ -61,7 +61,9 @@ def unroll(
         reset_carry: what it starts again from; None means `cell.initial_carry`.
         reverse: run from the last step of each sequence to its first; the outputs stay in place.
         implementation: "scan", the engine with its own derivative; "autodiff", the same loop
-            differentiated by JAX; None takes the first for a Cell and the second for a StepCell.
+            differentiated by JAX; "cudnn", NVIDIA's kernels for `jaxrnn.lstm` on float32 vectors,
+            without resets, in reverse mode only, and "scan" where there is no GPU.  None takes the
+            first for a Cell and the second for a StepCell.
         scan_unroll: steps that one turn of the loop takes.  None means about five for a cell with
             several gates, which on a CPU was up to a fifth faster, and one for others.
         remat_every: store the carry of every k-th step only, and compute what lies between, input
@@ -83,6 +85,9 @@ def unroll(
     dtype = check_options(cell, implementation, scan_unroll, remat_every, dtype)
     check_arguments(cell, params, inputs, carry, lengths, resets, reset_carry, dtype)
     implementation = implementation or ("autodiff" if isinstance(cell, StepCell) else "scan")
+    if implementation == "cudnn":
+        cudnn.check_eligible(cell, params, inputs, resets, dtype)
+        implementation = "cudnn" if cudnn.available() else "scan"
     num_steps, batch_size = inputs.shape[:2]
     valid = valid_steps(lengths, num_steps)
     inputs = fill_padding(valid, inputs)
@@ -130,6 +135,8 @@ def _run_chunk(
     how: How, params: RecurrentParams, sequence: Sequence, carry: Any, reset_carry: Any
 ) -> tuple[Any, Any]:
     """Project, turn, run the engine, turn back."""
+    if how.implementation == "cudnn":
+        return cudnn.run(params, sequence.inputs, sequence.valid, carry, how.reverse)
     input_gates = _project(how.cell, params, sequence.inputs, how.dtype)
     loop_params = LoopParams(params.w_hh, params.b_hh, params.cell)
     steps = scan.Steps(input_gates, sequence.valid, sequence.resets)

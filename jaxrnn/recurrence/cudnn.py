@@ -1,0 +1,84 @@
+"""NVIDIA's kernels for the LSTM: one call for the whole sequence, by `jax.experimental.rnn`.
+
+Reverse mode only, and not under vmap, as JAX has it.  Products may use TF32 where JAX's own would,
+by `jax_default_matmul_precision`.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import rnn
+
+from jaxrnn.cells import Cell, LSTMCarry, StepCell
+from jaxrnn.cells.lstm import lstm_update
+from jaxrnn.recurrence.params import RecurrentParams
+
+
+def check_eligible(
+    cell: Cell | StepCell, params: RecurrentParams, inputs: Any, resets: Any, dtype: Any
+) -> None:
+    """Raise a ValueError that says what cuDNN does not have."""
+    obstacles = {
+        f"the cell {cell.name}: it has jaxrnn.lstm": getattr(cell, "update", None)
+        is not lstm_update,
+        "token ids: embed them": not jnp.issubdtype(inputs.dtype, jnp.floating),
+        "resets": resets is not None,
+        f"w_hh as {type(params.w_hh).__name__}": not isinstance(params.w_hh, jax.Array),
+        f"{params.w_ih.dtype} params: it has float32": params.w_ih.dtype != jnp.float32,
+        f"dtype={dtype}: it has float32": dtype is not None,
+    }
+    for obstacle, there in obstacles.items():
+        if there:
+            raise ValueError(f'implementation "cudnn" does not take {obstacle}')
+
+
+def available() -> bool:
+    """Whether the default device has it."""
+    return jax.default_backend() == "gpu"
+
+
+def run(
+    params: RecurrentParams, inputs: Any, valid: Any, carry: LSTMCarry, reverse: bool
+) -> tuple[Any, LSTMCarry]:
+    """As `unroll` of `jaxrnn.lstm`: (outputs [T, B, H], the carry after the last step)."""
+    num_steps, batch_size, input_size = inputs.shape
+    hidden_size = carry.hidden.shape[1]
+    lengths = jnp.full(batch_size, num_steps, jnp.int32)
+    if valid is not None:
+        lengths = valid.sum(axis=0, dtype=jnp.int32)
+    if reverse:
+        inputs = _turned(inputs, lengths)
+    outputs, hidden, memory = rnn.lstm(
+        inputs.swapaxes(0, 1),
+        carry.hidden[None],
+        carry.memory[None],
+        _flat(params),
+        jnp.maximum(lengths, 1),  # it has no empty sequences
+        input_size,
+        hidden_size,
+        1,  # layers
+        0.0,  # dropout
+        False,  # one direction
+    )
+    outputs = outputs.swapaxes(0, 1)
+    outputs = jnp.where(jnp.arange(num_steps)[:, None, None] < lengths[None, :, None], outputs, 0.0)
+    ran = (lengths > 0)[:, None]
+    last = LSTMCarry(
+        jnp.where(ran, hidden[0], carry.hidden), jnp.where(ran, memory[0], carry.memory)
+    )
+    return (_turned(outputs, lengths) if reverse else outputs), last
+
+
+def _flat(params: RecurrentParams) -> Any:
+    """All weights as cuDNN has them: gates i, f, g, o as ours, a row each, and two biases."""
+    w_hh: Any = params.w_hh
+    kernels = [params.w_ih.T.ravel(), w_hh.T.ravel()]
+    return jnp.concatenate([*kernels, params.b_ih, jnp.zeros_like(params.b_ih)])
+
+
+def _turned(over_time: Any, lengths: Any) -> Any:
+    """Each sequence back to front; its padding stays at the end."""
+    steps = jnp.arange(over_time.shape[0], dtype=jnp.int32)[:, None]
+    order = jnp.where(steps < lengths[None], lengths[None] - 1 - steps, steps)
+    return jnp.take_along_axis(over_time, order[:, :, None], axis=0)

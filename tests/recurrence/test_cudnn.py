@@ -1,0 +1,102 @@
+"""cuDNN's LSTM: what is handed to it and made of what it returns, beside JAX's reference of it.
+
+The kernels themselves need a GPU; here `jax.experimental.rnn.lstm_ref` stands in their place, given
+the very arguments, flat weights included.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental import rnn
+
+import jaxrnn
+from jaxrnn.recurrence import cudnn
+
+T, B, D, H = 6, 4, 3, 5
+LENGTHS = np.array([6, 2, 0, 1], np.int32)
+
+
+def reference(x, h_0, c_0, weights, lengths, input_size, hidden_size, *rest):
+    unpacked = rnn.unpack_lstm_weights(weights, input_size, hidden_size, 1, False)
+    sizes = (input_size, hidden_size, *rest)
+    return rnn.lstm_ref(x, h_0, c_0, *unpacked, lengths, *sizes)
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+    monkeypatch.setattr(cudnn, "available", lambda: True)
+    monkeypatch.setattr(rnn, "lstm", reference)
+
+
+def make_loss(implementation, lengths, reverse):
+    cell = jaxrnn.lstm(H)
+
+    def loss(params, inputs, carry):
+        outputs, last = jaxrnn.unroll(
+            cell,
+            params,
+            inputs,
+            carry,
+            lengths=lengths,
+            reverse=reverse,
+            implementation=implementation,
+        )
+        value = jnp.sin(outputs).sum() + jnp.cos(last.hidden).sum() + jnp.sin(last.memory).sum()
+        return value, (outputs, last)
+
+    return jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)
+
+
+def arguments():
+    params = jaxrnn.recurrent(jaxrnn.lstm(H)).init(jax.random.key(0), D)
+    keys = jax.random.split(jax.random.key(1), 3)
+    carry = jaxrnn.LSTMCarry(*(jax.random.normal(key, (B, H)) for key in keys[:2]))
+    return params, jax.random.normal(keys[2], (T, B, D)), carry
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "lengths"])
+def test_outputs_carry_and_gradients_are_those_of_the_engine(on_a_gpu, lengths, reverse):
+    ours = make_loss("scan", lengths, reverse)(*arguments())
+    theirs = make_loss("cudnn", lengths, reverse)(*arguments())
+    for a, b in zip(jax.tree.leaves(theirs), jax.tree.leaves(ours), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-6)  # float32 sums of two dozen terms
+
+
+def test_where_there_is_no_gpu_the_engine_runs():
+    assert not cudnn.available()
+    ours, theirs = (make_loss(how, LENGTHS, False)(*arguments()) for how in ("scan", "cudnn"))
+    jax.tree.map(np.testing.assert_array_equal, theirs, ours)
+
+
+@pytest.mark.parametrize(
+    ("layer", "options", "named"),
+    [
+        (jaxrnn.recurrent(jaxrnn.gru(H), implementation="cudnn"), {}, "the cell gru"),
+        (jaxrnn.recurrent(jaxrnn.lstm(H), implementation="cudnn"), {"resets": 1}, "resets"),
+        (
+            jaxrnn.recurrent(jaxrnn.lstm(H), implementation="cudnn", projection_size=2),
+            {},
+            "w_hh as LowRank",
+        ),
+        (
+            jaxrnn.recurrent(jaxrnn.lstm(H), implementation="cudnn", dtype=jnp.bfloat16),
+            {},
+            "dtype=bfloat16",
+        ),
+    ],
+)
+def test_what_it_does_not_take_is_named(layer, options, named, as_users_run):
+    if options:
+        options = {"resets": jnp.zeros((T, B), bool)}
+    params = layer.init(jax.random.key(0), D)
+    with pytest.raises(ValueError, match=f'implementation "cudnn" does not take {named}'):
+        layer.apply(params, jnp.ones((T, B, D)), layer.initial_carry(params, B), **options)
+
+
+def test_token_ids_are_named(as_users_run):
+    layer = jaxrnn.recurrent(jaxrnn.lstm(H), implementation="cudnn")
+    params = layer.init(jax.random.key(0), D)
+    with pytest.raises(ValueError, match="does not take token ids: embed them"):
+        layer.apply(params, jnp.zeros((T, B), jnp.int32), layer.initial_carry(params, B))
