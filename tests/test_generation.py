@@ -55,6 +55,12 @@ def test_greedy_generation_equals_feeding_the_whole_text_again(model_and_params)
         assert text == prompt + VOCABULARY.decode(ids[len(prompt) :])
 
 
+def test_of_equally_likely_tokens_the_first_is_taken(model_and_params):
+    model, params = model_and_params
+    flat = jax.tree.map(jnp.zeros_like, params)
+    assert jaxrnn.generate(model, flat, VOCABULARY, ["b"], 3) == ["b" + VOCABULARY.decode([0] * 3)]
+
+
 def test_a_prompt_alone_gives_what_it_gives_among_others(model_and_params):
     model, params = model_and_params
     together = jaxrnn.generate(model, params, VOCABULARY, ["ab", "a" * 20], 9)

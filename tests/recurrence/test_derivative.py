@@ -53,6 +53,36 @@ def test_all_gradients_equal_autodiff(case, when, reverse):
     assert_equal_within(*values_and_grads)
 
 
+@pytest.mark.parametrize("num_steps", [20, 37])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_turns_of_several_steps_change_nothing(num_steps, reverse, x64):
+    """By default long loops take turns of several steps; 37 leaves a rest."""
+    cell = jaxrnn.gru(3)
+    params = jaxrnn.recurrent(cell).init(jax.random.key(0), 2)
+    params = jax.tree.map(lambda p: p.astype(jnp.float64), params)
+    inputs = jax.random.normal(jax.random.key(1), (num_steps, 4, 2), jnp.float64)
+    resets = jax.random.bernoulli(jax.random.key(2), 0.1, (num_steps, 4))
+    lengths = jnp.array([num_steps, 0, 5, num_steps - 1], jnp.int32)
+
+    def loss(params, inputs, scan_unroll):
+        outputs, last = jaxrnn.unroll(
+            cell,
+            params,
+            inputs,
+            cell.initial_carry(4, jnp.float64),
+            lengths=lengths,
+            resets=resets,
+            reverse=reverse,
+            scan_unroll=scan_unroll,
+        )
+        return jnp.sin(outputs).sum() + jnp.cos(last.hidden).sum()
+
+    step_by_step, by_default = (
+        jax.value_and_grad(loss, argnums=(0, 1))(params, inputs, turn) for turn in (1, None)
+    )
+    assert_equal_within(by_default, step_by_step)
+
+
 @pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
 def test_float32_gradients_equal_autodiff(name):
     case = make_case(name, jnp.float32)

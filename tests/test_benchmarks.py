@@ -1,0 +1,86 @@
+"""The benchmarks time what they say: one model, in every library, and its products alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks import book, jax_models, peers, pytorch, timing
+from benchmarks.workloads import WORKLOADS, Workload, batch_of
+
+TINY = {
+    "rnn": Workload("rnn", "rnn", 8, 1, 11, 3, 5),
+    "gru": Workload("gru", "gru", 8, 2, 11, 3, 5),
+    "lstm": Workload("lstm", "lstm", 8, 1, 11, 3, 5, embedding_size=4),
+}
+JAX_PEERS = {"ours": jax_models.ours, **peers.JAX_PEERS}
+CASES = [(name, cell) for name in JAX_PEERS for cell in TINY if (name, cell) != ("Equinox", "rnn")]
+
+
+@pytest.fixture(autouse=True)
+def as_others_promote():
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def least_size_and_biases(workload):
+    """Parameters of the model without biases of gates, which are one or two a gate; and one such set."""
+    gates = {"rnn": 1, "gru": 3, "lstm": 4}[workload.cell] * workload.hidden_size
+    matrices = sum((size + workload.hidden_size) * gates for size in workload.input_sizes)
+    output = (workload.hidden_size + 1) * workload.vocab_size
+    embedding = (workload.embedding_size or 0) * workload.vocab_size
+    return matrices + output + embedding, gates * workload.num_layers
+
+
+@pytest.mark.parametrize(("name", "cell"), CASES)
+def test_jax_peers_have_the_same_model(name, cell):
+    workload = TINY[cell]
+    params, logits_of = JAX_PEERS[name](workload)
+    ids = jnp.asarray(batch_of(workload)[0])
+    logits = logits_of(params, ids)
+    assert logits.shape == (5, 3, 11)
+    without_biases, one_bias = least_size_and_biases(workload)
+    count = sum(np.size(leaf) for leaf in jax.tree.leaves(params))
+    assert without_biases < count <= without_biases + 2 * one_bias
+    # Causal, and each row by itself: what is changed last, in one row, changes nothing else.
+    changed = logits_of(params, ids.at[-1, 0].set((ids[-1, 0] + 1) % 11))
+    np.testing.assert_allclose(changed[:-1], logits[:-1], atol=1e-6)
+    np.testing.assert_allclose(changed[-1, 1:], logits[-1, 1:], atol=1e-6)
+    assert np.abs(changed[-1, 0] - logits[-1, 0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", [name for name in peers.TRAIN_STEP if "torch" not in name.lower()])
+def test_training_steps_of_jax_peers_run_one_by_one_and_many_at_once(name):
+    for steps_per_call in (1, 2):
+        peers.TRAIN_STEP[name](TINY["gru"], steps_per_call=steps_per_call)()
+
+
+def test_pytorch_runs():
+    pytest.importorskip("torch")
+    for workload in TINY.values():
+        pytorch.train_step(workload, steps_per_call=2)()
+        pytorch.forward(workload)()
+
+
+def test_the_book_learns():
+    """Its loop lowers the perplexity of a text that repeats itself, by either kind of windows."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    ids = torch.arange(400) % 7
+    for windows in ("random", "sequential"):
+        params = book.init_params(7, 16)
+        sizes = {"batch_size": 4, "num_steps": 5, "learning_rate": 1.0, "max_grad_norm": 1.0}
+        epochs = [book.train_epoch(params, ids, 7, windows, **sizes) for _ in range(12)]
+        first, last = (nats / tokens for nats, tokens in (epochs[0], epochs[-1]))
+        assert last < 0.5 < first
+        assert book.predict(params, [0, 1, 2], 5, 7) == [3, 4, 5, 6, 0]
+
+
+def test_who_is_slower_has_the_larger_median():
+    times = timing.measure({"quick": lambda: None, "slow": lambda: sum(range(20_000))}, 10)
+    assert times["quick"] < times["slow"]
+
+
+def test_the_workloads_are_those_of_the_table():
+    assert len({workload.name for workload in WORKLOADS}) == len(WORKLOADS) == 5
+    assert [w.vocab_size for w in WORKLOADS] == [1027, 28, 28, 28, 10_000]

@@ -1,0 +1,40 @@
+"""Products with a matrix, beside NumPy's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+import jaxrnn
+
+
+@pytest.mark.parametrize("num_devices", [1, 4])
+def test_values_and_gradients_are_numpys(num_devices, monkeypatch):
+    """On one device, rows of several axes are flattened; the result must not show it."""
+    monkeypatch.setattr(jax, "device_count", lambda: num_devices)
+    rows = jax.random.normal(jax.random.key(0), (6, 5, 4))
+    kernel = jax.random.normal(jax.random.key(1), (4, 3))
+    cotangent = jax.random.normal(jax.random.key(2), (6, 5, 3))
+    product, pull_back = jax.vjp(jaxrnn.times, rows, kernel)
+    d_rows, d_kernel = pull_back(cotangent)
+    close = {"rtol": 0, "atol": 2e-5}  # float32 sums of 30 terms of about 1
+    np.testing.assert_allclose(product, np.asarray(rows) @ np.asarray(kernel), **close)
+    np.testing.assert_allclose(d_rows, np.asarray(cotangent) @ np.asarray(kernel).T, **close)
+    np.testing.assert_allclose(d_kernel, np.einsum("tbk,tbn->kn", rows, cotangent), **close)
+
+
+def test_rows_on_several_devices_stay_there():
+    """A batch in parts on four devices: gradients are summed over them, no rows are gathered."""
+    mesh = jax.make_mesh((4,), ("batch",), axis_types=(AxisType.Auto,))
+    layer = jaxrnn.recurrent(jaxrnn.lstm(8))
+    params = layer.init(jax.random.key(0), 4)
+    inputs = jax.device_put(jnp.ones((20, 8, 4)), NamedSharding(mesh, PartitionSpec(None, "batch")))
+
+    def loss(params, inputs):
+        return layer.apply(params, inputs, layer.initial_carry(params, 8))[0].sum()
+
+    program = jax.jit(jax.grad(loss)).lower(params, inputs).compile().as_text()
+    assert "all-reduce" in program
+    assert "all-gather" not in program
+    assert "all-to-all" not in program
