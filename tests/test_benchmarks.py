@@ -24,7 +24,7 @@ def as_others_promote():
 
 
 def least_size_and_biases(workload):
-    """Parameters of the model without biases of gates, which are one or two a gate; and one such set."""
+    """Parameters without biases of gates, which are one or two a gate; and one such set."""
     gates = {"rnn": 1, "gru": 3, "lstm": 4}[workload.cell] * workload.hidden_size
     matrices = sum((size + workload.hidden_size) * gates for size in workload.input_sizes)
     output = (workload.hidden_size + 1) * workload.vocab_size

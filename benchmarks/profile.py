@@ -1,0 +1,72 @@
+"""Where a training step's time goes, by XLA's own operations.
+
+    python -m benchmarks.profile --workload 4
+
+Prints the time of the operations of one step, summed over all threads, apart for those within the
+loops over time and those that see all steps at once, and the longest of them.  The profiler slows
+small operations down; compare shares, not sums.
+"""
+
+import argparse
+import collections
+import tempfile
+from pathlib import Path
+
+import jax
+
+from benchmarks.peers import ours
+from benchmarks.timing import describe_machine
+from benchmarks.workloads import WORKLOADS, Step
+
+NOT_OPERATIONS = ("Execute", "Await", "while", "Thunk", "end: ")
+
+
+def operations(step: Step, repetitions: int) -> tuple[dict[str, float], dict[str, float]]:
+    """({operation: milliseconds}, {operation: how often}) of one step."""
+    step()
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            for _ in range(repetitions):
+                step()
+        (file,) = Path(folder).rglob("*.xplane.pb")
+        profile = jax.profiler.ProfileData.from_file(str(file))
+    times: dict[str, float] = collections.Counter()
+    counts: dict[str, float] = collections.Counter()
+    for plane in profile.planes:
+        for line in plane.lines:
+            if line.name == "python":
+                continue
+            for event in line.events:
+                if not any(word in event.name for word in NOT_OPERATIONS):
+                    times[event.name] += event.duration_ns / 1e6 / repetitions
+                    counts[event.name] += 1 / repetitions
+    return times, counts
+
+
+def main() -> None:
+    """Profile one workload and print two tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = ", ".join(f"{i} {workload.name}" for i, workload in enumerate(WORKLOADS, 1))
+    parser.add_argument("--workload", type=int, default=4, help=names)
+    parser.add_argument("--repetitions", type=int, default=20, help="profiled steps")
+    parser.add_argument("--top", type=int, default=20, help="operations to list")
+    options = parser.parse_args()
+    workload = WORKLOADS[options.workload - 1]
+    times, counts = operations(ours(workload), options.repetitions)
+    shares: dict[tuple[str, str], float] = collections.Counter()
+    for name, time in times.items():
+        kind = "products" if "dot" in name or "ynn" in name else "the rest"
+        where = "in the loops" if counts[name] > 1.5 else "of all steps at once"
+        shares[where, kind] += time
+    print(f"{workload.name}: {describe_machine()}\n\n| operations | ms |\n|---|---|")
+    for (where, kind), time in sorted(shares.items()):
+        print(f"| {kind} {where} | {time:.2f} |")
+    print("\n| operation | ms | times |\n|---|---|---|")
+    for name, time in sorted(times.items(), key=lambda item: -item[1])[: options.top]:
+        print(f"| {name} | {time:.3f} | {counts[name]:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
