@@ -30,8 +30,8 @@ def operations(step: Step, repetitions: int) -> tuple[dict[str, float], dict[str
                 step()
         (file,) = Path(folder).rglob("*.xplane.pb")
         profile = jax.profiler.ProfileData.from_file(str(file))
-    times: dict[str, float] = collections.Counter()
-    counts: dict[str, float] = collections.Counter()
+    times: dict[str, float] = collections.defaultdict(float)
+    counts: dict[str, float] = collections.defaultdict(float)
     for plane in profile.planes:
         for line in plane.lines:
             if line.name == "python":
@@ -55,7 +55,7 @@ def main() -> None:
     options = parser.parse_args()
     workload = WORKLOADS[options.workload - 1]
     times, counts = operations(ours(workload), options.repetitions)
-    shares: dict[tuple[str, str], float] = collections.Counter()
+    shares: dict[tuple[str, str], float] = collections.defaultdict(float)
     for name, time in times.items():
         kind = "products" if "dot" in name or "ynn" in name else "the rest"
         where = "in the loops" if counts[name] > 1.5 else "of all steps at once"
