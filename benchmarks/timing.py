@@ -78,14 +78,14 @@ def compare(
     print("| workload | " + " | ".join(peers) + " |")
     print("|---" * (len(peers) + 1) + "|")
     results: dict[str, dict[str, float]] = {}
-    left_out: dict[str, str] = {}
+    left_out: list[str] = []
     for workload in workloads:
         times = measure(_prepare(peers, workload, left_out), options.repetitions)
         times = {name: time / steps for name, time in times.items()}
         results[workload.name] = times
         cells = [_cell(name, times, limit) for name in peers]
         print(f"| {workload.name} | " + " | ".join(cells) + " |", flush=True)
-    for line in left_out.values():
+    for line in dict.fromkeys(left_out):
         print(line)
     if options.json:
         table = {"machine": describe_machine(), "milliseconds": results}
@@ -109,17 +109,15 @@ def describe_machine() -> str:
 
 
 def _prepare(
-    peers: Mapping[str, Callable[[Any], Step]], workload: Any, left_out: dict[str, str]
+    peers: Mapping[str, Callable[[Any], Step]], workload: Any, left_out: list[str]
 ) -> dict[str, Step]:
     """The step of every peer that is installed and has such a model."""
     steps = {}
     for name, make in peers.items():
         try:
             steps[name] = make(workload)
-        except ImportError as error:
-            left_out[name] = f"{name} is left out: {error}"
-        except NotImplementedError as error:
-            left_out[f"{name}, {workload.name}"] = f"{name} is left out: {error}"
+        except (ImportError, NotImplementedError) as error:
+            left_out.append(f"{name} is left out: {error}")
     return steps
 
 

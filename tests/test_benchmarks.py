@@ -1,5 +1,8 @@
 """The benchmarks time what they say: one model, in every library, and its products alone."""
 
+import itertools
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -76,9 +79,19 @@ def test_the_book_learns():
         assert book.predict(params, [0, 1, 2], 5, 7) == [3, 4, 5, 6, 0]
 
 
-def test_who_is_slower_has_the_larger_median():
-    times = timing.measure({"quick": lambda: None, "slow": lambda: sum(range(20_000))}, 10)
-    assert times["quick"] < times["slow"]
+def test_medians_are_of_the_steps_and_nothing_else(monkeypatch):
+    """By a clock that only the steps and the pauses between turns move."""
+    seconds = 0.0
+
+    def pass_(duration):
+        nonlocal seconds
+        seconds += duration
+
+    clock = types.SimpleNamespace(perf_counter=lambda: seconds, sleep=pass_)
+    monkeypatch.setattr(timing, "time", clock)
+    slow = itertools.cycle([0.002, 0.002, 0.003])
+    times = timing.measure({"quick": lambda: pass_(0.001), "slow": lambda: pass_(next(slow))}, 10)
+    assert times == {"quick": pytest.approx(1), "slow": pytest.approx(2)}
 
 
 def test_the_workloads_are_those_of_the_table():

@@ -18,23 +18,25 @@ from jaxrnn.cells.step_cell import step_cell
 from jaxrnn.matrix import times
 
 
-def gru_update(cell_params: Any, input_gates: Any, hidden_gates: Any, carry: Any) -> HiddenCarry:
-    """One step of `gru`."""
+def _gates(input_gates: Any, hidden_gates: Any) -> tuple[Any, Any, Any, Any]:
+    """r, z, n, and the hidden half of n, which r scales."""
     i_r, i_z, i_n = jnp.split(input_gates, 3, axis=-1)
     h_r, h_z, h_n = jnp.split(hidden_gates, 3, axis=-1)
     r = sigmoid(i_r + h_r)
     z = sigmoid(i_z + h_z)
     n = jnp.tanh(i_n + r * h_n)
+    return r, z, n, h_n
+
+
+def gru_update(cell_params: Any, input_gates: Any, hidden_gates: Any, carry: Any) -> HiddenCarry:
+    """One step of `gru`."""
+    _, z, n, _ = _gates(input_gates, hidden_gates)
     return HiddenCarry((1 - z) * n + z * carry.hidden)
 
 
 def gru_linearize(cell_params: Any, input_gates: Any, hidden_gates: Any, carry: Any) -> Partial:
     """The derivative of `gru_update`, by five coefficients a unit."""
-    i_r, i_z, i_n = jnp.split(input_gates, 3, axis=-1)
-    h_r, h_z, h_n = jnp.split(hidden_gates, 3, axis=-1)
-    r = sigmoid(i_r + h_r)
-    z = sigmoid(i_z + h_z)
-    n = jnp.tanh(i_n + r * h_n)
+    r, z, n, h_n = _gates(input_gates, hidden_gates)
     by_n = (1 - z) * (1 - n * n)
     by_hidden = [by_n * h_n * r * (1 - r), (carry.hidden - n) * z * (1 - z), by_n * r]
     return Partial(_push, jnp.concatenate(by_hidden, axis=-1), by_n, z)

@@ -49,9 +49,9 @@ def lstm_linearize(cell_params: Any, input_gates: Any, hidden_gates: Any, carry:
 def _push(
     by_gates: Any, f: Any, by_memory: Any, d_input_gates: Any, d_hidden_gates: Any, d_carry: Any
 ) -> LSTMCarry:
-    i, f_gate, g, o = jnp.split(by_gates * (d_input_gates + d_hidden_gates), 4, axis=-1)
-    d_memory = i + f_gate + g + f * d_carry.memory
-    return LSTMCarry(o + by_memory * d_memory, d_memory)
+    d_i, d_f, d_g, d_o = jnp.split(by_gates * (d_input_gates + d_hidden_gates), 4, axis=-1)
+    d_memory = d_i + d_f + d_g + f * d_carry.memory
+    return LSTMCarry(d_o + by_memory * d_memory, d_memory)
 
 
 def lstm(hidden_size: int) -> Cell:

@@ -8,11 +8,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.experimental import rnn
 
 from jaxrnn.cells import Cell, LSTMCarry, StepCell
 from jaxrnn.cells.lstm import lstm_update
+from jaxrnn.recurrence.boundaries import zero_padding
 from jaxrnn.recurrence.params import RecurrentParams
+from jaxrnn.recurrence.products import BlockDiagonal, LowRank, Masked
 
 
 def check_eligible(
@@ -24,7 +25,9 @@ def check_eligible(
         is not lstm_update,
         "token ids: embed them": not jnp.issubdtype(inputs.dtype, jnp.floating),
         "resets": resets is not None,
-        f"w_hh as {type(params.w_hh).__name__}": not isinstance(params.w_hh, jax.Array),
+        f"w_hh as {type(params.w_hh).__name__}": isinstance(
+            params.w_hh, LowRank | BlockDiagonal | Masked
+        ),
         f"{params.w_ih.dtype} params: it has float32": params.w_ih.dtype != jnp.float32,
         f"dtype={dtype}: it has float32": dtype is not None,
     }
@@ -42,6 +45,8 @@ def run(
     params: RecurrentParams, inputs: Any, valid: Any, carry: LSTMCarry, reverse: bool
 ) -> tuple[Any, LSTMCarry]:
     """As `unroll` of `jaxrnn.lstm`: (outputs [T, B, H], the carry after the last step)."""
+    from jax.experimental import rnn
+
     num_steps, batch_size, input_size = inputs.shape
     hidden_size = carry.hidden.shape[1]
     lengths = jnp.full(batch_size, num_steps, jnp.int32)
@@ -61,8 +66,7 @@ def run(
         0.0,  # dropout
         False,  # one direction
     )
-    outputs = outputs.swapaxes(0, 1)
-    outputs = jnp.where(jnp.arange(num_steps)[:, None, None] < lengths[None, :, None], outputs, 0.0)
+    outputs = zero_padding(valid, outputs.swapaxes(0, 1))
     ran = (lengths > 0)[:, None]
     last = LSTMCarry(
         jnp.where(ran, hidden[0], carry.hidden), jnp.where(ran, memory[0], carry.memory)
