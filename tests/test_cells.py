@@ -1,10 +1,7 @@
-"""Cells by themselves: factories, carries, and derivatives by hand."""
-
-import functools
+"""Cells by themselves: factories and carries."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 import jaxrnn
@@ -34,19 +31,3 @@ def test_a_bad_size_is_named(factory, error, size, as_users_run):
 def test_an_activation_must_be_a_function(as_users_run):
     with pytest.raises(TypeError, match="activation"):
         jaxrnn.rnn(3, "tanh")
-
-
-@pytest.mark.parametrize("cell", [jaxrnn.gru(3), jaxrnn.lstm(3)], ids=lambda cell: cell.name)
-def test_a_derivative_by_hand_is_the_derivative_of_the_update(cell, x64):
-    keys = iter(jax.random.split(jax.random.key(0), 100))
-
-    def draw(like):
-        return jax.tree.map(lambda x: jax.random.normal(next(keys), x.shape, x.dtype), like)
-
-    gates = jnp.zeros((5, 3 * cell.num_gates), float)
-    primals = draw((gates, gates, cell.initial_carry(5, float)))
-    tangents = draw(primals)
-    _, expected = jax.jvp(functools.partial(cell.update, ()), primals, tangents)
-    # A dozen roundings of numbers of about 1.
-    close = functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-14)
-    jax.tree.map(close, cell.linearize((), *primals)(*tangents), expected)

@@ -38,7 +38,6 @@ def test_own_cells_run_in_layers_with_lengths(page):
     ("own", "built_in"),
     [
         ("my_lstm", jaxrnn.lstm),
-        ("my_quick_lstm", jaxrnn.lstm),
         ("my_gru", jaxrnn.gru),
     ],
 )

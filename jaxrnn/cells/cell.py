@@ -42,11 +42,6 @@ class Cell(NamedTuple):
     the two kinds of gates differently."""
     forget_gate: int | None = None
     """Which block is a gate that keeps the memory where it is open; `forget_gate_bias` opens it."""
-    linearize: Callable[[Any, Any, Any, Any], Any] | None = None
-    """(the arguments of `update`) -> push, the derivative of `update` there: a pytree, such as a
-    `jax.tree_util.Partial`, that maps (d_input_gates, d_hidden_gates, d_carry) to the new carry's
-    tangent.  Only for speed: by hand it may keep fewer coefficients than what None means,
-    `jax.linearize(update, ...)`."""
 
 
 class LoopParams(NamedTuple):

@@ -4,7 +4,6 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax.nn import sigmoid
-from jax.tree_util import Partial
 
 from jaxrnn.cells.cell import (
     Cell,
@@ -18,38 +17,14 @@ from jaxrnn.cells.step_cell import step_cell
 from jaxrnn.matrix import times
 
 
-def _gates(input_gates: Any, hidden_gates: Any) -> tuple[Any, Any, Any, Any]:
-    """r, z, n, and the hidden half of n, which r scales."""
+def gru_update(cell_params: Any, input_gates: Any, hidden_gates: Any, carry: Any) -> HiddenCarry:
+    """One step of `gru`."""
     i_r, i_z, i_n = jnp.split(input_gates, 3, axis=-1)
     h_r, h_z, h_n = jnp.split(hidden_gates, 3, axis=-1)
     r = sigmoid(i_r + h_r)
     z = sigmoid(i_z + h_z)
     n = jnp.tanh(i_n + r * h_n)
-    return r, z, n, h_n
-
-
-def gru_update(cell_params: Any, input_gates: Any, hidden_gates: Any, carry: Any) -> HiddenCarry:
-    """One step of `gru`."""
-    _, z, n, _ = _gates(input_gates, hidden_gates)
     return HiddenCarry((1 - z) * n + z * carry.hidden)
-
-
-def gru_linearize(cell_params: Any, input_gates: Any, hidden_gates: Any, carry: Any) -> Partial:
-    """The derivative of `gru_update`, by five coefficients a unit."""
-    r, z, n, h_n = _gates(input_gates, hidden_gates)
-    by_n = (1 - z) * (1 - n * n)
-    by_hidden = [by_n * h_n * r * (1 - r), (carry.hidden - n) * z * (1 - z), by_n * r]
-    return Partial(_push, jnp.concatenate(by_hidden, axis=-1), by_n, z)
-
-
-def _push(
-    by_hidden: Any, by_n: Any, z: Any, d_input_gates: Any, d_hidden_gates: Any, d_carry: Any
-) -> HiddenCarry:
-    by_r, by_z, _ = jnp.split(by_hidden, 3, axis=-1)
-    di_r, di_z, di_n = jnp.split(d_input_gates, 3, axis=-1)
-    dh_r, dh_z, dh_n = jnp.split(by_hidden * d_hidden_gates, 3, axis=-1)
-    d_input = by_r * di_r + by_z * di_z + by_n * di_n
-    return HiddenCarry(d_input + dh_r + dh_z + dh_n + z * d_carry.hidden)
 
 
 def gru_reset_before_step(params: LoopParams, input_gates: Any, carry: HiddenCarry) -> HiddenCarry:
@@ -92,12 +67,4 @@ def gru(hidden_size: int, *, reset_after: bool = True) -> Cell | StepCell:
     if not reset_after:
         return step_cell("gru_reset_before", hidden_size, gru_reset_before_step, num_gates=3)
     initial_carry = zero_carry(HiddenCarry, hidden_size)
-    return Cell(
-        "gru",
-        hidden_size,
-        3,
-        initial_carry,
-        gru_update,
-        hidden_bias=True,
-        linearize=gru_linearize,
-    )
+    return Cell("gru", hidden_size, 3, initial_carry, gru_update, hidden_bias=True)

@@ -20,6 +20,7 @@ from jax import lax
 from jaxrnn.cells import Cell, LoopParams, StepCell
 from jaxrnn.recurrence.arguments import check_new_carry
 from jaxrnn.recurrence.boundaries import fill_padding, harmless
+from jaxrnn.recurrence.linearization import linearize
 from jaxrnn.recurrence.products import cast, product, product_for_transposition
 
 
@@ -86,15 +87,14 @@ def _scan_jvp(
     # In the padding an update may be singular; a step that counts is not, and nothing reads these.
     fill = functools.partial(fill_padding, steps.valid)
     arguments = jax.tree.map(fill, (_joined(steps), hidden_gates, starts))
-    push = _linearize_updates(cell, params.cell, *arguments)
+    push = jax.vmap(functools.partial(linearize, cell, params.cell))(*arguments)
     d_outside = _tangents_from_outside(cell, params, arguments, push, d_params, _joined(d_steps))
     times_w = product_for_transposition(params.w_hh)
-    no_input_gates = jnp.zeros_like(arguments[0][0])
 
     def step(d_carry: Any, now: Any) -> tuple[Any, Any]:
         push, d_outside, valid, reset = now
         d_start = d_carry if reset is None else _select(reset, d_reset_carry, d_carry)
-        d_inside = push(no_input_gates, times_w(d_start.hidden), d_start)
+        d_inside = push(None, times_w(d_start.hidden), d_start)
         d_new = jax.tree.map(jnp.add, d_inside, d_outside)
         if valid is not None:
             d_new = _select(valid, d_new, d_carry)
@@ -178,21 +178,6 @@ def _starts(carry: Any, carries: Any, resets: Any, reset_carry: Any) -> Any:
     if resets is None:
         return previous
     return _select(resets, jax.tree.map(lambda r: r[None], reset_carry), previous)
-
-
-def _linearize_updates(
-    cell: Cell, cell_params: Any, input_gates: Any, hidden_gates: Any, starts: Any
-) -> Any:
-    """The derivative of every step's `update` at once: a pytree of `[T, ...]` to scan over.
-
-    Its rows are functions (d_input_gates, d_hidden_gates, d_start) -> d_new.
-    """
-
-    def derived(*arguments: Any) -> Any:
-        return jax.linearize(functools.partial(cell.update, cell_params), *arguments)[1]
-
-    by_hand = cell.linearize and functools.partial(cell.linearize, cell_params)
-    return jax.vmap(by_hand or derived)(input_gates, hidden_gates, starts)
 
 
 def _tangents_from_outside(

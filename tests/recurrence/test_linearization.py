@@ -1,0 +1,211 @@
+"""The derivative of one update against `jax.jvp`, for cells whose units mix and for others."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import make_case
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jaxrnn
+from jaxrnn.recurrence.linearization import linearize
+
+SIZE = 4
+ROWS = 3
+OF_ONE = [
+    jnp.tanh,
+    jax.nn.sigmoid,
+    jax.nn.relu,
+    jax.nn.softplus,
+    jax.nn.gelu,
+    jnp.sin,
+    jnp.square,
+    jnp.negative,
+    jax.jit(jnp.cos),
+    lambda x: 0.5 - x / 3,
+    lambda x: x / jnp.sqrt(1 + x * x),
+    lambda x: jnp.where(x > 0, x, 0),
+    lambda x: jnp.concatenate([x, jnp.ones_like(x)], axis=-1)[:, : x.shape[-1]],
+    jnp.zeros_like,
+    jax.lax.stop_gradient,
+]
+OF_TWO = [
+    jnp.add,
+    jnp.subtract,
+    jnp.multiply,
+    jnp.maximum,
+    jnp.logaddexp,
+    jax.jit(lambda x, y: x * y),
+    lambda x, y: x / (1 + y * y),
+    lambda x, y: jnp.where(x > y, x, -y),
+    lambda x, y: sum(jnp.split(jnp.tanh(jnp.concatenate([x, y], axis=-1)), 2, axis=-1)),
+    lambda x, y: jnp.concatenate([x, y], axis=-1)[:, x.shape[-1] :],
+]
+
+
+def make_cell(update, num_gates=2):
+    zeros = jaxrnn.zero_carry(jaxrnn.LSTMCarry, SIZE)
+    return jaxrnn.Cell("test", SIZE, num_gates, zeros, update)
+
+
+def draw_arguments(cell, seed=0, dtype=jnp.float64):
+    keys = iter(jax.random.split(jax.random.key(seed), 10))
+    gates = jnp.zeros((ROWS, cell.hidden_size * cell.num_gates), dtype)
+    carry = cell.initial_carry(ROWS, dtype)
+    return jax.tree.map(
+        lambda x: jax.random.normal(next(keys), x.shape, x.dtype), (gates, gates, carry)
+    )
+
+
+def check(cell, cell_params=(), seed=0):
+    """The derivative is JAX's; return it."""
+    arguments, tangents = draw_arguments(cell, seed), draw_arguments(cell, seed + 1)
+    push = linearize(cell, cell_params, *arguments)
+    update = functools.partial(cell.update, cell_params)
+    _, expected = jax.jvp(update, arguments, tangents)
+    # Some dozen roundings; the terms of a sum may be larger than what is left of it.
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-10)
+    jax.tree.map(close, push(*tangents), expected)
+    no_input = jnp.zeros_like(tangents[0])
+    jax.tree.map(close, push(None, *tangents[1:]), push(no_input, *tangents[1:]))
+    return push
+
+
+def coefficients_a_unit(push):
+    return sum(leaf.size for leaf in jax.tree.leaves(push)) / (ROWS * SIZE)
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [(jaxrnn.rnn(SIZE), 1), (jaxrnn.gru(SIZE), 5), (jaxrnn.lstm(SIZE), 6)],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_a_built_in_cell_keeps_as_few_coefficients_as_one_finds_by_hand(cell, number, x64):
+    assert coefficients_a_unit(check(cell)) == number
+
+
+def test_equations_under_jit_keep_as_few(x64):
+    lstm = jaxrnn.lstm(SIZE)
+    assert coefficients_a_unit(check(lstm._replace(update=jax.jit(lstm.update)))) == 6
+
+
+def test_a_cell_with_parameters_of_its_own(x64):
+    case = make_case("peephole")
+    assert (
+        coefficients_a_unit(check(case.cell, case.params.cell)) * SIZE / case.cell.hidden_size <= 9
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_random_equations(data):
+    """Equations drawn at random: no unit reads another one, and all coefficients are found."""
+    choose = functools.partial(st.integers, 0)
+    steps = data.draw(st.lists(st.tuples(choose(99), choose(99), choose(99)), max_size=8))
+
+    def update(cell_params, input_gates, hidden_gates, carry):
+        values = [carry.hidden, carry.memory]
+        values += [h for gates in (hidden_gates, input_gates) for h in jnp.split(gates, 2, -1)]
+        for number, first, second in steps:
+            a, b = values[-1 - first % len(values)], values[-1 - second % len(values)]
+            function = (OF_ONE + OF_TWO)[number % (len(OF_ONE) + len(OF_TWO))]
+            values.append(function(a) if function in OF_ONE else function(a, b))
+        return jaxrnn.LSTMCarry(values[-1] + values[2], values[-2])
+
+    with jax.enable_x64(True):
+        push = check(make_cell(update))
+    # Two arrays of two input and two hidden blocks, two of the carry, and each other.
+    assert coefficients_a_unit(push) <= 13
+
+
+def reads_other_units(function):
+    def update(cell_params, input_gates, hidden_gates, carry):
+        a, b = jnp.split(function(jnp.tanh(input_gates + hidden_gates)), 2, axis=-1)
+        return jaxrnn.LSTMCarry(a * carry.hidden, b + carry.memory)
+
+    return update
+
+
+@pytest.mark.parametrize(
+    "function",
+    {
+        "roll": lambda x: jnp.roll(x, 1, axis=-1),
+        "roll by half a block": lambda x: jnp.roll(x, SIZE // 2, axis=-1),
+        "reverse": lambda x: x[:, ::-1],
+        "every second": lambda x: jnp.concatenate([x[:, ::2], x[:, 1::2]], axis=-1),
+        "softmax": jax.nn.softmax,
+        "cumulative": lambda x: jnp.cumsum(x, axis=-1),
+        "mean": lambda x: x - x.mean(axis=-1, keepdims=True),
+        "product": lambda x: x @ jnp.ones((2 * SIZE, 2 * SIZE)),
+        "sort": lambda x: jnp.sort(x, axis=-1),
+        "interleaved": lambda x: x.reshape(-1, SIZE, 2).swapaxes(1, 2).reshape(-1, 2 * SIZE),
+        "reshaped": lambda x: x.reshape(-1, 2, SIZE).reshape(-1, 2 * SIZE),
+        "first of all": lambda x: x + x[:, :1],
+        "gather": lambda x: x[:, jnp.arange(2 * SIZE)[::-1]],
+        "loop": lambda x: jax.lax.fori_loop(0, 2, lambda _, y: jnp.roll(y, 1, axis=-1), x),
+        "one precision down": lambda x: x.astype(jnp.float32).astype(x.dtype),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_what_mixes_units_or_may_do_so_keeps_the_derivative_of_jax(function, x64):
+    push = check(make_cell(reads_other_units(function[1])))
+    assert isinstance(push, jax.tree_util.Partial)
+
+
+def test_blocks_are_not_mistaken_for_units(x64):
+    """A slice of whole blocks across the carry's arrays, and a swap of blocks."""
+
+    def update(cell_params, input_gates, hidden_gates, carry):
+        everything = jnp.concatenate([carry.memory, input_gates, hidden_gates], axis=-1)
+        a, b = everything[:, 2 * SIZE : 3 * SIZE], everything[:, : 4 * SIZE]
+        return jaxrnn.LSTMCarry(a * b[:, -SIZE:] + b[:, :SIZE], carry.hidden)
+
+    assert not isinstance(check(make_cell(update)), jax.tree_util.Partial)
+
+
+def test_a_custom_derivative_may_mix_units_where_its_function_does_not(x64):
+    function = jax.custom_jvp(lambda x: x)
+    function.defjvp(lambda primals, tangents: (primals[0], jnp.roll(tangents[0], 1, axis=-1)))
+    push = check(make_cell(reads_other_units(function)))
+    assert isinstance(push, jax.tree_util.Partial)
+
+
+def test_an_update_that_ignores_the_hidden(x64):
+    def update(cell_params, input_gates, hidden_gates, carry):
+        return jaxrnn.LSTMCarry(jnp.tanh(input_gates[:, :SIZE]), carry.memory)
+
+    check(make_cell(update))
+
+
+def test_where_a_branch_not_taken_is_singular_the_derivative_is_that_of_the_other(x64):
+    def update(cell_params, input_gates, hidden_gates, carry):
+        x = input_gates[:, :SIZE] + hidden_gates[:, SIZE:]
+        return jaxrnn.LSTMCarry(jnp.where(x > 0, jnp.sqrt(x), x), carry.memory)
+
+    cell = make_cell(update)
+    arguments = jax.tree.map(lambda x: -jnp.abs(x), draw_arguments(cell))
+    tangents = draw_arguments(cell, 1)
+    push = linearize(cell, (), *arguments)
+    d_new = push(*tangents)
+    expected = tangents[0][:, :SIZE] + tangents[1][:, SIZE:]
+    np.testing.assert_allclose(d_new.hidden, expected, rtol=1e-12)
+    _, pull = jax.vjp(push, *tangents)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(pull(d_new)))
+
+
+def test_a_carry_of_other_shapes_keeps_the_derivative_of_jax(x64):
+    cell = make_case("lstm").cell
+
+    def update(cell_params, input_gates, hidden_gates, carry):
+        new = cell.update(cell_params, input_gates, hidden_gates, jaxrnn.LSTMCarry(*carry["two"]))
+        return {"two": tuple(new), "sum": carry["sum"] + new.hidden.sum(axis=-1)}
+
+    def zeros(batch_size, dtype):
+        one = jnp.zeros((batch_size, cell.hidden_size), dtype)
+        return {"two": (one, one), "sum": one[:, 0]}
+
+    push = check(cell._replace(update=update, initial_carry=zeros))
+    assert isinstance(push, jax.tree_util.Partial)
