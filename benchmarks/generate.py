@@ -2,11 +2,13 @@
 
     python -m benchmarks.generate
 
-A model of 256 units over 1,027 tokens continues a prompt of 8 tokens by 512, for one text and for
-64 at once; PyTorch runs `torch.nn.RNN`, `GRU` or `LSTM` a token at a time, as one writes it.
+A model of 256 units, over 28 tokens and over 1,027, continues a prompt of 8 tokens by 512, for one
+text and for 64 at once; PyTorch runs `torch.nn.RNN`, `GRU` or `LSTM` a token at a time, as one
+writes it.
 """
 
 import functools
+import itertools
 import math
 
 import jax
@@ -19,6 +21,8 @@ from benchmarks.timing import OURS, arguments, compare
 from benchmarks.workloads import Step, Workload
 
 PROMPT, NUM_TOKENS = 8, 512
+BATCHES = (1, 64)
+VOCAB_SIZES = (28, 1027)
 
 
 def prompts(workload: Workload) -> np.ndarray:
@@ -64,8 +68,8 @@ def main() -> None:
     """Measure and print the table and the geometric means over the cells."""
     options = arguments(__doc__, repetitions=10).parse_args()
     workloads = [
-        Workload(f"{cell.upper()}, batch {batch}", cell, 256, 1, 1027, batch, PROMPT)
-        for batch in (1, 64)
+        Workload(f"{cell.upper()}, V {size:,}, batch {batch}", cell, 256, 1, size, batch, PROMPT)
+        for batch, size in itertools.product(BATCHES, VOCAB_SIZES)
         for cell in ("rnn", "gru", "lstm")
     ]
     peers = {OURS: ours, "PyTorch, step loop": torch_loop, "the book's loop": book_loop}
@@ -76,15 +80,17 @@ def main() -> None:
         tokens = 1000 * NUM_TOKENS * workload.batch_size
         rates = [f"{tokens / times[name]:,.0f}" if name in times else "-" for name in peers]
         print(f"| {workload.name} | {' | '.join(rates)} |")
-    for batch in (1, 64):
+    for batch, size in itertools.product(BATCHES, VOCAB_SIZES):
         ratios = [
             results[workload.name]["PyTorch, step loop"] / results[workload.name][OURS]
             for workload in workloads
-            if workload.batch_size == batch and "PyTorch, step loop" in results[workload.name]
+            if (workload.batch_size, workload.vocab_size) == (batch, size)
+            and "PyTorch, step loop" in results[workload.name]
         ]
         if ratios:
             mean = math.prod(ratios) ** (1 / len(ratios))
-            print(f"\nPyTorch's time over ours at batch {batch}, geometric mean: {mean:.1f}")
+            where = f"at batch {batch}, {size:,} tokens"
+            print(f"\nPyTorch's time over ours {where}, geometric mean: {mean:.1f}")
 
 
 if __name__ == "__main__":

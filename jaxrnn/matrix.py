@@ -35,10 +35,16 @@ def times(
 
 
 def rows_of(
-    table: Float[AnyArray, "V N"], ids: Int[AnyArray, "*batch"]
+    table: Float[AnyArray, "V *N"], ids: Int[AnyArray, "*batch"], *within: int
 ) -> Float[Array, "*batch N"]:
-    """`one_hot(ids) @ table`, as a gather: NaN for an id out of range, where JAX would clamp it."""
-    rows: Any = jnp.asarray(table).at[ids]
+    """`one_hot(ids) @ table`, as a gather: NaN for an id out of range, where JAX would clamp it.
+
+    Args:
+        table: what is gathered from.
+        ids: the rows, in `0..V - 1`.
+        within: what to take of each row, where the table has more axes.
+    """
+    rows: Any = jnp.asarray(table).at[(ids, *within)]
     return rows.get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
 
 

@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxrnn
+from jaxrnn.matrix import rows_of
 
 
 @pytest.mark.parametrize("num_devices", [1, 4])
@@ -22,6 +23,16 @@ def test_values_and_gradients_are_numpys(num_devices, monkeypatch):
     np.testing.assert_allclose(product, np.asarray(rows) @ np.asarray(kernel), **close)
     np.testing.assert_allclose(d_rows, np.asarray(cotangent) @ np.asarray(kernel).T, **close)
     np.testing.assert_allclose(d_kernel, np.einsum("tbk,tbn->kn", rows, cotangent), **close)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32])
+def test_rows_of_a_table_are_those_of_the_ids_and_nan_out_of_range(dtype):
+    table = np.arange(200 * 3 * 2, dtype=np.float32).reshape(200, 3, 2)
+    ids = np.array([[0, 199], [200, -1], [7, 7]], dtype)
+    rows = np.asarray(rows_of(table, ids, 1))
+    assert np.isnan(rows[1]).all()
+    np.testing.assert_array_equal(rows[::2], table[ids[::2], 1])
+    np.testing.assert_array_equal(rows_of(table[:, 2], ids)[::2], table[ids[::2], 2])
 
 
 def test_rows_on_several_devices_stay_there():

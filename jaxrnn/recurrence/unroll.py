@@ -173,14 +173,15 @@ def _as_varying_as(arrays: Any, carry: Any) -> Any:
 
 
 def _project(cell: Cell | StepCell, params: RecurrentParams, inputs: Any, dtype: Any) -> list[Any]:
-    """The input gates of the whole sequence, in one product or one gather; an array per gate."""
+    """The input gates of the whole sequence, in one product or by gathers; an array per gate."""
     if jnp.issubdtype(inputs.dtype, jnp.integer):
-        gates = rows_of(params.w_ih, inputs)
-    else:
-        gates = times(inputs, cast(params.w_ih, dtype), params.w_ih.dtype)
-    by_gate = jnp.split(gates, cell.num_gates, axis=-1)
-    biases = jnp.split(params.b_ih, cell.num_gates)
-    return [gate + bias[None, None] for gate, bias in zip(by_gate, biases, strict=True)]
+        # A gather per gate: the equations of one step would read one row at several offsets which
+        # depend on the token, and XLA's CPU back end does not vectorise that.
+        table = params.w_ih.reshape(len(params.w_ih), cell.num_gates, -1)
+        biases = jnp.split(params.b_ih, cell.num_gates)
+        return [rows_of(table, inputs, gate) + b[None, None] for gate, b in enumerate(biases)]
+    gates = times(inputs, cast(params.w_ih, dtype), params.w_ih.dtype)
+    return jnp.split(gates + params.b_ih[None, None], cell.num_gates, axis=-1)
 
 
 def _turn(over_time: Any, reverse: bool) -> Any:
