@@ -43,14 +43,15 @@ def torch_loop(workload: Workload) -> Step:
     """A module called for one token after another."""
     import torch
 
-    model = pytorch.language_model(workload).eval()
-    prompt = torch.from_numpy(prompts(workload)).long()
+    model = pytorch.language_model(workload).eval().to(pytorch.device())
+    prompt = torch.from_numpy(prompts(workload)).long().to(pytorch.device())
 
     def step() -> None:
         with torch.inference_mode():
             logits, carry = model(prompt)
             for _ in range(NUM_TOKENS - 1):
                 logits, carry = model(logits[-1:].argmax(dim=-1), carry)
+        pytorch.wait()
 
     return step
 

@@ -18,6 +18,7 @@ from benchmarks import jax_models, pytorch
 from benchmarks.floor import floor
 from benchmarks.jax_models import Model
 from benchmarks.workloads import LEARNING_RATE, MAX_GRAD_NORM, Step, Workload, batch_of
+from jaxrnn.recurrence import cudnn
 
 
 def ours(
@@ -36,6 +37,15 @@ def ours(
     batch = jaxrnn.Batch(inputs, targets, None, jnp.ones(workload.batch_size, bool))
     train_step = jaxrnn.make_train_step(model, optimizer)
     return _many_steps(lambda state: train_step(state, batch)[0], state, steps_per_call)
+
+
+def ours_by_cudnn(workload: Workload, steps_per_call: int = 1) -> Step:
+    """Our own training step by NVIDIA's kernels, where there are any for it."""
+    if workload.cell != "lstm" or workload.embedding_size is None:
+        raise NotImplementedError(f"{workload.name} is no LSTM over vectors")
+    if not cudnn.available():
+        raise NotImplementedError("there is no GPU")
+    return ours(workload, steps_per_call, implementation="cudnn")
 
 
 def jax_train_step(
@@ -98,6 +108,7 @@ TRAIN_STEP: dict[str, Callable[..., Step]] = {
     "jaxrnn": ours,
     "limit": floor,
     "jaxrnn, autodiff": functools.partial(ours, implementation="autodiff"),
+    "jaxrnn, cuDNN": ours_by_cudnn,
     **{name: functools.partial(jax_train_step, make) for name, make in JAX_PEERS.items()},
     "PyTorch": pytorch.train_step,
     "torch.compile": functools.partial(pytorch.train_step, compiled=True),

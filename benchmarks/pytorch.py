@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax
+
 from benchmarks.workloads import LEARNING_RATE, MAX_GRAD_NORM, Step, Workload, batch_of
 
 
@@ -32,13 +34,29 @@ def language_model(workload: Workload) -> Any:
     return LanguageModel()
 
 
+def device() -> Any:
+    """Where JAX computes, PyTorch does."""
+    import torch
+
+    on_gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
+    return torch.device("cuda" if on_gpu else "cpu")
+
+
+def wait() -> None:
+    """Wait for the end of what PyTorch was told to do."""
+    import torch
+
+    if device().type == "cuda":
+        torch.cuda.synchronize()
+
+
 def train_step(workload: Workload, steps_per_call: int = 1, compiled: bool = False) -> Step:
     """Forward, backward, clipping and SGD, step after step from Python."""
     import torch
 
-    model = language_model(workload)
+    model = language_model(workload).to(device())
     optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE)
-    inputs, targets = (torch.from_numpy(ids).long() for ids in batch_of(workload))
+    inputs, targets = (torch.from_numpy(ids).long().to(device()) for ids in batch_of(workload))
 
     def loss_of(inputs: Any, targets: Any) -> Any:
         logits = model(inputs)[0].reshape(-1, workload.vocab_size)
@@ -52,6 +70,7 @@ def train_step(workload: Workload, steps_per_call: int = 1, compiled: bool = Fal
             loss_of(inputs, targets).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
             optimizer.step()
+        wait()
 
     return step
 
@@ -60,12 +79,13 @@ def forward(workload: Workload, compiled: bool = False) -> Step:
     """The logits of a batch, without gradients."""
     import torch
 
-    model = language_model(workload).eval()
+    model = language_model(workload).eval().to(device())
     model = torch.compile(model) if compiled else model
-    inputs = torch.from_numpy(batch_of(workload)[0]).long()
+    inputs = torch.from_numpy(batch_of(workload)[0]).long().to(device())
 
     def step() -> None:
         with torch.inference_mode():
             model(inputs)
+        wait()
 
     return step

@@ -29,7 +29,7 @@ def arguments(description: str | None, repetitions: int) -> argparse.ArgumentPar
         "--repetitions", type=int, default=repetitions, help="timed steps of each peer"
     )
     parser.add_argument("--peers", nargs="*", help="only these, and ours")
-    parser.add_argument("--json", type=Path, help="write the milliseconds to this file, too")
+    parser.add_argument("--json", type=Path, help="write the times to this file, too")
     return parser
 
 
@@ -61,34 +61,36 @@ def compare(
     workloads: Sequence[Any],
     options: argparse.Namespace,
     limit: str | None = None,
-    steps: int = 1,
+    unit: str = "ms",
+    per: Callable[[Any], float] = lambda workload: 1,
 ) -> dict[str, dict[str, float]]:
-    """Time all peers on all workloads, print a Markdown table, return {workload: {peer: ms}}.
+    """Time all peers on all workloads, print a Markdown table, return {workload: {peer: time}}.
 
     Args:
         peers: makers of a step, by name, ours among them.
         workloads: each with a `name`.
         options: of `arguments`.
         limit: the peer that is the least possible; its column is what part of it ours reaches.
-        steps: what a call of a step is divided by.
+        unit: of the times.
+        per: how many milliseconds of a workload's step are one unit.
     """
     if options.peers is not None:
         peers = {name: peers[name] for name in peers if name in (OURS, limit, *options.peers)}
-    print(f"{describe_machine()}; median of {options.repetitions} interleaved, ms\n")
+    print(f"{describe_machine()}; median of {options.repetitions} interleaved, {unit}\n")
     print("| workload | " + " | ".join(peers) + " |")
     print("|---" * (len(peers) + 1) + "|")
     results: dict[str, dict[str, float]] = {}
     left_out: list[str] = []
     for workload in workloads:
         times = measure(_prepare(peers, workload, left_out), options.repetitions)
-        times = {name: time / steps for name, time in times.items()}
+        times = {name: time / per(workload) for name, time in times.items()}
         results[workload.name] = times
         cells = [_cell(name, times, limit) for name in peers]
         print(f"| {workload.name} | " + " | ".join(cells) + " |", flush=True)
     for line in dict.fromkeys(left_out):
         print(line)
     if options.json:
-        table = {"machine": describe_machine(), "milliseconds": results}
+        table = {"machine": describe_machine(), unit: results}
         options.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     return results
 

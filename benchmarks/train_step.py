@@ -31,7 +31,8 @@ def main() -> None:
         name: functools.partial(make, steps_per_call=options.steps_per_call)
         for name, make in TRAIN_STEP.items()
     }
-    results = compare(peers, workloads, options, limit="limit", steps=options.steps_per_call)
+    steps = options.steps_per_call
+    results = compare(peers, workloads, options, limit="limit", per=lambda workload: steps)
     best = [
         min(times[name] for name in JAX_PEERS if name in times) / times[OURS]
         for times in results.values()

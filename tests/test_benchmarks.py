@@ -1,6 +1,7 @@
 """The benchmarks time what they say: one model, in every library, and its products alone."""
 
 import itertools
+import re
 import types
 
 import jax
@@ -52,10 +53,21 @@ def test_jax_peers_have_the_same_model(name, cell):
     assert np.abs(changed[-1, 0] - logits[-1, 0]).max() > 1e-3
 
 
-@pytest.mark.parametrize("name", [name for name in peers.TRAIN_STEP if "torch" not in name.lower()])
+@pytest.mark.parametrize(
+    "name", [name for name in peers.TRAIN_STEP if not re.search("torch|cuDNN", name, re.IGNORECASE)]
+)
 def test_training_steps_of_jax_peers_run_one_by_one_and_many_at_once(name):
     for steps_per_call in (1, 2):
         peers.TRAIN_STEP[name](TINY["gru"], steps_per_call=steps_per_call)()
+
+
+def test_cudnn_takes_part_where_it_can():
+    for cell, reason in {"gru": "no LSTM over vectors", "lstm": "no GPU"}.items():
+        if jax.default_backend() != "gpu" or cell != "lstm":
+            with pytest.raises(NotImplementedError, match=reason):
+                peers.TRAIN_STEP["jaxrnn, cuDNN"](TINY[cell])
+        else:
+            peers.TRAIN_STEP["jaxrnn, cuDNN"](TINY[cell])()
 
 
 def test_pytorch_runs():
