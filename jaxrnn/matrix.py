@@ -35,17 +35,14 @@ def times(
 
 
 def rows_of(
-    table: Float[AnyArray, "V *N"], ids: Int[AnyArray, "*batch"], *within: int
+    table: Float[AnyArray, "V N"], ids: Int[AnyArray, "*batch"]
 ) -> Float[Array, "*batch N"]:
-    """`one_hot(ids) @ table`, as a gather: NaN for an id out of range, where JAX would clamp it.
-
-    Args:
-        table: what is gathered from.
-        ids: the rows, in `0..V - 1`.
-        within: what to take of each row, where the table has more axes.
-    """
-    rows: Any = jnp.asarray(table).at[(ids, *within)]
-    return rows.get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+    """`one_hot(ids) @ table`, as a gather: NaN for an id out of range, where JAX would clamp it."""
+    there = (ids >= 0) & (ids < len(table))
+    rows: Any = jnp.asarray(table).at[jnp.where(there, ids, 0)]
+    # The gather's own check is a loop of its own, which takes longer than to read one row.
+    rows = rows.get(mode="promise_in_bounds", wrap_negative_indices=False)
+    return jnp.where(there[..., None], rows, jnp.nan)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

@@ -177,9 +177,11 @@ def _project(cell: Cell | StepCell, params: RecurrentParams, inputs: Any, dtype:
     if jnp.issubdtype(inputs.dtype, jnp.integer):
         # A gather per gate: the equations of one step would read one row at several offsets which
         # depend on the token, and XLA's CPU back end does not vectorise that.
-        table = params.w_ih.reshape(len(params.w_ih), cell.num_gates, -1)
-        biases = jnp.split(params.b_ih, cell.num_gates)
-        return [rows_of(table, inputs, gate) + b[None, None] for gate, b in enumerate(biases)]
+        vocab_size, num_gates = len(params.w_ih), cell.num_gates
+        table = params.w_ih.reshape(vocab_size * num_gates, -1)
+        first = jnp.clip(inputs, -1, vocab_size) * num_gates  # what is out of range stays so
+        biases = jnp.split(params.b_ih, num_gates)
+        return [rows_of(table, first + gate) + b[None, None] for gate, b in enumerate(biases)]
     gates = times(inputs, cast(params.w_ih, dtype), params.w_ih.dtype)
     return jnp.split(gates + params.b_ih[None, None], cell.num_gates, axis=-1)
 
