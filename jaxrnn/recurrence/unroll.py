@@ -179,7 +179,9 @@ def _project(cell: Cell | StepCell, params: RecurrentParams, inputs: Any, dtype:
         # depend on the token, and XLA's CPU back end does not vectorise that.
         vocab_size, num_gates = len(params.w_ih), cell.num_gates
         table = params.w_ih.reshape(vocab_size * num_gates, -1)
-        first = jnp.clip(inputs, -1, vocab_size) * num_gates  # what is out of range stays so
+        # Places in the table may be more than ids of 8 bits can count.
+        ids = inputs.astype(jnp.int64 if inputs.dtype.itemsize == 8 else jnp.int32)
+        first = jnp.clip(ids, -1, vocab_size) * num_gates  # what is out of range stays so
         biases = jnp.split(params.b_ih, num_gates)
         return [rows_of(table, first + gate) + b[None, None] for gate, b in enumerate(biases)]
     gates = times(inputs, cast(params.w_ih, dtype), params.w_ih.dtype)

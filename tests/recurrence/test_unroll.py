@@ -223,3 +223,17 @@ def test_bad_arguments_are_named(error, message, change, as_users_run):
             arguments["carry"],
             **keywords,
         )
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint32])
+def test_ids_of_any_integers_read_the_same_rows(dtype, as_users_run):
+    """A row's place in the table, of every gate, is more than the ids' own type may count."""
+    vocab_size = min(10_000, int(np.iinfo(dtype).max))
+    layer = jaxrnn.recurrent(jaxrnn.lstm(2))
+    params = layer.init(jax.random.key(0), vocab_size)
+    ids = np.array([[0, vocab_size - 1], [vocab_size // 2, vocab_size // 3]])
+    carry = layer.initial_carry(params, 2)
+    outputs, _ = layer.apply(params, ids.astype(dtype), carry)
+    expected, _ = layer.apply(params, ids.astype(np.int32), carry)
+    assert np.isfinite(expected).all()
+    np.testing.assert_array_equal(outputs, expected)
