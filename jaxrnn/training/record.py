@@ -12,7 +12,8 @@ import jax
 
 from jaxrnn.language_model import ModelConfig
 from jaxrnn.text import Vocabulary
-from jaxrnn.training.trainer import Progress, TrainConfig
+from jaxrnn.training.config import TrainConfig
+from jaxrnn.training.trainer import Progress
 
 PACKAGES = ("jaxrnn", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -32,6 +33,17 @@ class TextRecord:
 
 
 @dataclass(frozen=True)
+class Best:
+    """Where a run has done best on its held-out text."""
+
+    step: int
+    """Training steps before it."""
+    epoch: int
+    """Epochs before it."""
+    held_out_perplexity: float
+
+
+@dataclass(frozen=True)
 class Record:
     """What the arrays of a checkpoint belong to."""
 
@@ -40,6 +52,7 @@ class Record:
     text: TextRecord
     vocabulary: Vocabulary
     progress: Progress
+    best: Best | None = None
 
     def differences(self, other: "Record") -> list[str]:
         """What would make the arrays of `other` wrong for this run, one line each.
@@ -70,6 +83,7 @@ class Record:
             "text": dataclasses.asdict(self.text),
             "vocabulary": self.vocabulary.to_json(),
             "progress": self.progress._asdict(),
+            "best": self.best and dataclasses.asdict(self.best),
         }
         plain: dict[str, Any] = json.loads(
             json.dumps(content, default=lambda scalar: scalar.item())
@@ -85,11 +99,12 @@ class Record:
             text=TextRecord(**content["text"]),
             vocabulary=Vocabulary.from_json(content["vocabulary"]),
             progress=Progress(**content["progress"]),
+            best=content["best"] and Best(**content["best"]),
         )
 
 
 def environment() -> dict[str, str]:
-    """What the last bits of a run's numbers depend on beside its record."""
+    """What the last bits of a run's numbers depend on beside its record; also, which `device`."""
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
     flags = os.environ.get("XLA_FLAGS", "")
     return {"python": platform.python_version(), **packages, "XLA_FLAGS": flags, "device": device()}

@@ -1,7 +1,11 @@
 """What a run leaves in its folder: numbers by line, TensorBoard events, a curve, a summary."""
 
+import contextlib
 import json
+import math
 import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ class MetricsLog:
         from tensorboardX import SummaryWriter  # not needed by `import jaxrnn`
 
         run_dir.mkdir(parents=True, exist_ok=True)
-        path = run_dir / "metrics.jsonl"
+        self._path = path = run_dir / "metrics.jsonl"
         self.rows = [row for row in _read_rows(path) if row["epoch"] <= finished_epochs]
         _replace(path, "".join(json.dumps(row) + "\n" for row in self.rows))
         self._file = path.open("a", encoding="utf-8")
@@ -31,17 +35,18 @@ class MetricsLog:
 
     def add(self, row: dict[str, Any]) -> None:
         """Add the numbers of an epoch; `row["epoch"]` says which."""
-        self.rows.append(row)
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
+        self.rows.append(_plain(row))
+        with _errors_name(self._path):
+            self._file.write(json.dumps(self.rows[-1]) + "\n")
+            self._file.flush()
         for name, value in row.items():
             if name != "epoch":
                 self._events.add_scalar(name, value, row["epoch"])
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file, all of it or nothing."""
-    _replace(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+    """Write a JSON file, all of it or nothing; a number that is not finite becomes null."""
+    _replace(path, json.dumps(_plain(content), ensure_ascii=False, indent=2) + "\n")
 
 
 def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
@@ -56,27 +61,60 @@ def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
         ("held_out_perplexity", "held out", "--"),
         ("unigram_perplexity", "held out, unigram model", ":"),
     ):
-        points = [(row["epoch"], row[name]) for row in rows if name in row]
+        points = [(row["epoch"], row[name]) for row in rows if row.get(name) is not None]
         if points:
             marker = "." if len(points) < 5 else ""
             axes.plot(*zip(*points, strict=True), style, marker=marker, label=label)
     axes.set(xlabel="epoch", ylabel="perplexity per token", yscale="log", title=title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(which="both", alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=150)
+    if axes.has_data():
+        axes.legend()
+    with _errors_name(path):
+        figure.savefig(path, dpi=150)
+
+
+def _plain(content: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no word for NaN and infinity."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in content.items()
+    }
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """The complete rows of a log that may have been cut off within the last."""
+    """The rows of a log, which may have been cut off within the last, up to a damaged one."""
+    rows: list[dict[str, Any]] = []
     if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+        return rows
+    lines = path.read_bytes().splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            whole = isinstance(row["epoch"], int)
+        except (ValueError, TypeError, KeyError):
+            whole = False
+        if whole and line.endswith(b"\n"):
+            rows.append(row)
+            continue
+        if number < len(lines) or line.endswith(b"\n"):
+            warnings.warn(f"line {number} of {path} is damaged: kept those before", stacklevel=3)
+        break
+    return rows
 
 
 def _replace(path: Path, text: str) -> None:
     """Write beside the file, then rename: a reader sees the old text or the new."""
     beside = path.with_name(path.name + ".new")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    with _errors_name(path):
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+
+
+@contextlib.contextmanager
+def _errors_name(path: Path) -> Iterator[None]:
+    """Python does not say which file was too large for the disk."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -13,7 +13,7 @@ from jaxrnn.checks import check_number, check_positive_integer, check_shape
 from jaxrnn.layers import Layer
 from jaxrnn.text import Batch
 from jaxrnn.training.losses import cross_entropy
-from jaxrnn.typing import Array, Float, Int, Key, Params
+from jaxrnn.typing import Array, Bool, Float, Int, Key, Params
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -40,6 +40,9 @@ class Metrics(NamedTuple):
     """Real tokens of the batch."""
     grad_norm: Float[Array, ""]
     """Global norm of the gradient before clipping."""
+    skipped: Bool[Array, ""]
+    """Whether loss, gradient or carry were not finite, so that nothing was learnt; the two sums are
+    then 0."""
 
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -103,7 +106,9 @@ def make_train_step(model: Layer, optimizer: optax.GradientTransformation) -> Tr
     """The training step of a model: forward, backward, update.
 
     Rows of a batch that do not start anew go on from the carry of the batch before; the gradient
-    stops there (truncated back-propagation through time).
+    stops there (truncated back-propagation through time).  A step whose loss, gradient or new carry
+    is not finite changes nothing but the step's number and the key: one NaN would otherwise reach
+    every parameter, by way of the gradient's norm.
 
     Args:
         model: a language model.
@@ -130,19 +135,23 @@ def make_train_step(model: Layer, optimizer: optax.GradientTransformation) -> Tr
             state.params, batch, state.carry, apply_key
         )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        new = TrainState(params, opt_state, carry, key=next_key, step=state.step + 1)
+        grad_norm = optax.tree.norm(grads)
+        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm) & _all_finite(carry)
+        unchanged = state.replace(key=new.key, step=new.step)
+        state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, unchanged)
         tokens = jnp.int32(batch.targets.size if batch.mask is None else batch.mask.sum())
-        metrics = Metrics(loss * tokens.astype(loss.dtype), tokens, optax.tree.norm(grads))
-        state = TrainState(
-            params=optax.apply_updates(state.params, updates),
-            opt_state=opt_state,
-            carry=carry,
-            key=next_key,
-            step=state.step + 1,
-        )
-        return state, metrics
+        tokens = jnp.where(finite, tokens, 0)
+        nats = jnp.where(finite, loss * tokens.astype(loss.dtype), 0.0)
+        return state, Metrics(nats, tokens, grad_norm, ~finite)
 
     return train_step
 
 
 def _rows_where(rows: Any, chosen: Any, other: Any) -> Any:
     return jnp.where(rows.reshape(rows.shape + (1,) * (chosen.ndim - 1)), chosen, other)
+
+
+def _all_finite(arrays: Any) -> Any:
+    return jnp.array([jnp.isfinite(array).all() for array in jax.tree.leaves(arrays)]).all()

@@ -1,13 +1,11 @@
 """Training over many epochs: the compiled call that runs many steps, and the loop around it."""
 
-import dataclasses
 import functools
 import math
 import operator
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,73 +13,20 @@ import numpy as np
 import optax
 from jax import lax
 
-from jaxrnn.checks import (
-    check_choice,
-    check_ids,
-    check_positive_integer,
-    check_seed,
-)
+from jaxrnn.checks import check_ids
 from jaxrnn.layers import Layer
-from jaxrnn.text import Batch, WindowPlan, gather_windows, random_plan, sequential_plan
-from jaxrnn.text.windows import check_long_enough, check_text
-from jaxrnn.training.train_step import (
-    Metrics,
-    TrainState,
-    TrainStep,
-    make_optimizer,
-    make_train_step,
-)
+from jaxrnn.text import Batch, WindowPlan, gather_windows
+from jaxrnn.text.windows import check_text
+from jaxrnn.training.config import TrainConfig, most_batches, pad, plan_epoch
+from jaxrnn.training.train_step import Metrics, TrainState, TrainStep, make_train_step
 from jaxrnn.typing import HostArray, Int
 
 SECONDS_PER_CALL = 1.0
 """About how long one compiled call may take: what Ctrl-C and the progress bar have to wait for."""
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """How a model is trained.  The defaults are those of "Dive into Deep Learning"."""
-
-    windows: Literal["random", "sequential"] = "random"
-    """Windows in random order, each from the initial carry; or rows read side by side, with the
-    carry passed on."""
-    random_offset: bool = False
-    """Skip some tokens at the start of each epoch, drawn anew, as the book's second edition."""
-    batch_size: int = 32
-    """Windows in a batch."""
-    num_steps: int = 35
-    """Tokens in a window."""
-    epochs: int = 250
-    """Passes over the text."""
-    optimizer: str = "sgd"
-    """Any optimizer of optax: sgd, adam, adamw, rmsprop, ..."""
-    learning_rate: float | None = None
-    """Learning rate; by default 100 for sgd, as the book, and 0.001 for any other."""
-    max_grad_norm: float | None = 0.01
-    """Gradients are scaled down to this global norm; None never clips."""
-    seed: int = 0
-    """Seed of the initial weights and of the order of the windows."""
-
-    def __post_init__(self) -> None:
-        check_choice("windows", self.windows, ("random", "sequential"))
-        for name in ("batch_size", "num_steps", "epochs"):
-            check_positive_integer(name, getattr(self, name))
-        check_seed("seed", self.seed)
-        if self.learning_rate is None:
-            rate = 100.0 if self.optimizer == "sgd" else 0.001
-            object.__setattr__(self, "learning_rate", rate)
-        self.make_optimizer()
-
-    def make_optimizer(self) -> optax.GradientTransformation:
-        """The optimizer that the configuration names."""
-        assert self.learning_rate is not None  # since __post_init__
-        return make_optimizer(self.optimizer, self.learning_rate, self.max_grad_norm)
-
-    def check_text_length(self, num_ids: int) -> None:
-        """Raise, with the number that is needed, if a text is too short for one batch."""
-        most_skipped = 0
-        if self.random_offset:
-            most_skipped = self.num_steps - (self.windows == "random")
-        check_long_enough(num_ids, most_skipped, self.batch_size, self.num_steps, self.num_steps)
+class NonFiniteError(ValueError):
+    """Loss or gradient was not finite, batch after batch."""
 
 
 class Progress(NamedTuple):
@@ -101,6 +46,10 @@ class Progress(NamedTuple):
     """Time spent in training steps since the beginning, without compilation."""
     total_tokens: int = 0
     """Tokens trained on since the beginning."""
+    skipped: int = 0
+    """Steps that were skipped since the beginning, because loss or gradient was not finite."""
+    skipped_in_row: int = 0
+    """Those of them that were the last."""
 
     @property
     def finished_epochs(self) -> int:
@@ -111,22 +60,6 @@ class Progress(NamedTuple):
     def nats_per_token(self) -> float:
         """Mean cross-entropy of the epoch under way; its exponential is the perplexity."""
         return self.nats / self.tokens if self.tokens else math.nan
-
-
-def plan_epoch(config: TrainConfig, num_ids: int, epoch: int) -> WindowPlan:
-    """The windows of one epoch: a pure function of the configuration and the epoch's number."""
-    sizes = (num_ids, config.batch_size, config.num_steps)
-    if not config.random_offset:
-        if config.windows == "sequential":
-            return sequential_plan(*sizes)
-        return random_plan(*sizes, config.seed, epoch)
-    generator = np.random.default_rng((config.seed, epoch, 1))  # the order has a stream of its own
-    if config.windows == "sequential":
-        offset = int(generator.integers(0, config.num_steps, endpoint=True))
-        row_length = (num_ids - offset - 1) // config.batch_size
-        return sequential_plan(*sizes, offset, row_length)
-    offset = int(generator.integers(0, config.num_steps))
-    return random_plan(*sizes, config.seed, epoch, offset)
 
 
 def train(
@@ -156,6 +89,8 @@ def train(
         (state, progress), at the least at the end of each epoch.
 
     Raises:
+        NonFiniteError: `config.max_skipped` steps in a row were skipped; the state handed out last,
+            and its progress, are as they were before the first of them.
         TypeError: the ids are not integers.
         ValueError: the text is too short for one batch, an id is out of range, or the state is of
             another batch size.
@@ -166,6 +101,8 @@ def train(
     text = jnp.asarray(ids)
     run_steps = _compile(config, make_train_step(model, optimizer), state, text)
     seconds_per_step = SECONDS_PER_CALL  # until the first call has told
+    if progress.skipped_in_row >= config.max_skipped:  # resumed after it stopped: try once more
+        progress = progress._replace(skipped_in_row=0)
     for epoch in range(progress.epoch, config.epochs):
         plan = plan_epoch(config, len(ids), epoch)
         num_batches = len(plan.offsets)
@@ -174,56 +111,73 @@ def train(
             progress = progress._replace(num_batches=num_batches)
         if progress.num_batches != num_batches or progress.batch > num_batches:
             raise ValueError(f"progress must be of epochs of {num_batches} batches, got {progress}")
-        padded = _pad(plan, _most_batches(config, len(ids)))
+        padded = pad(plan, most_batches(config, len(ids)))
         while progress.batch < num_batches:
             first = progress.batch
             last = min(num_batches, first + max(1, int(SECONDS_PER_CALL / seconds_per_step)))
             began = time.perf_counter()
-            state, each = run_steps(state, text, padded, np.int32(first), np.int32(last))
-            nats = np.asarray(each.nats)[first:last].tolist()  # waits for the device
-            tokens = sum(np.asarray(each.tokens)[first:last].tolist())
+            span = Span(np.int32(first), np.int32(last), np.int32(progress.skipped_in_row))
+            state, span, each = run_steps(state, text, padded, span)
+            done = int(span.first)  # waits for the device
             seconds = time.perf_counter() - began
-            seconds_per_step = seconds / (last - first)
-            progress = progress._replace(
-                batch=last,
-                # Number by number, as `sum` would not: the cut into calls must not show.
-                nats=functools.reduce(operator.add, nats, progress.nats),
-                tokens=progress.tokens + tokens,
-                seconds=progress.seconds + seconds,
-                total_tokens=progress.total_tokens + tokens,
-            )
+            seconds_per_step = seconds / (done - first)
+            progress = _after(progress, span, each, seconds)
             yield state, progress
+            if progress.skipped_in_row >= config.max_skipped:
+                raise NonFiniteError(
+                    f"loss or gradient was not finite in {progress.skipped_in_row} batches in a"
+                    f" row, up to batch {progress.batch} of epoch {epoch + 1}"
+                )
+
+
+class Span(NamedTuple):
+    """The steps of an epoch that a compiled call is to take; what is left of them after it."""
+
+    first: Any
+    last: Any
+    skipped_in_row: Any
+    """Up to `first`."""
+
+
+def _after(progress: Progress, span: Span, each: Metrics, seconds: float) -> Progress:
+    """The progress after a call, from what is left of its span and the metrics of the epoch."""
+    done = int(span.first)
+    steps = slice(progress.batch, done)
+    nats, tokens = np.asarray(each.nats)[steps].tolist(), int(np.asarray(each.tokens)[steps].sum())
+    return progress._replace(
+        batch=done,
+        # Number by number, as `sum` would not: the cut into calls must not show.
+        nats=functools.reduce(operator.add, nats, progress.nats),
+        tokens=progress.tokens + tokens,
+        seconds=progress.seconds + seconds,
+        total_tokens=progress.total_tokens + tokens,
+        skipped=progress.skipped + int(np.asarray(each.skipped)[steps].sum()),
+        skipped_in_row=int(span.skipped_in_row),
+    )
 
 
 def _compile(config: TrainConfig, train_step: TrainStep, state: TrainState, text: Any) -> Any:
-    """The program (state, text, plan, first, last) -> (state, metrics [N]): steps first..last."""
-    num_batches = _most_batches(config, len(text))
+    """The program (state, text, plan, span) -> (state, span, metrics [N])."""
+    num_batches = most_batches(config, len(text))
 
-    def run_steps(state: TrainState, text: Any, plan: WindowPlan, first: Any, last: Any) -> Any:
-        def one_step(step: Any, so_far: Any) -> Any:
-            state, rows = so_far
+    def run_steps(state: TrainState, text: Any, plan: WindowPlan, span: Span) -> Any:
+        def goes_on(so_far: Any) -> Any:
+            _, span, _ = so_far
+            return (span.first < span.last) & (span.skipped_in_row < config.max_skipped)
+
+        def one_step(so_far: Any) -> Any:
+            state, span, rows = so_far
+            step = span.first
             inputs, targets = gather_windows(text, plan.offsets[step], config.num_steps)
             state, metrics = train_step(state, Batch(inputs, targets, None, plan.starts[step]))
-            return state, jax.tree.map(lambda row, new: row.at[step].set(new), rows, metrics)
+            in_row = jnp.where(metrics.skipped, span.skipped_in_row + 1, 0)
+            rows = jax.tree.map(lambda row, new: row.at[step].set(new), rows, metrics)
+            return state, Span(step + 1, span.last, in_row), rows
 
-        floats = jnp.zeros(num_batches)
-        rows = Metrics(nats=floats, tokens=jnp.zeros(num_batches, jnp.int32), grad_norm=floats)
-        return lax.fori_loop(first, last, one_step, (state, rows))
+        floats, whole = jnp.zeros(num_batches), jnp.zeros(num_batches, jnp.int32)
+        rows = Metrics(nats=floats, tokens=whole, grad_norm=floats, skipped=whole > 0)
+        return lax.while_loop(goes_on, one_step, (state, span, rows))
 
-    plan = _pad(plan_epoch(config, len(text), 0), num_batches)
-    lowered = jax.jit(run_steps, donate_argnums=0).lower(
-        state, text, plan, np.int32(0), np.int32(1)
-    )
-    return lowered.compile()
-
-
-def _most_batches(config: TrainConfig, num_ids: int) -> int:
-    """Batches of an epoch that skips nothing."""
-    without_offset = dataclasses.replace(config, random_offset=False)
-    return len(plan_epoch(without_offset, num_ids, 0).offsets)
-
-
-def _pad(plan: WindowPlan, num_batches: int) -> WindowPlan:
-    """A plan of always the same shape, so that one program serves all epochs."""
-    missing = ((0, num_batches - len(plan.offsets)), (0, 0))
-    return WindowPlan(np.pad(plan.offsets, missing), np.pad(plan.starts, missing))
+    plan = pad(plan_epoch(config, len(text), 0), num_batches)
+    span = Span(np.int32(0), np.int32(1), np.int32(0))
+    return jax.jit(run_steps, donate_argnums=0).lower(state, text, plan, span).compile()

@@ -49,3 +49,30 @@ def test_json_is_written_whole(tmp_path):
     assert json.loads((tmp_path / "summary.json").read_text()) == {"samples": ["分开"]}
     assert "分开" in (tmp_path / "summary.json").read_text(encoding="utf-8")
     assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_numbers_that_are_not_finite_are_null(tmp_path):
+    """Python would write NaN, which is not JSON."""
+    with MetricsLog(tmp_path) as log:
+        log.add({"epoch": 1, "perplexity": float("nan")})
+        log.add({"epoch": 2, "perplexity": float("inf")})
+        assert [row["perplexity"] for row in log.rows] == [None, None]
+    write_json(tmp_path / "summary.json", {"perplexity": float("nan")})
+    for text in ((tmp_path / name).read_text() for name in ("metrics.jsonl", "summary.json")):
+        assert "null" in text
+        assert "nan" not in text.lower()
+    plot_perplexity(log.rows, "all steps skipped", tmp_path / "curve.png")
+
+
+@pytest.mark.parametrize("damage", ["{", "[1]", '{"perplexity": 1}', '{"epoch": "1"}', "\x00\x00"])
+def test_a_damaged_line_ends_the_log_with_a_warning(tmp_path, damage):
+    with MetricsLog(tmp_path) as log:
+        add(log, 1, 2, 3)
+    path = tmp_path / "metrics.jsonl"
+    first, _, third = path.read_text().splitlines()
+    path.write_text("\n".join([first, damage, third, ""]))
+    with (
+        pytest.warns(UserWarning, match=r"line 2 of .*metrics\.jsonl is damaged"),
+        MetricsLog(tmp_path, finished_epochs=3) as log,
+    ):
+        assert [row["epoch"] for row in log.rows] == [1]

@@ -1,0 +1,91 @@
+"""How a model is trained: the settings, and the windows of each epoch that follow from them."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import optax
+
+from jaxrnn.checks import check_choice, check_positive_integer, check_seed
+from jaxrnn.text import WindowPlan, random_plan, sequential_plan
+from jaxrnn.text.windows import check_long_enough
+from jaxrnn.training.train_step import make_optimizer
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained.  The defaults are those of "Dive into Deep Learning"."""
+
+    windows: Literal["random", "sequential"] = "random"
+    """Windows in random order, each from the initial carry; or rows read side by side, with the
+    carry passed on."""
+    random_offset: bool = False
+    """Skip some tokens at the start of each epoch, drawn anew, as the book's second edition."""
+    batch_size: int = 32
+    """Windows in a batch."""
+    num_steps: int = 35
+    """Tokens in a window."""
+    epochs: int = 250
+    """Passes over the text."""
+    optimizer: str = "sgd"
+    """Any optimizer of optax: sgd, adam, adamw, rmsprop, ..."""
+    learning_rate: float | None = None
+    """Learning rate; by default 100 for sgd, as the book, and 0.001 for any other."""
+    max_grad_norm: float | None = 0.01
+    """Gradients are scaled down to this global norm; None never clips."""
+    max_skipped: int = 10
+    """Steps in a row that are skipped, because loss or gradient is not finite, before training
+    stops."""
+    seed: int = 0
+    """Seed of the initial weights and of the order of the windows."""
+
+    def __post_init__(self) -> None:
+        check_choice("windows", self.windows, ("random", "sequential"))
+        for name in ("batch_size", "num_steps", "epochs", "max_skipped"):
+            check_positive_integer(name, getattr(self, name))
+        check_seed("seed", self.seed)
+        if self.learning_rate is None:
+            rate = 100.0 if self.optimizer == "sgd" else 0.001
+            object.__setattr__(self, "learning_rate", rate)
+        self.make_optimizer()
+
+    def make_optimizer(self) -> optax.GradientTransformation:
+        """The optimizer that the configuration names."""
+        assert self.learning_rate is not None  # since __post_init__
+        return make_optimizer(self.optimizer, self.learning_rate, self.max_grad_norm)
+
+    def check_text_length(self, num_ids: int) -> None:
+        """Raise, with the number that is needed, if a text is too short for one batch."""
+        most_skipped = 0
+        if self.random_offset:
+            most_skipped = self.num_steps - (self.windows == "random")
+        check_long_enough(num_ids, most_skipped, self.batch_size, self.num_steps, self.num_steps)
+
+
+def plan_epoch(config: TrainConfig, num_ids: int, epoch: int) -> WindowPlan:
+    """The windows of one epoch: a pure function of the configuration and the epoch's number."""
+    sizes = (num_ids, config.batch_size, config.num_steps)
+    if not config.random_offset:
+        if config.windows == "sequential":
+            return sequential_plan(*sizes)
+        return random_plan(*sizes, config.seed, epoch)
+    generator = np.random.default_rng((config.seed, epoch, 1))  # the order has a stream of its own
+    if config.windows == "sequential":
+        offset = int(generator.integers(0, config.num_steps, endpoint=True))
+        row_length = (num_ids - offset - 1) // config.batch_size
+        return sequential_plan(*sizes, offset, row_length)
+    offset = int(generator.integers(0, config.num_steps))
+    return random_plan(*sizes, config.seed, epoch, offset)
+
+
+def most_batches(config: TrainConfig, num_ids: int) -> int:
+    """Batches of an epoch that skips nothing."""
+    without_offset = dataclasses.replace(config, random_offset=False)
+    return len(plan_epoch(without_offset, num_ids, 0).offsets)
+
+
+def pad(plan: WindowPlan, num_batches: int) -> WindowPlan:
+    """A plan of always the same shape, so that one program serves all epochs."""
+    missing = ((0, num_batches - len(plan.offsets)), (0, 0))
+    return WindowPlan(np.pad(plan.offsets, missing), np.pad(plan.starts, missing))

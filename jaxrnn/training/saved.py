@@ -1,0 +1,175 @@
+"""One checkpoint on disk: its metadata verified, its arrays compared, checked and restored."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.training.integrity import (
+    Description,
+    canonical_digest,
+    describe,
+    flatten,
+    num_bytes,
+    physical_memory,
+    type_of,
+)
+from jaxrnn.training.record import Record, environment
+from jaxrnn.training.train_step import TrainState
+from jaxrnn.typing import Params
+
+FORMAT = 2
+"""Number of the layout on disk, in every checkpoint."""
+
+MAX_META_BYTES = 1 << 26
+"""A larger metadata file is not read."""
+
+Read = Callable[[str, Any], Any]
+"""(item, for its arrays their types, for `meta` None) -> the content, as the files have it."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is missing, of another run, or of another form."""
+
+
+class SaveFailedError(CheckpointError):
+    """A checkpoint could not be written."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint is not what was written, or was never whole."""
+
+
+class Saved(NamedTuple):
+    """One checkpoint, its metadata read."""
+
+    name: str
+    """In words: which step, in which folder."""
+    step: int
+    """Training steps before it."""
+    meta: dict[str, Any]
+    record: Record
+    """What its arrays belong to."""
+    read: Read
+
+    def restore(self, like: TrainState) -> TrainState:
+        """The state, in the form of `like`.
+
+        Raises:
+            DamagedCheckpointError: it is damaged.
+            CheckpointError: it is of another form.
+        """
+        if self.meta["key"] != str(jax.random.key_impl(like.key)):
+            raise CheckpointError(f"the random key of {self.name} is a {self.meta['key']}")
+        training = self._restore("training", training_arrays(like))
+        key = jax.random.wrap_key_data(training.pop("key"), impl=self.meta["key"])
+        return TrainState(params=self.restore_params(like.params), key=key, **training)
+
+    def restore_params(self, like: Params) -> Params:
+        """The parameters alone, in the form of `like`; errors as in `restore`."""
+        params: Params = self._restore("params", {"params": like})["params"]
+        return params
+
+    def verify(self) -> None:
+        """Read everything; raise DamagedCheckpointError if it is not what was saved."""
+        for item in self.meta["arrays"]:
+            self._arrays(item)
+
+    def _restore(self, item: str, like: Any) -> Any:
+        here = {place: type_of(array) for place, array in flatten(like).items()}
+        there = {
+            place: f"{d['dtype']}{d['shape']}" for place, d in self.meta["arrays"][item].items()
+        }
+        for place in here | there:
+            if here.get(place) != there.get(place):
+                raise CheckpointError(
+                    f"{place} is {there.get(place, 'missing')} in {self.name}, and"
+                    f" {here.get(place, 'missing')} here"
+                )
+        arrays = self._arrays(item)
+        return jax.tree.unflatten(jax.tree.structure(like), [arrays[place] for place in here])
+
+    def _arrays(self, item: str) -> dict[str, Any]:
+        """Each checked against its description."""
+        descriptions: dict[str, Description] = self.meta["arrays"][item]
+        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        wanted = {
+            place: jax.ShapeDtypeStruct(d["shape"], jnp.dtype(d["dtype"]), sharding=device)
+            for place, d in descriptions.items()
+        }
+        if num_bytes(wanted) > physical_memory():
+            raise CheckpointError(
+                f"{item} of {self.name} have {num_bytes(wanted):,} bytes, more than this machine's"
+                f" {physical_memory():,}"
+            )
+        arrays = dict(_read(self.name, self.read, item, wanted))
+        for place, description in describe(arrays).items():
+            if description != descriptions[place]:
+                raise DamagedCheckpointError(f"{place} in {self.name} is damaged")
+        return arrays
+
+
+def training_arrays(state: TrainState) -> dict[str, Any]:
+    """All of the state but the parameters; the key as its bits."""
+    key = jax.random.key_data(state.key)
+    return {"opt_state": state.opt_state, "carry": state.carry, "key": key, "step": state.step}
+
+
+def make_meta(record: Record, items: dict[str, Any], **more: str) -> dict[str, Any]:
+    """The metadata of flat arrays, by item: what they belong to, what made them, their sums."""
+    meta = {
+        "format": FORMAT,
+        "record": record.to_json(),
+        "environment": environment(),
+        "arrays": {item: describe(arrays) for item, arrays in items.items()},
+        **more,
+    }
+    return meta | {"digest": canonical_digest(meta)}
+
+
+def read_saved(folder: Path, step: int, read: Read) -> Saved:
+    """A checkpoint, its metadata verified.
+
+    Raises:
+        DamagedCheckpointError: the metadata is damaged.
+        CheckpointError: it is of another format.
+    """
+    name = f"step {step} in {folder}"
+    try:
+        size = (folder / str(step) / "meta" / "metadata").stat().st_size
+    except OSError as error:
+        raise DamagedCheckpointError(f"{name} is not whole") from error
+    if size > MAX_META_BYTES:
+        raise DamagedCheckpointError(
+            f"the metadata of {name} has {size:,} bytes, more than the {MAX_META_BYTES:,} allowed"
+        )
+    meta = _read(name, read, "meta", None)
+    try:
+        whole = meta.pop("digest") == canonical_digest(meta)
+    except (AttributeError, KeyError, ValueError):
+        whole = False
+    if not whole:
+        raise DamagedCheckpointError(f"the metadata of {name} is damaged")
+    if meta["format"] != FORMAT:
+        raise CheckpointError(f"{name} is of format {meta['format']}, this jaxrnn reads {FORMAT}")
+    try:
+        record = Record.from_json(meta["record"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DamagedCheckpointError(
+            f"the metadata of {name} is of no run: {first_line(error)}"
+        ) from error
+    return Saved(name, step, meta, record, read)
+
+
+def _read(name: str, read: Read, item: str, how: Any) -> Any:
+    try:
+        return read(item, how)
+    except Exception as error:  # a damaged file raises many unrelated types
+        raise DamagedCheckpointError(f"{name} is unreadable: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without all that orbax adds."""
+    return (str(error) or type(error).__name__).split("\n")[0]
