@@ -3,14 +3,19 @@
 import contextlib
 import io
 import itertools
+import logging
+import os
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import tyro
+
+from jaxrnn.training import SaveFailedError
 
 Settings = TypeVar("Settings")
 
@@ -36,6 +41,9 @@ def main(
     arguments = sys.argv[1:]
     debug = arguments[:1] == ["--debug"]
     parsed = _parse(settings, arguments[1:] if debug else arguments, default, description)
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    if not debug:
+        _quieten_orbax()
     try:
         sys.exit(run(parsed))
     except KeyboardInterrupt:
@@ -43,7 +51,11 @@ def main(
     except (ValueError, TypeError, OSError) as error:
         if debug:
             raise
-        _fail(" ".join(str(error).split()))
+        message = " ".join(str(error).split())
+        if isinstance(error, SaveFailedError):
+            _print_error(message)
+            os._exit(2)  # or threads that tensorstore has left amid the save have the last word
+        _fail(message)
 
 
 def _parse(
@@ -83,5 +95,15 @@ def _first_sentence(box: str) -> str:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    _print_error(message)
     sys.exit(2)
+
+
+def _quieten_orbax() -> None:
+    """What it has to say of a save that failed, our own error says in one line."""
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _print_error(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr, flush=True)

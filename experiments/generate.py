@@ -14,6 +14,7 @@ import tyro
 import jaxrnn
 from experiments import command
 from jaxrnn.checks import check_seed
+from jaxrnn.training import Kind
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Settings:
     """Draw from the fewest characters that together have this probability."""
     seed: int = 0
     """Seed of the draws."""
+    use: Kind = "checkpoints"
+    """The newest parameters, or those that did best on the held-out text."""
     allow_unknown: bool = False
     """Let the vocabulary's unknown token stand for characters that it has not."""
 
@@ -41,7 +44,7 @@ class Settings:
 def generate(settings: Settings) -> None:
     """Print each prompt with its continuation."""
     check_seed("seed", settings.seed)
-    model, params, vocabulary = jaxrnn.load(settings.run_dir)
+    model, params, vocabulary = jaxrnn.load(settings.run_dir, settings.use)
     texts = jaxrnn.generate(
         model,
         params,

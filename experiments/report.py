@@ -2,14 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
 from experiments.run import Run
 from jaxrnn.language_model import ModelConfig
 from jaxrnn.training import Progress, TrainState, perplexity
-from jaxrnn.training.checkpoint import params_digest
+from jaxrnn.training.integrity import params_digest
 from jaxrnn.training.record import device, environment
 from jaxrnn.training.reporting import MetricsLog, plot_perplexity, write_json
 
@@ -47,8 +47,18 @@ def _regularisers(model: ModelConfig) -> str:
     return "".join(f", {part}" for part, there in parts.items() if there)
 
 
-def report_epoch(run: Run, log: MetricsLog, state: TrainState, progress: Progress) -> None:
-    """Log the epoch; every so often, evaluate and print samples."""
+class Seconds(NamedTuple):
+    """Where the time of a run went, since this command was started."""
+
+    wall: float
+    compiling: float
+    saving: float
+
+
+def report_epoch(
+    run: Run, log: MetricsLog, state: TrainState, progress: Progress
+) -> dict[str, float]:
+    """Log the epoch; every so often, evaluate, return how, and print samples."""
     epoch = progress.finished_epochs
     row: dict[str, Any] = {
         "epoch": epoch,
@@ -57,18 +67,24 @@ def report_epoch(run: Run, log: MetricsLog, state: TrainState, progress: Progres
         "tokens_per_second": progress.total_tokens / progress.seconds,
         "seconds": progress.seconds,
     }
+    if progress.skipped:
+        row["skipped_steps"] = progress.skipped
+    held_out: dict[str, float] = {}
     last = epoch == run.settings.training.epochs
     report = epoch % run.settings.sample_every == 0 or last
     if report or epoch % max(1, run.settings.training.epochs // POINTS_OF_CURVE) == 0:
-        row |= run.held_out(state)
+        held_out = run.held_out(state)
+        row |= held_out
     if report:
         tqdm.write(_told(row))
         for sample in run.samples(state):
             tqdm.write(f"  - {sample}")
     log.add(row)
+    return held_out
 
 
 def _told(row: dict[str, Any]) -> str:
+    skipped = f", {row['skipped_steps']} steps skipped" if "skipped_steps" in row else ""
     held_out = ""
     if "held_out_perplexity" in row:
         held_out = (
@@ -78,7 +94,7 @@ def _told(row: dict[str, Any]) -> str:
         )
     return (
         f"epoch {row['epoch']}, perplexity {row['perplexity']:.3f}{held_out},"
-        f" {row['tokens_per_second']:,.0f} tokens/s"
+        f" {row['tokens_per_second']:,.0f} tokens/s{skipped}"
     )
 
 
@@ -87,8 +103,7 @@ def report_end(
     log: MetricsLog,
     state: TrainState,
     progress: Progress,
-    compile_seconds: float,
-    wall_seconds: float,
+    seconds: Seconds,
 ) -> None:
     """Draw the curve and write the summary."""
     settings, corpus = run.settings, run.corpus
@@ -101,7 +116,7 @@ def report_end(
         "held_out_perplexity": None,
         **run.held_out(state),
         "best_held_out": min(
-            (row for row in log.rows if "held_out_perplexity" in row),
+            (row for row in log.rows if row.get("held_out_perplexity") is not None),
             key=lambda row: row["held_out_perplexity"],
             default=None,
         ),
@@ -109,8 +124,10 @@ def report_end(
         "finished": progress.finished_epochs == settings.training.epochs,
         "tokens_per_second": progress.total_tokens / max(progress.seconds, 1e-9),
         "seconds": progress.seconds,
-        "compile_seconds": compile_seconds,
-        "wall_seconds": wall_seconds,
+        "compile_seconds": seconds.compiling,
+        "save_seconds": seconds.saving,
+        "wall_seconds": seconds.wall,
+        "skipped_steps": progress.skipped,
         "corpus": corpus.name,
         "corpus_source": corpus.source,
         "digest": corpus.digest,
@@ -125,6 +142,7 @@ def report_end(
     plot_perplexity(log.rows, title, settings.out / "curve.png")
     print(
         f"{progress.finished_epochs} epochs in {progress.seconds:.1f} s of training,"
-        f" {compile_seconds:.1f} s of compiling, {wall_seconds:.1f} s in all;"
+        f" {seconds.compiling:.1f} s of compiling, {seconds.saving:.1f} s of saving,"
+        f" {seconds.wall:.1f} s in all;"
         f" curve, metrics, summary and checkpoints in {settings.out}"
     )

@@ -9,7 +9,7 @@ import jaxrnn
 from experiments.texts import held_out_metrics, known_prompts, prepare_texts
 from jaxrnn.checks import check_number, check_positive_integer
 from jaxrnn.text import Corpus
-from jaxrnn.training import Progress, Record, TextRecord, TrainConfig, TrainState
+from jaxrnn.training import Best, Progress, Record, TextRecord, TrainConfig, TrainState
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Settings:
     """Folder of the run."""
     resume: bool = False
     """Go on from the newest checkpoint in --out."""
+    accept_changes: bool = False
+    """With --resume: go on although corpus, settings or devices are not those of the checkpoint."""
     save_every: float = 10.0
     """Seconds between two checkpoints."""
     compilation_cache: Path | None = None
@@ -67,12 +69,13 @@ class Run:
             self.model, self.optimizer, self.vocab_size, training.batch_size, key
         )
 
-    def record(self, progress: Progress) -> Record:
+    def record(self, progress: Progress, best: Best | None = None) -> Record:
         settings = self.settings
         text = TextRecord(
             self.corpus.name, self.corpus.digest, len(self.texts.ids), settings.held_out_chars
         )
-        return Record(settings.model, settings.training, text, self.texts.vocabulary, progress)
+        vocabulary = self.texts.vocabulary
+        return Record(settings.model, settings.training, text, vocabulary, progress, best)
 
     def samples(self, state: TrainState) -> list[str]:
         return jaxrnn.generate(

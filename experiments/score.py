@@ -21,7 +21,7 @@ from experiments import command
 from experiments.texts import LINE_BREAK
 from jaxrnn.layers import Layer
 from jaxrnn.text.corpora import BUNDLED
-from jaxrnn.training import Checkpoints, Record, perplexity
+from jaxrnn.training import Checkpoints, Kind, Record, perplexity
 from jaxrnn.typing import Params
 
 
@@ -33,6 +33,8 @@ class Settings:
     """Folder of the run."""
     texts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Texts to rank."""
+    use: Kind = "checkpoints"
+    """The newest parameters, or those that did best on the held-out text."""
     shuffle_test: bool = False
     """Compare each held-out line with its own characters shuffled, for this model and for an
     untrained one."""
@@ -46,7 +48,7 @@ def score(settings: Settings) -> None:
     """Rank the texts, or run the shuffle test."""
     if bool(settings.texts) == settings.shuffle_test:
         raise ValueError("give texts to rank, or --shuffle-test")
-    model, params, vocabulary = jaxrnn.load(settings.run_dir)
+    model, params, vocabulary = jaxrnn.load(settings.run_dir, settings.use)
     if settings.shuffle_test:
         _print_shuffle_test(settings, model, params, vocabulary)
         return
@@ -126,7 +128,8 @@ def _print_shuffle_test(
     settings: Settings, model: Layer, params: Params, vocabulary: jaxrnn.Vocabulary
 ) -> None:
     with Checkpoints(settings.run_dir, read_only=True) as checkpoints:
-        lines = held_out_lines(checkpoints.newest().record, vocabulary)
+        record = checkpoints.newest(lambda saved: saved.record)
+    lines = held_out_lines(record, vocabulary)
     if not lines:
         raise ValueError(f"{settings.run_dir} was trained without held-out lines")
     untrained = model.init(jax.random.key(settings.seed), len(vocabulary))
