@@ -15,6 +15,8 @@ import jax
 import jaxtyping
 import pytest
 
+pytest_plugins = ["faults.matrix"]
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

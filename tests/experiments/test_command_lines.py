@@ -1,58 +1,20 @@
 """The commands as users type them: what they leave behind, and what they say to wrong input."""
 
 import json
-import os
 import re
-import runpy
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parent.parent.parent
-SMALL = [
-    "--corpus", "songs", "--max-chars", "2000", "--held-out-chars", "300", "--hidden-size", "16",
-    "--batch-size", "4", "--num-steps", "20", "--prompts", "分开", "--sample-length", "7",
-]  # fmt: skip
-
-
-def run(capsys, monkeypatch, name, *arguments):
-    """(exit code, standard output, standard error) of `python -m experiments.NAME`."""
-    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-    monkeypatch.delitem(sys.modules, f"experiments.{name}", raising=False)
-    with pytest.raises(SystemExit) as stop:
-        runpy.run_module(f"experiments.{name}", run_name="__main__")
-    said = capsys.readouterr()
-    return stop.value.code or 0, said.out, said.err
-
-
-def command(*arguments):
-    return [sys.executable, "-m", "experiments.jaychou", *map(str, arguments)]
-
-
-def environment():
-    """As a user runs it, unlike the tests in this process."""
-    flags = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "default"}
-    return os.environ | flags | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
-
-
-def digest(out):
-    return json.loads((out / "summary.json").read_text())["params_digest"]
+from commands import SMALL, digest, finish, start
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A small run, by the real command."""
     out = tmp_path_factory.mktemp("run") / "run"
-    arguments = command(*SMALL, "--epochs", 4, "--sample-every", 2, "--out", out)
-    done = subprocess.run(
-        arguments, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    arguments = (*SMALL, "--epochs", 4, "--sample-every", 2, "--out", out)
+    code, said, complained = finish(start("jaychou", *arguments))
+    assert code == 0, complained
+    return out, said
 
 
 def test_a_run_says_what_it_used_and_shows_samples(finished):
@@ -84,8 +46,8 @@ def test_compiled_programs_are_kept_on_request(tmp_path):
     """The second run compiles nothing anew, and ends the same."""
     cache, digests, seconds = tmp_path / "cache", [], []
     for out in (tmp_path / "first", tmp_path / "second"):
-        arguments = command(*SMALL, "--epochs", 1, "--out", out, "--compilation-cache", cache)
-        subprocess.run(arguments, cwd=ROOT, env=environment(), check=True, timeout=300)
+        arguments = (*SMALL, "--epochs", 1, "--out", out, "--compilation-cache", cache)
+        assert finish(start("jaychou", *arguments))[0] == 0
         kept = sorted(path.name for path in cache.iterdir() if path.name.endswith("-cache"))
         digests.append((digest(out), kept))
         seconds.append(json.loads((out / "summary.json").read_text())["compile_seconds"])
@@ -94,68 +56,25 @@ def test_compiled_programs_are_kept_on_request(tmp_path):
     assert seconds[0] > 0
 
 
-def test_a_finished_run_generates_and_scores(finished, capsys, monkeypatch):
+def test_a_finished_run_generates_and_scores(finished, run):
     out, _ = finished
-    code, said, _ = run(
-        capsys, monkeypatch, "generate", out, "--prompt", "分开", "天", "--length", 5
-    )
+    code, said, _ = run("generate", out, "--prompt", "分开", "天", "--length", 5)
     assert code == 0
     assert [len(line) for line in said.splitlines()] == [7, 6]
-    code, said, _ = run(capsys, monkeypatch, "score", out, "我们", "们我")
+    code, said, _ = run("score", out, "我们", "们我")
     assert code == 0
     assert len(re.findall(r"log-probability -[\d.]+, perplexity [\d.]+", said)) == 2
-    code, said, _ = run(capsys, monkeypatch, "score", out, "--shuffle-test")
+    code, said, _ = run("score", out, "--shuffle-test")
     shares = [float(share) for share in re.findall(r"([\d.]+)% of \d+ held-out lines", said)]
     assert code == 0
     assert len(shares) == 2
 
 
-def test_a_second_run_into_the_same_folder_is_refused(finished, capsys, monkeypatch):
+def test_a_second_run_into_the_same_folder_is_refused(finished, run):
     out, _ = finished
-    code, _, error = run(capsys, monkeypatch, "jaychou", *SMALL, "--out", out)
+    code, _, error = run("jaychou", *SMALL, "--out", out)
     assert code == 2
     assert "holds a run already: go on with --resume" in error
-
-
-def test_resuming_another_run_is_refused_with_the_difference(finished, capsys, monkeypatch):
-    out, _ = finished
-    code, _, error = run(
-        capsys, monkeypatch, "jaychou", *SMALL, "--out", out, "--resume", "--cell", "gru"
-    )
-    assert code == 2
-    assert error.strip().endswith("is another run: model.cell: rnn there, gru here")
-
-
-@pytest.mark.parametrize("way", ["kill -9", "Ctrl-C"])
-def test_a_run_that_was_stopped_ends_where_the_undisturbed_one_ends(way, tmp_path):
-    """Windows carry the state on, so the carry, the optimizer and the place must all come back."""
-    settings = [
-        *SMALL, "--cell", "gru", "--windows", "sequential", "--random-offset", "--optimizer",
-        "adam", "--learning-rate", "0.01", "--epochs", "120", "--save-every", "0",
-    ]  # fmt: skip
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    options = {"cwd": ROOT, "env": environment(), "stdout": subprocess.PIPE, "text": True}
-    subprocess.run(command(*settings, "--out", whole), check=True, timeout=300, **options)
-    process = subprocess.Popen(command(*settings, "--out", stopped), **options)
-    metrics = stopped / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not (metrics.exists() and metrics.read_text().count("\n") >= 5):
-        assert process.poll() is None, "the run ended before it could be stopped"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL if way == "kill -9" else signal.SIGINT)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == (-signal.SIGKILL if way == "kill -9" else 128 + signal.SIGINT)
-    if way == "Ctrl-C":
-        assert "add --resume" in said
-        assert json.loads((stopped / "summary.json").read_text())["epochs"] < 120
-    resumed = subprocess.run(
-        command(*settings, "--out", stopped, "--resume"), check=True, timeout=300, **options
-    )
-    assert re.search(r"resuming .* after batch \d+ of \d+ in epoch \d+", resumed.stdout)
-    assert digest(stopped) == digest(whole)
-    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
-    assert [row["epoch"] for row in rows] == list(range(1, 121))
 
 
 @pytest.fixture
@@ -191,16 +110,17 @@ def bad_files(tmp_path):
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(
-    message, arguments, bad_files, capsys, monkeypatch, as_users_run
+    message, arguments, bad_files, run, monkeypatch, as_users_run, survived
 ):
     monkeypatch.chdir(bad_files)
     corpus = [] if "--corpus" in arguments else ["--corpus", "songs"]
-    code, _, error = run(capsys, monkeypatch, "jaychou", *corpus, *arguments, "--out", "run")
+    code, _, error = run("jaychou", *corpus, *arguments, "--out", "run")
     assert code == 2
     assert message in error
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert not (bad_files / "run").exists()
+    survived("bad input", 1)
 
 
 @pytest.mark.parametrize(
@@ -227,18 +147,19 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     ],
 )
 def test_wrong_requests_to_a_finished_run(
-    name, message, arguments, finished, capsys, monkeypatch, as_users_run
+    name, message, arguments, finished, run, as_users_run, survived
 ):
     arguments = [str(finished[0]) if a == "RUN" else a for a in arguments]
-    code, _, error = run(capsys, monkeypatch, name, *arguments)
+    code, _, error = run(name, *arguments)
     assert code == 2
     assert message in error
     assert error.startswith("error: ")
     assert error.count("\n") == 1
+    survived("bad input", 1)
 
 
-def test_help_documents_every_flag(capsys, monkeypatch):
-    code, said, _ = run(capsys, monkeypatch, "jaychou", "--help")
+def test_help_documents_every_flag(run):
+    code, said, _ = run("jaychou", "--help")
     assert code == 0
     flags = """--cell --num-layers --hidden-size --embedding-size --windows --random-offset
     --batch-size --num-steps --epochs --optimizer --learning-rate --max-grad-norm --init --corpus

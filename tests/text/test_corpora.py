@@ -130,17 +130,18 @@ def test_one_wrong_byte_is_harmless_or_refused(tmp_path_factory, compression, pl
         assert load_corpus(str(write(path, content))).text == TEXT * 5
 
 
-def test_encrypted_zip_is_refused(tmp_path):
+def test_encrypted_zip_is_refused(tmp_path, survived):
     path = write_zip(tmp_path / "a.zip", {"a.txt": TEXT})
     content = bytearray(path.read_bytes())
     content[6] |= 1
     content[content.rfind(b"PK\x01\x02") + 8] |= 1
     with pytest.raises(ValueError, match="encrypted"):
         load_corpus(str(write(path, content)))
+    survived("security", 1)
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".zip"])
-def test_size_is_limited_also_inside_a_zip(tmp_path, monkeypatch, suffix):
+def test_size_is_limited_also_inside_a_zip(tmp_path, monkeypatch, suffix, survived):
     """A zip bomb is a small file: what counts is what comes out of it."""
     monkeypatch.setattr(corpora, "MAX_BYTES", 5000)
     path = tmp_path / f"a{suffix}"
@@ -152,9 +153,10 @@ def test_size_is_limited_also_inside_a_zip(tmp_path, monkeypatch, suffix):
             continue
         with pytest.raises(ValueError, match=rf"a\{suffix} must .* at most 5,000 bytes"):
             load_corpus(str(path))
+    survived("security", 1)
 
 
-def test_zip_bomb_never_fills_the_memory(tmp_path, monkeypatch):
+def test_zip_bomb_never_fills_the_memory(tmp_path, monkeypatch, survived):
     monkeypatch.setattr(corpora, "MAX_BYTES", 5000)
     path = write_zip(tmp_path / "a.zip", {"a.txt": bytes(1 << 24)})
     tracemalloc.start()
@@ -162,11 +164,14 @@ def test_zip_bomb_never_fills_the_memory(tmp_path, monkeypatch):
         load_corpus(str(path))
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
+    survived("security", 1)
 
 
 @pytest.mark.parametrize("name", sorted(corpora.SOURCES))
 @pytest.mark.parametrize("fallback", [None, "songs"])
-def test_known_corpus_with_another_digest_is_refused(tmp_path, monkeypatch, name, fallback):
+def test_known_corpus_with_another_digest_is_refused(
+    tmp_path, monkeypatch, name, fallback, survived
+):
     """Also where a fallback is allowed: someone put the wrong file there and should know."""
     source = corpora.SOURCES[name]
     monkeypatch.setenv("JAXRNN_DATA", str(tmp_path))
@@ -175,6 +180,7 @@ def test_known_corpus_with_another_digest_is_refused(tmp_path, monkeypatch, name
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     with pytest.raises(ValueError, match=f"SHA-256 {source.digest} .* {name}, got {digest}"):
         load_corpus(name, fallback=fallback)
+    survived("security", 1)
 
 
 @pytest.mark.parametrize(

@@ -128,21 +128,23 @@ def test_downloads_once_and_then_reads_the_cache(server, cache, path):
         ("/broken", "HTTPError"),
     ],
 )
-def test_failed_download_leaves_nothing_behind(server, cache, path, message):
+def test_failed_download_leaves_nothing_behind(server, cache, path, message, survived):
     with pytest.raises(OSError, match=message):
         fetch(server.url + path)
     assert list(cache.iterdir()) == []
     assert fetch(server.url + "/good").read_bytes() == BODY
+    survived("security", 1)
 
 
-def test_refused_connection(server, cache):
+def test_refused_connection(server, cache, survived):
     server.stop()
     with pytest.raises(OSError, match="ConnectionError"):
         fetch(server.url + "/good")
     assert list(cache.iterdir()) == []
+    survived("security", 1)
 
 
-def test_silent_server(cache, monkeypatch):
+def test_silent_server(cache, monkeypatch, survived):
     """It accepts the connection and says nothing: the patience has an end."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(download, "TIMEOUT", 0.1)
@@ -150,9 +152,10 @@ def test_silent_server(cache, monkeypatch):
         with pytest.raises(OSError, match="Timeout"):
             fetch(f"http://127.0.0.1:{listener.getsockname()[1]}/good")
         assert list(cache.iterdir()) == []
+    survived("security", 1)
 
 
-def test_damaged_file_in_the_cache_is_replaced(server, cache):
+def test_damaged_file_in_the_cache_is_replaced(server, cache, survived):
     cache.mkdir(parents=True)
     (cache / "a.txt").write_bytes(BODY[:-1])
     assert fetch(server.url + "/good").read_bytes() == BODY
@@ -160,6 +163,7 @@ def test_damaged_file_in_the_cache_is_replaced(server, cache):
     server.stop()
     with pytest.raises(OSError, match="ConnectionError"):
         fetch(server.url + "/good")
+    survived("security", 1)
 
 
 def test_cache_that_cannot_be_written(server, cache):

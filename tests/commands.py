@@ -1,0 +1,60 @@
+"""The real commands in processes of their own, as a user starts them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SMALL = [
+    "--corpus", "songs", "--max-chars", "2000", "--held-out-chars", "300", "--hidden-size", "16",
+    "--batch-size", "4", "--num-steps", "20", "--prompts", "分开", "--sample-length", "7",
+]  # fmt: skip
+STATEFUL = [
+    *SMALL, "--windows", "sequential", "--random-offset", "--dropout", "0.2", "--optimizer",
+    "adam", "--learning-rate", "0.01", "--sample-every", "1000", "--save-every", "0",
+]  # fmt: skip
+"""Whatever can be lost matters to such a run; it saves after every call."""
+
+
+def environment():
+    """Unlike that of the tests: one device, code that is optimised."""
+    flags = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "default"}
+    return os.environ | flags | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
+
+
+def start(name, *arguments, under=()):
+    """`python -m experiments.NAME`, under way; `under` is a command that runs a command."""
+    command = (*under, sys.executable, "-m", f"experiments.{name}", *arguments)
+    return subprocess.Popen(
+        [str(word) for word in command],
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process, timeout=300):
+    """(exit code, what it said, what it complained of)."""
+    said, complained = process.communicate(timeout=timeout)
+    return process.returncode, said, complained
+
+
+def train(out, *arguments):
+    """A training that ends well; what it said."""
+    code, said, complained = finish(start("train", *STATEFUL, "--out", out, *arguments))
+    assert code == 0, complained
+    return said
+
+
+def digest(out):
+    """Of the last parameters."""
+    return json.loads((out / "summary.json").read_text())["params_digest"]
+
+
+def epochs(out):
+    """Those of the metrics."""
+    return [json.loads(line)["epoch"] for line in (out / "metrics.jsonl").read_text().splitlines()]

@@ -1,0 +1,21 @@
+"""The commands in this process, as their modules are run."""
+
+import runpy
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """(name, arguments) -> (exit code, standard output, standard error) of `experiments.NAME`."""
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        monkeypatch.delitem(sys.modules, f"experiments.{name}", raising=False)
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_module(f"experiments.{name}", run_name="__main__")
+        said = capsys.readouterr()
+        return stop.value.code or 0, said.out, said.err
+
+    return run

@@ -1,0 +1,140 @@
+"""What a run keeps, how it goes on, and how it refuses to go on as another run."""
+
+import json
+import shutil
+
+import pytest
+from commands import SMALL, epochs
+
+from jaxrnn.training import Checkpoints, CheckpointWarning
+
+
+@pytest.fixture(autouse=True)
+def as_a_user(as_users_run):
+    """Errors of the library itself."""
+
+
+@pytest.fixture
+def small(tmp_path):
+    """(folder, its settings) of a run on a corpus of its own."""
+    path = tmp_path / "a.txt"
+    path.write_text("abcd efgh\nhgfe dcba\n" * 60)
+    out = tmp_path / "run"
+    return out, [*SMALL, "--corpus", path, "--prompts", "ab", "--max-chars", 700, "--out", out]
+
+
+def test_another_setting_is_refused_or_accepted(small, run):
+    out, settings = small
+    assert run("train", *settings, "--epochs", 1)[0] == 0
+    code, _, error = run("train", *settings, "--resume", "--epochs", 2, "--batch-size", 8)
+    assert code == 2
+    assert "is another run: training.batch_size: 4 there, 8 here; --accept-changes" in error
+    # Another batch is another shape of the carry: that cannot be accepted.
+    code, _, error = run(
+        "train", *settings, "--resume", "--accept-changes", "--epochs", 2, "--batch-size", 8
+    )
+    assert code == 2
+    assert "error: carry" in error
+    rate = ("--learning-rate", 1, "--resume", "--epochs", 2)
+    assert run("train", *settings, *rate)[0] == 2
+    code, said, _ = run("train", *settings, *rate, "--accept-changes")
+    assert code == 0
+    assert "training.learning_rate: 100.0 there, 1.0 here" in said
+    assert epochs(out) == [1, 2]
+
+
+def test_another_text_is_refused_or_accepted(small, run):
+    _, settings = small
+    assert run("train", *settings, "--epochs", 1)[0] == 0
+    corpus = settings[settings.index("--corpus", 2) + 1]
+    corpus.write_text("hgfe dcba\nabcd efgh\n" * 60)
+    code, _, error = run("train", *settings, "--resume", "--epochs", 2)
+    assert code == 2
+    assert "is another run: text.digest: " in error
+    code, said, _ = run("train", *settings, "--resume", "--epochs", 2, "--accept-changes")
+    assert code == 0
+    assert "although" in said
+    corpus.write_text("xyz uvw\n" * 120)
+    code, _, error = run("train", *settings, "--prompts", "xy", "--resume", "--accept-changes")
+    assert code == 2
+    assert "vocabulary" in error or "params" in error
+
+
+def test_the_same_text_elsewhere_and_what_reports_may_change(small, run):
+    out, settings = small
+    assert run("train", *settings, "--epochs", 1)[0] == 0
+    corpus = settings[settings.index("--corpus", 2) + 1]
+    moved = shutil.move(corpus, corpus.with_name("b.txt"))
+    changes = ("--corpus", moved, "--epochs", 3, "--sample-every", 1, "--prompts", "gh")
+    assert run("train", *settings, *changes, "--resume")[0] == 0
+    assert epochs(out) == [1, 2, 3]
+
+
+def test_another_device_is_refused_with_the_difference(small, run, monkeypatch):
+    _, settings = small
+    assert run("train", *settings, "--epochs", 1)[0] == 0
+    monkeypatch.setattr("experiments.saving.environment", lambda: {"device": "8 x TPU"})
+    code, _, error = run("train", *settings, "--resume", "--epochs", 2)
+    assert code == 2
+    assert "device: 4 x cpu (cpu) there, 8 x TPU here" in error
+
+
+def test_other_versions_are_said_and_not_refused(small, run, monkeypatch):
+    _, settings = small
+    assert run("train", *settings, "--epochs", 1)[0] == 0
+    monkeypatch.setattr(
+        "experiments.saving.environment", lambda: {"jax": "9.9", "device": "4 x cpu (cpu)"}
+    )
+    code, said, _ = run("train", *settings, "--resume", "--epochs", 2)
+    assert code == 0
+    assert "bits may differ" in said
+    assert "9.9 here" in said
+
+
+def test_the_best_parameters_are_kept_and_come_back(small, run):
+    """The held-out text is where a model that learns by heart does ever worse."""
+    out, settings = small
+    settings = [*settings, "--sample-every", 1, "--save-every", 0, "--learning-rate", 1000]
+    assert run("train", *settings, "--epochs", 4)[0] == 0
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    best = min(rows, key=lambda row: row["held_out_perplexity"])
+    with Checkpoints(out, "best", read_only=True) as checkpoints:
+        assert checkpoints.steps() == [best["step"]]
+        record = checkpoints.open(best["step"]).record
+        assert record.best.held_out_perplexity == best["held_out_perplexity"]
+    assert run("train", *settings, "--epochs", 6, "--resume")[0] == 0
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    best = min(rows, key=lambda row: row["held_out_perplexity"])
+    with Checkpoints(out, "best", read_only=True) as checkpoints:
+        assert checkpoints.steps() == [best["step"]]
+    for command in (["generate", out, "--prompt", "ab"], ["score", out, "ab"]):
+        assert run(*command, "--use", "best")[0] == 0
+    shutil.rmtree(out / "best")
+    code, _, error = run("generate", out, "--prompt", "ab", "--use", "best")
+    assert code == 2
+    assert "holds no best" in error
+
+
+def test_verify_names_what_is_damaged(small, run):
+    out, settings = small
+    assert run("train", *settings, "--epochs", 1)[0] == 0
+    assert run("train", *settings, "--epochs", 2, "--resume")[0] == 0
+    code, said, _ = run("verify", out)
+    assert code == 0
+    assert said.count("whole; after batch") == 2
+    assert "best/" in said
+    newest = max((out / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    meta = newest / "meta" / "metadata"
+    meta.write_bytes(meta.read_bytes().replace(b"epoch", b"epocH", 1))
+    code, said, _ = run("verify", out)
+    assert code == 1
+    assert f"step {newest.name} in" in said
+    assert "damaged" in said
+    with pytest.warns(CheckpointWarning, match=f"step {newest.name} .*: going on from step"):
+        assert run("train", *settings, "--epochs", 3, "--resume")[0] == 0
+    assert (out / "damaged" / newest.name).is_dir()
+    assert epochs(out) == [1, 2, 3]
+    assert run("verify", out)[0] == 0
+    code, _, error = run("verify", out.parent / "nowhere")
+    assert code == 2
+    assert "holds no checkpoints" in error

@@ -1,0 +1,75 @@
+"""The real command in a process that is killed before its n-th change to its folder."""
+
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+
+CHANGES = {
+    "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate",
+    "os.chmod", "os.utime",
+}  # fmt: skip
+
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(
+    ["experiments.train", "orbax.checkpoint", "matplotlib.figure", "tensorboardX"]
+)
+
+
+def train(out, arguments, deadly=None):
+    """Train in a process of its own; (exit code, changes it made before `deadly`, steps it saved).
+
+    Each process is forked from one that has imported everything and started nothing.
+    """
+    log = Path(out).with_name("log")
+    log.write_text("")
+    process = context.Process(target=_train, args=(str(out), arguments, deadly, log))
+    process.start()
+    process.join(120)
+    lines = log.read_text().split()
+    saved = [int(line.removeprefix("saved:")) for line in lines if line.startswith("saved:")]
+    return process.exitcode, len(lines) - len(saved), saved
+
+
+def _train(out, arguments, deadly, log):
+    from experiments import command
+    from experiments.run import Settings
+    from experiments.train import train
+    from jaxrnn.training import Checkpoints
+
+    file = os.open(log, os.O_WRONLY | os.O_APPEND)
+    changes = itertools.count(1)
+
+    def watch(event, arguments):
+        if _changes(event, arguments, out):
+            if next(changes) == deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
+            os.write(file, f"{event}\n".encode())
+
+    def save(checkpoints, state, record):
+        original(checkpoints, state, record)
+        os.write(file, f"saved:{int(state.step)}\n".encode())
+
+    original, Checkpoints.save = Checkpoints.save, save
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    sys.addaudithook(watch)
+    sys.argv = ["train", *arguments, "--out", out]
+    command.main(train, Settings)
+
+
+def _changes(event, arguments, out):
+    """Whether an audited event of Python is about to change something below `out`."""
+    if event == "open":
+        path, _, flags = arguments
+        if not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            return False
+    elif event in CHANGES:
+        path = arguments[0]
+        if event in ("os.remove", "os.rmdir") and arguments[-1] != -1:
+            return True  # relative to a folder that is being deleted
+    else:
+        return False
+    return isinstance(path, str | os.PathLike) and os.fspath(path).startswith(out)

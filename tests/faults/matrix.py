@@ -1,0 +1,48 @@
+"""The matrix of faults, a plugin of pytest: how many of each area were survived.
+
+    python -m pytest tests/faults tests/text tests/experiments --matrix
+
+Without `--matrix` every test takes a few of its faults only; with it, as many as the matrix of
+docs/reliability.md counts.  `--soak 30` goes on killing runs for that many minutes.
+"""
+
+import collections
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--matrix", action="store_true", help="all faults of the matrix: half an hour")
+    parser.addoption("--soak", type=float, default=0.0, help="minutes of random kills")
+
+
+@pytest.fixture
+def how_many(request):
+    """(few, all) -> how many faults this run injects."""
+    whole = request.config.getoption("--matrix")
+    return lambda few, all_of_them: all_of_them if whole else few
+
+
+@pytest.fixture
+def soak_minutes(request):
+    """How long to go on killing runs."""
+    return request.config.getoption("--soak")
+
+
+@pytest.fixture
+def survived(record_property):
+    """(area, count): add to the matrix that is printed at the end, if the test passes."""
+    return lambda area, count: record_property("survived", [area, count])
+
+
+def pytest_terminal_summary(terminalreporter):
+    counts = collections.Counter()
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == "survived":
+                counts[value[0]] += value[1]
+    if counts:
+        terminalreporter.section("faults survived")
+        terminalreporter.line("| fault | survived |\n|---|---|")
+        for area, count in sorted(counts.items()):
+            terminalreporter.line(f"| {area} | {count} |")

@@ -1,0 +1,84 @@
+"""A disk that is full, or not to be written to: a clear error, and the last good step intact."""
+
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import pytest
+from commands import STATEFUL, finish, start, train
+from faults.runs import make_record, make_state
+
+from jaxrnn.training import CheckpointError, Checkpoints, SaveFailedError
+
+SMALL_FILES = (sys.executable, Path(__file__).with_name("small_files.py"))
+
+
+class Usage(NamedTuple):
+    """Of a disk."""
+
+    free: int
+
+
+def test_a_save_that_fails_leaves_the_one_before(tmp_path, how_many, survived):
+    out = tmp_path / "run"
+    train(out, "--epochs", 3)
+    with Checkpoints(out, read_only=True) as checkpoints:
+        newest = checkpoints.steps()[0]
+    sizes = how_many([64, 2048], [2**k for k in range(4, 17)] + [3 * 2**k for k in range(3, 15)])
+    for size in sizes:
+        settings = (*STATEFUL, "--out", out, "--epochs", 6, "--resume")
+        code, _, complained = finish(start("train", *settings, under=(*SMALL_FILES, size)))
+        assert code == 2
+        # Threads of tensorstore, left amid the save, may have something to say beside it.
+        (error,) = [line for line in complained.splitlines() if line.startswith("error: ")]
+        assert "too large" in error
+        with Checkpoints(out, read_only=True) as checkpoints:
+            checkpoints.open(checkpoints.steps()[0]).verify()
+            assert checkpoints.steps()[0] >= newest
+    assert "6 epochs" in train(out, "--epochs", 6, "--resume")
+    survived("full disk", len(sizes))
+
+
+def test_a_folder_that_cannot_be_written_to_is_known_before_training(tmp_path, survived):
+    (tmp_path / "file").write_text("")
+    code, said, complained = finish(
+        start("train", *STATEFUL, "--out", tmp_path / "file" / "run", "--epochs", 1)
+    )
+    assert code == 2
+    assert complained.startswith("error: ")
+    assert complained.count("\n") == 1
+    assert "model" not in said
+    survived("full disk", 1)
+
+
+def test_room_for_the_checkpoints_is_looked_for_before_training(tmp_path, monkeypatch, survived):
+    from experiments import saving
+    from experiments.run import Run, Settings
+    from jaxrnn.text import load_corpus
+
+    monkeypatch.setattr(saving.shutil, "disk_usage", lambda folder: Usage(1000))
+    run = Run(Settings(corpus="songs", max_chars=2000, out=tmp_path), load_corpus("songs"))
+    with saving.Saver(run) as saver, pytest.raises(CheckpointError, match="has 1,000 bytes free"):
+        saver.start()
+    survived("full disk", 1)
+
+
+def test_a_disk_without_room_is_known_before_a_save(tmp_path, monkeypatch, survived):
+    """Nothing is begun that would leave half a save."""
+    record = make_record()
+    _, state = make_state(record)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state, record)
+        before = sorted(tmp_path.rglob("*"))
+        monkeypatch.setattr(
+            "jaxrnn.training.checkpoint.shutil.disk_usage", lambda folder: Usage(1000)
+        )
+        later = state.replace(step=jnp.int32(9))
+        with pytest.raises(SaveFailedError, match=r"step 9 .*: 1,000 bytes are free, and [\d,]+ n"):
+            checkpoints.save(later, record)
+        assert sorted(tmp_path.rglob("*")) == before
+        monkeypatch.undo()
+        checkpoints.save(later, record)
+        assert checkpoints.steps() == [9, 0]
+    survived("full disk", 1)

@@ -1,0 +1,141 @@
+"""The real command, killed at random moments and resumed, ends where the undisturbed one ends."""
+
+import itertools
+import random
+import signal
+import time
+
+import pytest
+from commands import STATEFUL, digest, epochs, finish, start, train
+from faults import dying
+
+from jaxrnn.training import Checkpoints
+
+CELLS = ["rnn", "gru", "lstm"]
+
+
+def newest_step(run_dir):
+    """Of the checkpoints on disk, verified; 0 without any."""
+    if not (run_dir / "checkpoints").is_dir():
+        return 0
+    with Checkpoints(run_dir, read_only=True) as checkpoints:
+        if not (steps := checkpoints.steps()):
+            return 0
+        checkpoints.open(steps[0]).verify()
+        return steps[0]
+
+
+def kill_again_and_again(folder, settings, generator, kills):
+    """Whether a run that is killed at random moments ends where an undisturbed one ends."""
+    began = time.monotonic()
+    train(folder / "whole", *settings)
+    seconds = time.monotonic() - began
+    stopped, on_disk = folder / "stopped", 0
+    for _ in range(kills):
+        process = start("train", *STATEFUL, "--out", stopped, *settings, "--resume")
+        time.sleep(generator.uniform(0.2, 0.9) * seconds)
+        process.send_signal(signal.SIGKILL)
+        finish(process)
+        assert newest_step(stopped) >= on_disk, "a save was lost"
+        on_disk = newest_step(stopped)
+    train(stopped, *settings, "--resume")
+    assert epochs(stopped) == epochs(folder / "whole")
+    return digest(stopped) == digest(folder / "whole")
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_run_that_is_killed_again_and_again(cell, tmp_path, how_many, survived):
+    kills, length = how_many((1, 30), (7, 150))
+    settings = ["--cell", cell, "--epochs", length]
+    assert kill_again_and_again(tmp_path, settings, random.Random(cell), kills)
+    survived("kill -9: at random moments", kills)
+
+
+def test_a_soak_of_kills(tmp_path, soak_minutes, survived):
+    """Other seeds, cells and lengths until the time is over; at the least one kill."""
+    generator, began, total = random.Random(0), time.monotonic(), 0
+    for number in itertools.count():
+        cell, length = CELLS[number % 3], generator.choice([150, 600, 1500]) if soak_minutes else 30
+        settings = ["--cell", cell, "--epochs", length, "--seed", number]
+        kills = generator.randint(1, 6) if soak_minutes else 1
+        assert kill_again_and_again(tmp_path / str(number), settings, generator, kills)
+        total += kills
+        if time.monotonic() - began >= 60 * soak_minutes:
+            break
+    survived(f"kill -9: soak of {soak_minutes:g} minutes", total)
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_kill_before_any_change_to_the_folder(part, tmp_path, how_many, survived):
+    """Any of three saves and what lies between: opening, writing, renaming, deleting."""
+    settings = [*STATEFUL, "--epochs", "40", "--compilation-cache", str(tmp_path / "cache")]
+    code, *_ = dying.train(tmp_path / "whole", settings)
+    assert code == 0
+    stopped, acknowledged = tmp_path / "stopped", 0
+    deaths = how_many(12, 60)
+    generator = random.Random(part)
+    points = [int((n + generator.random()) * 230 / deaths) + 1 for n in range(deaths)]
+    generator.shuffle(points)
+    for point in points:
+        code, _, saved = dying.train(stopped, [*settings, "--resume"], point)
+        assert code == -signal.SIGKILL
+        acknowledged = max([acknowledged, *saved])
+        assert newest_step(stopped) >= acknowledged
+    assert dying.train(stopped, [*settings, "--resume"])[0] == 0
+    assert digest(stopped) == digest(tmp_path / "whole")
+    survived("kill -9: before changes to the file system", deaths)
+
+
+def wait_for(path, process):
+    """Until the run has written something there."""
+    deadline = time.monotonic() + 120
+    while not (path.exists() and (path.is_dir() or path.stat().st_size)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+PHASES = {
+    "steps": (["--sample-every", 1_000_000], "metrics.jsonl"),
+    "reports": (["--sample-every", 1, "--sample-length", 200], "metrics.jsonl"),
+    "saves": (["--sample-every", 1_000_000], "checkpoints/24"),
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_signal_saves_and_says_so_within_five_seconds(phase, number, tmp_path, survived):
+    settings, mark = PHASES[phase]
+    out = tmp_path / "run"
+    process = start("train", *STATEFUL, "--out", out, "--epochs", 100_000, *settings)
+    wait_for(out / mark, process)
+    began = time.monotonic()
+    process.send_signal(number)
+    code, said, complained = finish(process)
+    assert time.monotonic() - began < 5
+    assert code == 128 + number
+    assert "Traceback" not in complained
+    assert "stopped and saved: add --resume" in said
+    assert newest_step(out) > 0
+    survived("signals: phases", 1)
+
+
+def test_a_second_signal_quits_at_once(tmp_path, survived):
+    process = start("train", *STATEFUL, "--out", tmp_path / "run", "--epochs", 100_000)
+    wait_for(tmp_path / "run" / "metrics.jsonl", process)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    code, _, _ = finish(process, timeout=5)
+    assert code in (-signal.SIGTERM, 128 + signal.SIGTERM)
+    survived("signals: phases", 1)
+
+
+def test_ctrl_c_before_the_first_step_quits_in_one_line(tmp_path, survived):
+    """There is nothing to save."""
+    process = start("train", *STATEFUL, "--out", tmp_path / "run", "--epochs", 100_000)
+    wait_for(tmp_path / "run", process)
+    process.send_signal(signal.SIGINT)
+    code, _, complained = finish(process, timeout=30)
+    assert code == 128 + signal.SIGINT
+    assert "Traceback" not in complained
+    survived("signals: phases", 1)
