@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Real
 
 __all__ = [
     "AnyArray",
@@ -28,6 +28,7 @@ __all__ = [
     "Int",
     "Key",
     "Params",
+    "Real",
 ]
 
 HostArray: TypeAlias = np.ndarray

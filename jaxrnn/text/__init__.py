@@ -3,6 +3,7 @@
 from jaxrnn.text.corpora import Corpus as Corpus
 from jaxrnn.text.corpora import CorpusNotFoundError as CorpusNotFoundError
 from jaxrnn.text.corpora import load_corpus as load_corpus
+from jaxrnn.text.vocabulary import Unit as Unit
 from jaxrnn.text.vocabulary import UnknownTokenError as UnknownTokenError
 from jaxrnn.text.vocabulary import Vocabulary as Vocabulary
 from jaxrnn.text.vocabulary import tokenize as tokenize

