@@ -15,10 +15,8 @@ from jaxrnn.cells import rnn as rnn
 from jaxrnn.cells import step_cell as step_cell
 from jaxrnn.cells import zero_carry as zero_carry
 from jaxrnn.generation import Sampling as Sampling
-from jaxrnn.generation import Score as Score
 from jaxrnn.generation import generate as generate
 from jaxrnn.generation import generate_ids as generate_ids
-from jaxrnn.generation import score as score
 from jaxrnn.language_model import ModelConfig as ModelConfig
 from jaxrnn.language_model import build as build
 from jaxrnn.language_model import language_model as language_model
@@ -36,6 +34,8 @@ from jaxrnn.recurrence import BlockDiagonal as BlockDiagonal
 from jaxrnn.recurrence import LowRank as LowRank
 from jaxrnn.recurrence import RecurrentParams as RecurrentParams
 from jaxrnn.recurrence import unroll as unroll
+from jaxrnn.scoring import Score as Score
+from jaxrnn.scoring import score as score
 from jaxrnn.text import Batch as Batch
 from jaxrnn.text import Vocabulary as Vocabulary
 from jaxrnn.text import load_corpus as load_corpus

@@ -1,4 +1,4 @@
-"""From a prompt to text, and from a text to its probability."""
+"""From a prompt to text."""
 
 import functools
 from collections.abc import Sequence
@@ -12,7 +12,6 @@ from jax import lax
 from jaxrnn.checks import (
     check_array,
     check_ids,
-    check_mask,
     check_number,
     check_positive_integer,
     check_range,
@@ -20,7 +19,7 @@ from jaxrnn.checks import (
 )
 from jaxrnn.layers import Layer
 from jaxrnn.text import Vocabulary, tokenize
-from jaxrnn.typing import AnyArray, Array, Bool, Float, Int, Key, Params
+from jaxrnn.typing import AnyArray, Array, Int, Key, Params
 
 
 class Sampling(NamedTuple):
@@ -143,59 +142,6 @@ def generate_ids(
         jnp.float32(sampling.temperature),
         jnp.float32(sampling.top_p),
     )
-
-
-class Score(NamedTuple):
-    """The probability of a text, or of each of B texts, under a model."""
-
-    log_probability: Float[Array, "*B"]
-    """Of all scored tokens together, in nats."""
-    perplexity: Float[Array, "*B"]
-    """exp(-log_probability / number of scored tokens); NaN where none is scored."""
-    token_log_probabilities: Float[Array, "T *B"]
-    """Of each token but the first given those before it, in nats; 0 where it is not scored."""
-
-
-def score(
-    model: Layer,
-    params: Params,
-    ids: Int[AnyArray, "n *B"],
-    mask: Bool[AnyArray, "n *B"] | None = None,
-) -> Score:
-    """How probable a text is: every token but the first, given those before it.
-
-    Args:
-        model: a language model.
-        params: its parameters.
-        ids: a text `[n]` of at least two tokens, or texts `[n, B]`, padded at the end.
-        mask: True where a token is scored; None means everywhere.  The first never is.
-
-    Raises:
-        TypeError: the ids are not integers.
-        ValueError: there are fewer than two, one is out of range, or the model is not causal.
-    """
-    if not model.causal:
-        raise ValueError("model must be causal: one that sees the future gives no probability")
-    check_array("ids", ids)
-    if ids.ndim not in (1, 2) or ids.shape[0] < 2:
-        raise ValueError(f"ids must be [n] or [n, B] with n of at least 2, got {ids.shape}")
-    check_ids("ids", ids, model.output_size(0))
-    mask = np.ones(ids.shape, bool) if mask is None else mask
-    check_mask("mask", mask, ids.shape)
-    if ids.ndim == 2:
-        return _score(model, params, jnp.asarray(ids), jnp.asarray(mask))
-    alone = _score(model, params, jnp.asarray(ids)[:, None], jnp.asarray(mask)[:, None])
-    return Score(*(value[..., 0] for value in alone))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _score(model: Layer, params: Params, ids: Any, mask: Any) -> Score:
-    logits, _ = model.apply(params, ids[:-1], model.initial_carry(params, ids.shape[1]))
-    log_probabilities = jax.nn.log_softmax(logits)
-    of_tokens = jnp.take_along_axis(log_probabilities, ids[1:, :, None], axis=2)[..., 0]
-    of_tokens = jnp.where(mask[1:], of_tokens, 0.0)
-    total = of_tokens.sum(axis=0)
-    return Score(total, jnp.exp(-total / mask[1:].sum(axis=0, dtype=total.dtype)), of_tokens)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

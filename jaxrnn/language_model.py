@@ -17,6 +17,7 @@ from jaxrnn.layers import (
     recurrent,
     stack,
 )
+from jaxrnn.layers.initializers import symmetric_uniform
 from jaxrnn.typing import Initializer, Key, Params
 
 CELLS: dict[str, Callable[[int], Cell | StepCell]] = {"rnn": rnn, "gru": gru, "lstm": lstm}
@@ -160,6 +161,8 @@ class ModelConfig:
     init: Literal["normal", "uniform", "orthogonal"] = "normal"
     """Initial weights: normal, N(0, 0.01^2) and zero biases, as the book; uniform, +-1/sqrt(H) for
     weights and biases, as PyTorch; orthogonal, with zero biases."""
+    init_scale: float | None = None
+    """Of uniform initial weights, everywhere: +-init_scale in place of +-1/sqrt(H)."""
     forget_gate_bias: float | None = None
     """Initial bias of the LSTM's forget gates; None leaves it to `init`."""
     dropout: float = 0.0
@@ -180,6 +183,10 @@ class ModelConfig:
         if self.embedding_size is not None:
             check_positive_integer("embedding_size", self.embedding_size)
         check_choice("init", self.init, ("normal", "uniform", "orthogonal"))
+        if self.init_scale is not None:
+            check_number("init_scale", self.init_scale, low=0.0)
+            if self.init != "uniform":
+                raise ValueError(f"init_scale is of the init uniform, got {self.init}")
         if self.forget_gate_bias is not None and self.cell != "lstm":
             raise ValueError(f"forget_gate_bias is the LSTM's, got the cell {self.cell}")
         check_number("dropout", self.dropout, low=0.0, high=1.0)
@@ -198,10 +205,13 @@ class ModelConfig:
 
 def build(config: ModelConfig, vocab_size: int) -> Layer:
     """The language model that the configuration describes."""
-    bias_init = "uniform" if config.init == "uniform" else "zeros"
+    kernel_init: str | Initializer = config.init
+    if config.init_scale is not None:
+        kernel_init = symmetric_uniform(config.init_scale)
+    bias_init = kernel_init if config.init == "uniform" else "zeros"
     layer = recurrent(
         CELLS[config.cell](config.hidden_size),
-        kernel_init=config.init,
+        kernel_init=kernel_init,
         bias_init=bias_init,
         forget_gate_bias=config.forget_gate_bias,
         dtype=None if config.dtype == "float32" else config.dtype,
@@ -217,6 +227,6 @@ def build(config: ModelConfig, vocab_size: int) -> Layer:
         embedding_size=config.embedding_size,
         embedding_dropout=config.embedding_dropout,
         tie_embeddings=config.tie_embeddings,
-        kernel_init=config.init,
+        kernel_init=kernel_init,
         bias_init=bias_init,
     )

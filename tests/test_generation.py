@@ -187,6 +187,21 @@ def test_scores_of_many_texts_equal_those_of_each(model_and_params):
             np.testing.assert_allclose(came[column], expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("length", [3, 8, 9, 10, 17])
+def test_a_long_text_is_scored_in_pieces(length, monkeypatch):
+    """Whole pieces, and what is left over; the carry goes on from one to the next."""
+    ids = np.random.default_rng(length).integers(0, V, length).astype(np.int32)
+    scores = []
+    for steps in (1000, 4):
+        monkeypatch.setattr("jaxrnn.scoring.STEPS_AT_ONCE", steps)
+        # Another model each time: the compiled program is of the number when it was traced.
+        model = jaxrnn.build(jaxrnn.ModelConfig(cell="lstm", hidden_size=5, init="uniform"), V)
+        params = model.init(jax.random.key(0), V)
+        scores.append(jaxrnn.score(model, params, ids))
+    for came, expected in zip(*scores, strict=True):
+        np.testing.assert_allclose(came, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_the_three_reference_cases_of_perplexity(peaked):
     """1 for a perfect model, infinite for probability 0, V for a uniform one."""
     model, params, _ = peaked

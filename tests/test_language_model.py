@@ -169,3 +169,17 @@ def test_a_body_that_sees_the_future_is_refused():
 def test_a_bad_configuration_is_named(message, change, as_users_run):
     with pytest.raises(ValueError, match=message):
         jaxrnn.ModelConfig(**change)
+
+
+def test_uniform_weights_may_have_a_width_of_their_own():
+    """Everywhere: embedding, recurrent layers, biases, output."""
+    config = jaxrnn.ModelConfig(
+        cell="lstm", hidden_size=20, embedding_size=20, init="uniform", init_scale=0.03
+    )
+    params = jaxrnn.build(config, 40).init(jax.random.key(0), 40)
+    for leaf in jax.tree.leaves(params):
+        assert 0.02 < jnp.abs(leaf).max() <= 0.03
+    with pytest.raises(ValueError, match="init_scale is of the init uniform, got normal"):
+        jaxrnn.ModelConfig(init_scale=0.1)
+    with pytest.raises(ValueError, match="init_scale must be at least 0"):
+        jaxrnn.ModelConfig(init="uniform", init_scale=-0.1)

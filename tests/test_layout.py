@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "jaxrnn"
 # Each room imports only from rooms above its own.
 ROOMS = [
     "typing", "checks", "matrix", "cells", "recurrence", "layers", "language_model", "text",
-    "generation", "training", "interop",
+    "generation", "scoring", "training", "interop",
 ]  # fmt: skip
 ALLOWED_OUTSIDE = {"jax", "flax", "optax", "numpy", "jaxtyping"}
 

@@ -27,7 +27,7 @@ def initializer(init: str | Initializer, size: int) -> Initializer:
         return init
     check_choice("init", init, NAMES)
     if init == "uniform":
-        return _symmetric_uniform(size**-0.5)
+        return symmetric_uniform(size**-0.5)
     return {
         "normal": jax.nn.initializers.normal(0.01),
         "orthogonal": jax.nn.initializers.orthogonal(),
@@ -35,7 +35,9 @@ def initializer(init: str | Initializer, size: int) -> Initializer:
     }[init]
 
 
-def _symmetric_uniform(bound: float) -> Initializer:
+def symmetric_uniform(bound: float) -> Initializer:
+    """U(-bound, bound)."""
+
     def init(key: Key, shape: tuple[int, ...], dtype: DType = jnp.float32) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
 

@@ -2,12 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import optax
 
-from jaxrnn.checks import check_choice, check_positive_integer, check_seed
+from jaxrnn.checks import check_choice, check_number, check_positive_integer, check_seed
 from jaxrnn.text import WindowPlan, random_plan, sequential_plan
 from jaxrnn.text.windows import check_long_enough
 from jaxrnn.training.train_step import make_optimizer
@@ -32,6 +32,10 @@ class TrainConfig:
     """Any optimizer of optax: sgd, adam, adamw, rmsprop, ..."""
     learning_rate: float | None = None
     """Learning rate; by default 100 for sgd, as the book, and 0.001 for any other."""
+    decay: float = 1.0
+    """Factor on the learning rate at the end of each epoch, from epoch `decay_after` on."""
+    decay_after: int = 1
+    """Epochs with the first learning rate."""
     max_grad_norm: float | None = 0.01
     """Gradients are scaled down to this global norm; None never clips."""
     max_skipped: int = 10
@@ -42,18 +46,30 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_choice("windows", self.windows, ("random", "sequential"))
-        for name in ("batch_size", "num_steps", "epochs", "max_skipped"):
+        for name in ("batch_size", "num_steps", "epochs", "decay_after", "max_skipped"):
             check_positive_integer(name, getattr(self, name))
         check_seed("seed", self.seed)
         if self.learning_rate is None:
             rate = 100.0 if self.optimizer == "sgd" else 0.001
             object.__setattr__(self, "learning_rate", rate)
-        self.make_optimizer()
+        check_number("learning_rate", self.learning_rate, low=0.0)
+        check_number("decay", self.decay, low=0.0)
+        make_optimizer(self.optimizer, 1.0, self.max_grad_norm)
 
-    def make_optimizer(self) -> optax.GradientTransformation:
-        """The optimizer that the configuration names."""
-        assert self.learning_rate is not None  # since __post_init__
-        return make_optimizer(self.optimizer, self.learning_rate, self.max_grad_norm)
+    def make_optimizer(self, num_ids: int | None = None) -> optax.GradientTransformation:
+        """The optimizer that the configuration names.
+
+        Args:
+            num_ids: tokens of the text, needed where the learning rate decays.
+        """
+        rate: Any = self.learning_rate
+        if self.decay != 1.0:
+            if num_ids is None:
+                raise ValueError("num_ids must be given where the learning rate decays, got None")
+            steps = most_batches(self, num_ids)
+            begin = (self.decay_after - 1) * steps
+            rate = optax.exponential_decay(rate, steps, self.decay, begin, staircase=True)
+        return make_optimizer(self.optimizer, rate, self.max_grad_norm)
 
     def check_text_length(self, num_ids: int) -> None:
         """Raise, with the number that is needed, if a text is too short for one batch."""

@@ -49,20 +49,21 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
 def make_optimizer(
-    name: str, learning_rate: float, max_grad_norm: float | None
+    name: str, learning_rate: float | optax.Schedule, max_grad_norm: float | None
 ) -> optax.GradientTransformation:
     """Clipping by the global norm, then the optimizer of that name in optax.
 
     Args:
         name: "sgd", "adam", "adamw", ... : any function of optax that takes a learning rate.
-        learning_rate: at least 0.
+        learning_rate: at least 0, or a schedule of optax, from the step to the rate.
         max_grad_norm: the gradient's global norm is scaled down to it; None never clips.
 
     Raises:
         TypeError: a number is of the wrong type.
         ValueError: optax has no such optimizer, or a number is out of range.
     """
-    check_number("learning_rate", learning_rate, low=0.0)
+    if not callable(learning_rate):
+        check_number("learning_rate", learning_rate, low=0.0)
     factory = getattr(optax, name, None)
     takes_rate = callable(factory) and "learning_rate" in inspect.signature(factory).parameters
     if factory is None or not takes_rate:

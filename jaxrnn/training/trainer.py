@@ -21,7 +21,7 @@ from jaxrnn.training.config import TrainConfig, most_batches, pad, plan_epoch
 from jaxrnn.training.train_step import Metrics, TrainState, TrainStep, make_train_step
 from jaxrnn.typing import HostArray, Int
 
-SECONDS_PER_CALL = 1.0
+SECONDS_PER_CALL = 0.5
 """About how long one compiled call may take: what Ctrl-C and the progress bar have to wait for."""
 
 
@@ -72,7 +72,7 @@ def train(
 ) -> Iterator[tuple[TrainState, Progress]]:
     """Train, and hand out the state after every compiled call.
 
-    The text lies on the device and one call runs many steps, about a second's worth, so Python is
+    The text lies on the device and one call runs many steps, half a second's worth, so Python is
     out of the way.  How many makes no difference to the numbers: the loop is one program whatever
     its bounds.
 
