@@ -24,7 +24,7 @@ def print_start(run: Run, num_params: int) -> None:
     print(f"corpus {corpus.name}: {corpus.source}")
     print(f"  SHA-256 {corpus.digest}")
     print(
-        f"  {len(texts.ids):,} characters to train on, {run.vocab_size:,} distinct;"
+        f"  {len(texts.ids):,} {texts.vocabulary.unit}s to train on, {run.vocab_size:,} distinct;"
         f" {len(texts.held_out_ids):,} held out"
     )
     print(
@@ -88,8 +88,9 @@ def _told(row: dict[str, Any]) -> str:
     held_out = ""
     if "held_out_perplexity" in row:
         held_out = (
-            f", held out {row['held_out_perplexity']:.1f}"
-            f" (unigrams {row['unigram_perplexity']:.1f},"
+            f", held out {row['held_out_perplexity']:.4g}"
+            f" ({row['held_out_bits_per_token']:.2f} bits each,"
+            f" unigrams {row['unigram_perplexity']:.1f},"
             f" {row['held_out_unknown_share']:.1%} unknown)"
         )
     return (
@@ -143,6 +144,7 @@ def report_end(
     print(
         f"{progress.finished_epochs} epochs in {progress.seconds:.1f} s of training,"
         f" {seconds.compiling:.1f} s of compiling, {seconds.saving:.1f} s of saving,"
-        f" {seconds.wall:.1f} s in all;"
-        f" curve, metrics, summary and checkpoints in {settings.out}"
+        f" {seconds.wall:.1f} s in all; curve, metrics, summary and checkpoints in {settings.out}\n"
+        f"perplexity {summary['perplexity']:.3f}, {summary['tokens_per_second']:,.0f} tokens/s on"
+        f" {device()}"
     )

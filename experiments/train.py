@@ -7,6 +7,7 @@ and ends bit for bit where the undisturbed run would have ended.
 """
 
 import time
+from collections.abc import Callable
 
 import jax
 from tqdm import tqdm
@@ -17,7 +18,6 @@ from experiments.compilation import keep_programs_in, timed_compilation
 from experiments.report import Seconds, print_start, report_end, report_epoch
 from experiments.run import Run, Settings
 from experiments.saving import Saver
-from jaxrnn.text.corpora import BUNDLED
 from jaxrnn.training import Progress, TrainState, perplexity
 from jaxrnn.training.interrupts import deferred_interrupts
 from jaxrnn.training.reporting import MetricsLog
@@ -28,37 +28,44 @@ def train(settings: Settings) -> int:
     began = time.perf_counter()
     if settings.compilation_cache is not None:
         keep_programs_in(settings.compilation_cache)
-    fallback = BUNDLED if settings.corpus == "jaychou" else None
-    run = Run(settings, jaxrnn.load_corpus(settings.corpus, fallback=fallback))
-    with Saver(run) as saver, timed_compilation() as compile_seconds:
+    run = Run(settings)
+    with deferred_interrupts() as interrupt, Saver(run) as saver, timed_compilation() as compiled:
         state, progress = saver.start()
         if progress.finished_epochs >= settings.training.epochs:
             print(f"{settings.out} has its {progress.finished_epochs} epochs: add more by --epochs")
             return 0
         print_start(run, sum(leaf.size for leaf in jax.tree.leaves(state.params)))
+        if (signal := interrupt()) is not None:
+            print("stopped before the first step")
+            return 128 + signal
         with MetricsLog(settings.out, progress.finished_epochs) as log:
-            state, progress, signal = _loop(run, saver, log, state, progress)
-            seconds = Seconds(time.perf_counter() - began, compile_seconds(), saver.seconds)
+            state, progress, signal = _loop(run, saver, log, state, progress, interrupt)
+            if signal is not None:
+                print(f"stopped and saved: add --resume to go on from {settings.out}")
+            seconds = Seconds(time.perf_counter() - began, compiled(), saver.seconds)
             report_end(run, log, state, progress, seconds)
-    if signal is None:
-        return 0
-    print(f"stopped and saved: add --resume to the same command to go on from {settings.out}")
-    return 128 + signal
+    return 0 if signal is None else 128 + signal
 
 
 def _loop(
-    run: Run, saver: Saver, log: MetricsLog, state: TrainState, progress: Progress
+    run: Run,
+    saver: Saver,
+    log: MetricsLog,
+    state: TrainState,
+    progress: Progress,
+    interrupt: Callable[[], int | None],
 ) -> tuple[TrainState, Progress, int | None]:
     """Train to the end or to a signal; report and save on the way."""
     training = run.settings.training
-    bar = tqdm(total=training.epochs, initial=progress.finished_epochs, unit="epoch", disable=None)
-    with bar, deferred_interrupts() as interrupt:
+    before = progress.finished_epochs
+    bar = tqdm(total=training.epochs, initial=before, unit="epoch", disable=None)
+    with bar:
         steps = jaxrnn.train(run.model, run.optimizer, training, run.texts.ids, state, progress)
         for state, progress in steps:
+            bar.n = round(progress.epoch + progress.batch / progress.num_batches, 2)
             bar.set_postfix_str(f"perplexity {perplexity(progress.nats_per_token):.3g}")
             if progress.batch == progress.num_batches:
                 saver.consider(state, progress, report_epoch(run, log, state, progress))
-                bar.update()
             signal = interrupt()
             done = signal is not None or progress.finished_epochs == training.epochs
             stuck = progress.skipped_in_row >= training.max_skipped  # the next step raises

@@ -39,7 +39,12 @@ def start(name, *arguments, under=()):
 
 def finish(process, timeout=300):
     """(exit code, what it said, what it complained of)."""
-    said, complained = process.communicate(timeout=timeout)
+    try:
+        said, complained = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
     return process.returncode, said, complained
 
 

@@ -3,7 +3,7 @@
     python -m pytest tests/faults tests/text tests/experiments --matrix
 
 Without `--matrix` every test takes a few of its faults only; with it, as many as the matrix of
-docs/reliability.md counts.  `--soak 30` goes on killing runs for that many minutes.
+docs/reliability.md counts.  `--soak 30` goes on killing runs for that many minutes in all.
 """
 
 import collections

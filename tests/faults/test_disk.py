@@ -55,10 +55,9 @@ def test_a_folder_that_cannot_be_written_to_is_known_before_training(tmp_path, s
 def test_room_for_the_checkpoints_is_looked_for_before_training(tmp_path, monkeypatch, survived):
     from experiments import saving
     from experiments.run import Run, Settings
-    from jaxrnn.text import load_corpus
 
     monkeypatch.setattr(saving.shutil, "disk_usage", lambda folder: Usage(1000))
-    run = Run(Settings(corpus="songs", max_chars=2000, out=tmp_path), load_corpus("songs"))
+    run = Run(Settings(corpus="songs", max_chars=2000, out=tmp_path))
     with saving.Saver(run) as saver, pytest.raises(CheckpointError, match="has 1,000 bytes free"):
         saver.start()
     survived("full disk", 1)

@@ -1,6 +1,5 @@
 """The real command, killed at random moments and resumed, ends where the undisturbed one ends."""
 
-import itertools
 import random
 import signal
 import time
@@ -10,8 +9,6 @@ from commands import STATEFUL, digest, epochs, finish, start, train
 from faults import dying
 
 from jaxrnn.training import Checkpoints
-
-CELLS = ["rnn", "gru", "lstm"]
 
 
 def newest_step(run_dir):
@@ -43,26 +40,20 @@ def kill_again_and_again(folder, settings, generator, kills):
     return digest(stopped) == digest(folder / "whole")
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_run_that_is_killed_again_and_again(cell, tmp_path, how_many, survived):
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_run_that_is_killed_again_and_again(cell, tmp_path, how_many, soak_minutes, survived):
+    """Then, until the soak is over, runs of other lengths and seeds."""
     kills, length = how_many((1, 30), (7, 150))
+    generator, began, seed = random.Random(cell), time.monotonic(), 0
     settings = ["--cell", cell, "--epochs", length]
-    assert kill_again_and_again(tmp_path, settings, random.Random(cell), kills)
+    assert kill_again_and_again(tmp_path / "0", settings, generator, kills)
     survived("kill -9: at random moments", kills)
-
-
-def test_a_soak_of_kills(tmp_path, soak_minutes, survived):
-    """Other seeds, cells and lengths until the time is over; at the least one kill."""
-    generator, began, total = random.Random(0), time.monotonic(), 0
-    for number in itertools.count():
-        cell, length = CELLS[number % 3], generator.choice([150, 600, 1500]) if soak_minutes else 30
-        settings = ["--cell", cell, "--epochs", length, "--seed", number]
-        kills = generator.randint(1, 6) if soak_minutes else 1
-        assert kill_again_and_again(tmp_path / str(number), settings, generator, kills)
-        total += kills
-        if time.monotonic() - began >= 60 * soak_minutes:
-            break
-    survived(f"kill -9: soak of {soak_minutes:g} minutes", total)
+    while time.monotonic() - began < 60 * soak_minutes / 3:  # the three cells' turns
+        seed += 1
+        settings = ["--cell", cell, "--epochs", generator.choice([150, 600, 1500]), "--seed", seed]
+        kills = generator.randint(1, 6)
+        assert kill_again_and_again(tmp_path / str(seed), settings, generator, kills)
+        survived("kill -9: soak", kills)
 
 
 @pytest.mark.parametrize("part", [0, 1])
@@ -102,8 +93,15 @@ PHASES = {
 }
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    ("phase", "number"),
+    [
+        ("steps", signal.SIGTERM),
+        ("steps", signal.SIGINT),
+        ("reports", signal.SIGTERM),
+        ("saves", signal.SIGINT),
+    ],
+)
 def test_a_signal_saves_and_says_so_within_five_seconds(phase, number, tmp_path, survived):
     settings, mark = PHASES[phase]
     out = tmp_path / "run"
@@ -130,12 +128,14 @@ def test_a_second_signal_quits_at_once(tmp_path, survived):
     survived("signals: phases", 1)
 
 
-def test_ctrl_c_before_the_first_step_quits_in_one_line(tmp_path, survived):
-    """There is nothing to save."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+def test_a_signal_before_the_first_step_is_not_lost(number, tmp_path, survived):
+    """There may be nothing to save."""
     process = start("train", *STATEFUL, "--out", tmp_path / "run", "--epochs", 100_000)
     wait_for(tmp_path / "run", process)
-    process.send_signal(signal.SIGINT)
-    code, _, complained = finish(process, timeout=30)
-    assert code == 128 + signal.SIGINT
+    process.send_signal(number)
+    code, said, complained = finish(process, timeout=30)
+    assert code == 128 + number
     assert "Traceback" not in complained
+    assert "stopped before the first step" in said or "stopped and saved" in said
     survived("signals: phases", 1)

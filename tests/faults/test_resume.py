@@ -1,6 +1,8 @@
 """Stopping anywhere and going on changes no bit; leaving anything out of a checkpoint does."""
 
 import dataclasses
+import functools
+import itertools
 
 import jax
 import pytest
@@ -22,36 +24,39 @@ def told(progress):
     return progress._replace(seconds=0.0)
 
 
-def undisturbed(record):
-    """The bits of the end, and how the run was told at each step."""
+@functools.cache
+def undisturbed(cell):
+    """The bits of the end, and how the run was told."""
+    record = make_record(cell=cell, dropout=0.2, epochs=3)
     *_, (state, progress) = train(record, make_state(record)[1])
     return bits(state), told(progress)
 
 
-def stop_and_resume(record, run_dir, stop, change=lambda state, progress, fresh: (state, progress)):
-    """Train to a step, save, restore into new objects, change what the mutant says, go on."""
-    steps = train(record, make_state(record)[1])
-    for _ in range(stop):
-        state, progress = next(steps)
+def stop(cell, run_dir, after):
+    """Train some steps, and save."""
+    record = make_record(cell=cell, dropout=0.2, epochs=3)
+    *_, (state, progress) = itertools.islice(train(record, make_state(record)[1]), after)
     with Checkpoints(run_dir) as checkpoints:
         checkpoints.save(state, dataclasses.replace(record, progress=progress))
-    _, fresh = make_state(record)
-    with Checkpoints(run_dir) as checkpoints:
-        state, progress = checkpoints.newest(
-            lambda saved: (saved.restore(fresh), saved.record.progress)
-        )
-    state, progress = change(state, progress, make_state(record)[1])
-    *_, (state, progress) = train(record, state, progress)
+
+
+def resume(run_dir, change=lambda state, progress, fresh: (state, progress)):
+    """Restore into new objects, change what the mutant says, and go on to the end."""
+    with Checkpoints(run_dir, read_only=True) as checkpoints:
+        saved = checkpoints.newest(lambda saved: saved)
+        state = saved.restore(make_state(saved.record)[1])
+    fresh = make_state(saved.record)[1]
+    state, progress = change(state, saved.record.progress, fresh)
+    *_, (state, progress) = train(saved.record, state, progress)
     return bits(state), told(progress)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_resuming_anywhere_changes_no_bit(cell, tmp_path, how_many, survived):
-    record = make_record(cell=cell, dropout=0.2, epochs=3)
-    expected = undisturbed(record)
     stops = how_many([1, 17, 40], [1, 2, 7, 15, 16, 17, 23, 31, 32, 33, 40, 47])
-    for stop in stops:
-        assert stop_and_resume(record, tmp_path / str(stop), stop) == expected
+    for after in stops:
+        stop(cell, tmp_path / str(after), after)
+        assert resume(tmp_path / str(after)) == undisturbed(cell)
     survived("resume: stops", len(stops))
 
 
@@ -74,11 +79,18 @@ MUTANTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A run that was stopped within its last epoch, whose sums the last progress tells."""
+    folder = tmp_path_factory.mktemp("stopped")
+    with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("standard"):
+        patch.setattr(trainer_module, "SECONDS_PER_CALL", 1e-9)
+        stop("lstm", folder, 40)
+    return folder
+
+
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_whatever_is_left_out_shows(mutant, tmp_path, survived):
-    record = make_record(dropout=0.2, epochs=3)
-    expected = undisturbed(record)
-    stop = 40  # within the last epoch, whose sums the last progress tells
-    assert stop_and_resume(record, tmp_path / "whole", stop) == expected
-    assert stop_and_resume(record, tmp_path / "mutant", stop, MUTANTS[mutant]) != expected
+def test_whatever_is_left_out_shows(mutant, stopped, survived):
+    """Nothing left out: `test_resuming_anywhere_changes_no_bit`."""
+    assert resume(stopped, MUTANTS[mutant]) != undisturbed("lstm")
     survived("omitted state: mutants caught", 1)

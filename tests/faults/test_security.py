@@ -53,7 +53,7 @@ def test_a_corpus_comes_by_https_with_digest_and_size(name, survived):
     source = corpora.SOURCES[name]
     assert urlsplit(source.url).scheme == "https"
     assert re.fullmatch("[0-9a-f]{64}", source.digest)
-    assert 0 < source.num_bytes < 1 << 20
+    assert 0 < source.num_bytes < 1 << 23
     survived("security", 1)
 
 
