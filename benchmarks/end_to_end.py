@@ -16,12 +16,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import jaxrnn
 from benchmarks import book
 from benchmarks.timing import describe_machine
 from experiments.jaychou import Settings
 from experiments.run import Run
-from jaxrnn.text.corpora import BUNDLED
 from jaxrnn.training import perplexity
 
 
@@ -58,7 +56,7 @@ def of_the_book(windows: str, epochs: int, corpus: str) -> Rates:
     """The book's loop in this process."""
     import torch
 
-    run = Run(Settings(corpus=corpus), jaxrnn.load_corpus(corpus, fallback=BUNDLED))
+    run = Run(Settings(corpus=corpus))
     ids, vocab_size = torch.from_numpy(run.texts.ids).long(), run.vocab_size
     params = book.init_params(vocab_size, run.settings.model.hidden_size)
     tokens, began = 0, time.perf_counter()

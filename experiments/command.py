@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -24,7 +24,7 @@ def main(
     run: Callable[[Settings], int | None],
     settings: type[Settings],
     *,
-    default: Settings | None = None,
+    presets: Mapping[str, Settings] | None = None,
     description: str | None = None,
 ) -> NoReturn:
     """Read the command line into `settings`, run, and exit.
@@ -35,12 +35,15 @@ def main(
     Args:
         run: does the work; returns the exit code, None for 0.
         settings: a dataclass whose fields, with their docstrings, are the flags.
-        default: the values of flags that are not given.
+        presets: values of flags that are not given, by a name that may be the first argument; the
+            first of them is what no name means.
         description: what `--help` says first.
     """
     arguments = sys.argv[1:]
     debug = arguments[:1] == ["--debug"]
-    parsed = _parse(settings, arguments[1:] if debug else arguments, default, description)
+    arguments = arguments[debug:]
+    default = None if presets is None else _take_preset(arguments, presets)
+    parsed = _parse(settings, arguments, default, description)
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     if not debug:
         _quieten_orbax()
@@ -56,6 +59,17 @@ def main(
             _print_error(message)
             os._exit(2)  # or threads that tensorstore has left amid the save have the last word
         _fail(message)
+
+
+def _take_preset(arguments: list[str], presets: Mapping[str, Settings]) -> Settings:
+    """Take a preset's name, with dashes or without, from the front of the arguments."""
+    name = arguments[0].removeprefix("--") if arguments else ""
+    if name in presets:
+        del arguments[0]
+        return presets[name]
+    if arguments and not arguments[0].startswith("-"):
+        _fail(f"the first argument must be one of {', '.join(presets)}, got {name!r}")
+    return next(iter(presets.values()))
 
 
 def _parse(

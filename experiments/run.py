@@ -6,9 +6,10 @@ from pathlib import Path
 import jax
 
 import jaxrnn
-from experiments.texts import held_out_metrics, known_prompts, prepare_texts
+from experiments.texts import Texts, held_out_metrics, known_prompts, prepare_texts
 from jaxrnn.checks import check_number, check_positive_integer
-from jaxrnn.text import Corpus
+from jaxrnn.text import Corpus, Unit, load_corpus
+from jaxrnn.text.corpora import BUNDLED
 from jaxrnn.training import Best, Progress, Record, TextRecord, TrainConfig, TrainState
 
 
@@ -21,16 +22,18 @@ class Settings:
     corpus: str = "jaychou"
     """What to train on: jaychou, time_machine, songs (comes with the package), or the path of a
     .txt or .zip file."""
+    unit: Unit = "character"
+    """What a token is."""
     max_chars: int = 10_000
-    """Characters to train on, from the beginning; line breaks become spaces."""
+    """Characters (or words) to train on, from the beginning; line breaks become spaces."""
     held_out_chars: int = 2_000
-    """Characters after those, for the held-out perplexity."""
+    """Characters (or words) after those, for the held-out perplexity."""
     prompts: tuple[str, ...] = ()
     """Beginnings of the samples; without any, the beginning of the text."""
     sample_every: int = 50
     """Epochs between two reports with samples."""
     sample_length: int = 50
-    """Characters of a sample, after its prompt."""
+    """Characters (or words) of a sample, after its prompt."""
     out: Path = Path("runs/train")
     """Folder of the run."""
     resume: bool = False
@@ -48,18 +51,22 @@ class Settings:
         for name in ("held_out_chars", "save_every"):
             check_number(name, getattr(self, name), low=0)
 
+    def load(self) -> tuple[Corpus, Texts]:
+        """The corpus, and what to train on and to be judged by."""
+        corpus = load_corpus(self.corpus, fallback=BUNDLED if self.corpus == "jaychou" else None)
+        return corpus, prepare_texts(corpus.text, self.max_chars, self.held_out_chars, self.unit)
+
 
 class Run:
     """One training run: the model, the texts, and what is reported of them."""
 
-    def __init__(self, settings: Settings, corpus: Corpus) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.corpus = corpus
-        self.texts = prepare_texts(corpus.text, settings.max_chars, settings.held_out_chars)
+        self.corpus, self.texts = settings.load()
         settings.training.check_text_length(len(self.texts.ids))
         self.vocab_size = len(self.texts.vocabulary)
         self.model = jaxrnn.build(settings.model, self.vocab_size)
-        self.optimizer = settings.training.make_optimizer()
+        self.optimizer = settings.training.make_optimizer(len(self.texts.ids))
         self.prompts = known_prompts(settings.prompts, type(settings)().prompts, self.texts)
 
     def initial_state(self) -> TrainState:

@@ -55,7 +55,7 @@ def score(settings: Settings) -> None:
     for text in settings.texts:
         if not text:
             raise ValueError("texts must hold at least one character each, got an empty one")
-        vocabulary.check_known(LINE_BREAK + text)
+        vocabulary.check_known(line_break(vocabulary) + text)
     log_probabilities = score_lines(model, params, vocabulary, settings.texts)
     for place in np.argsort(-log_probabilities):
         text, nats = settings.texts[place], -float(log_probabilities[place])
@@ -63,11 +63,16 @@ def score(settings: Settings) -> None:
         print(f"{text}  log-probability {-nats:.2f}, perplexity {each:.1f}")
 
 
+def line_break(vocabulary: jaxrnn.Vocabulary) -> str:
+    """What stands before a line; words have no such token, but those of the Penn Treebank."""
+    return "<eos> " if "<eos>" in vocabulary else LINE_BREAK
+
+
 def score_lines(
     model: Layer, params: Params, vocabulary: jaxrnn.Vocabulary, lines: tuple[str, ...]
 ) -> np.ndarray:
-    """The log-probability of each line after a line break; unknown characters do not count."""
-    encoded = [vocabulary.encode_known(LINE_BREAK + line) for line in lines]
+    """The log-probability of each line after a line break; unknown tokens do not count."""
+    encoded = [vocabulary.encode_known(line_break(vocabulary) + line) for line in lines]
     longest = max(len(ids) for ids, _ in encoded)
     ids = np.zeros((longest, len(lines)), np.int32)
     counted = np.zeros((longest, len(lines)), bool)
@@ -129,6 +134,8 @@ def _print_shuffle_test(
 ) -> None:
     with Checkpoints(settings.run_dir, read_only=True) as checkpoints:
         record = checkpoints.newest(lambda saved: saved.record)
+    if vocabulary.unit != "character":
+        raise ValueError("the shuffle test is of characters, and this run is of words")
     lines = held_out_lines(record, vocabulary)
     if not lines:
         raise ValueError(f"{settings.run_dir} was trained without held-out lines")

@@ -1,12 +1,15 @@
 """The texts of a run: what it trains on, what it is judged by."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 import jaxrnn
 from jaxrnn.layers import Layer
+from jaxrnn.text import Unit, tokenize
 from jaxrnn.text.ngrams import unigram_perplexity
+from jaxrnn.training import bits_per_character
 from jaxrnn.typing import Params
 
 LINE_BREAK = " "
@@ -21,19 +24,23 @@ class Texts(NamedTuple):
     """The training text."""
     held_out_ids: np.ndarray
     held_out_known: np.ndarray
-    """True where the vocabulary has the character; only those count."""
+    """True where the vocabulary has the token; only those count."""
 
 
-def prepare_texts(text: str, max_chars: int, held_out_chars: int) -> Texts:
+def prepare_texts(
+    text: str, max_tokens: int, held_out_tokens: int, unit: Unit = "character"
+) -> Texts:
     """Line breaks become spaces, as in the book; the vocabulary is of the training text alone.
 
-    A text that has no more than `max_chars` keeps its last tenth, at most, for the held-out text.
+    A text that has no more than `max_tokens` keeps its last tenth, at most, for the held-out text.
     """
-    text = text.replace("\n", LINE_BREAK)
-    max_chars = min(max_chars, len(text) - min(held_out_chars, len(text) // 10))
-    vocabulary = jaxrnn.Vocabulary.of(text[:max_chars])
-    held_out = vocabulary.encode_known(text[max_chars : max_chars + held_out_chars])
-    return Texts(vocabulary, vocabulary.encode(text[:max_chars]), *held_out)
+    tokens = tokenize(text.replace("\n", LINE_BREAK), unit)
+    max_tokens = min(max_tokens, len(tokens) - min(held_out_tokens, len(tokens) // 10))
+    joint = "" if unit == "character" else " "
+    training = joint.join(tokens[:max_tokens])
+    vocabulary = jaxrnn.Vocabulary.of(training, unit=unit)
+    held_out = joint.join(tokens[max_tokens : max_tokens + held_out_tokens])
+    return Texts(vocabulary, vocabulary.encode(training), *vocabulary.encode_known(held_out))
 
 
 def held_out_metrics(model: Layer, params: Params, texts: Texts) -> dict[str, float]:
@@ -41,8 +48,10 @@ def held_out_metrics(model: Layer, params: Params, texts: Texts) -> dict[str, fl
     ids, known = texts.held_out_ids, texts.held_out_known
     if len(ids) < 2 or not known[1:].any():
         return {}
+    held_out = float(jaxrnn.score(model, params, ids, known).perplexity)
     return {
-        "held_out_perplexity": float(jaxrnn.score(model, params, ids, known).perplexity),
+        "held_out_perplexity": held_out,
+        "held_out_bits_per_token": bits_per_character(math.log(held_out)),
         "unigram_perplexity": unigram_perplexity(texts.vocabulary, ids[1:], known[1:]),
         "held_out_unknown_share": 1 - float(known.mean()),
     }
@@ -56,12 +65,12 @@ def known_prompts(
     Prompts that the user asked for must be known to the vocabulary; of the defaults, those that are
     not are left out, and the beginning of the text stands in where none is left.
     """
-    vocabulary = texts.vocabulary
+    vocabulary, unit = texts.vocabulary, texts.vocabulary.unit
     if prompts == defaults:
-        known = tuple(p for p in prompts if all(c in vocabulary for c in p))
+        known = tuple(p for p in prompts if all(t in vocabulary for t in tokenize(p, unit)))
         return known or (vocabulary.decode(texts.ids[:2]),)
     for prompt in prompts:
-        if not prompt:
-            raise ValueError("prompts must hold at least one character each, got an empty one")
+        if not tokenize(prompt, unit):
+            raise ValueError(f"prompts must hold at least one {unit} each, got {prompt!r}")
         vocabulary.check_known(prompt)
     return prompts or (vocabulary.decode(texts.ids[:2]),)

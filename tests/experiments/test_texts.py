@@ -12,20 +12,20 @@ from jaxrnn.training import Progress, Record, TextRecord
 
 
 def test_line_breaks_become_spaces_and_the_vocabulary_is_of_the_training_text():
-    texts = prepare_texts("ab\nba\nxb", max_chars=5, held_out_chars=3)
+    texts = prepare_texts("ab\nba\nxb", max_tokens=5, held_out_tokens=3)
     assert texts.vocabulary.decode(texts.ids) == "ab ba"
     assert texts.held_out_known.tolist() == [True, False, True]
     assert set(texts.vocabulary.tokens) == set("ab ")
 
 
 def test_a_text_without_a_rest_has_no_held_out_perplexity():
-    texts = prepare_texts("abc abc", max_chars=100, held_out_chars=10)
+    texts = prepare_texts("abc abc", max_tokens=100, held_out_tokens=10)
     model = jaxrnn.build(jaxrnn.ModelConfig(hidden_size=2), len(texts.vocabulary))
     assert held_out_metrics(model, (), texts) == {}
 
 
 def test_prompts_asked_for_must_be_known_and_defaults_are_passed_over():
-    texts = prepare_texts("hello", max_chars=5, held_out_chars=0)
+    texts = prepare_texts("hello", max_tokens=5, held_out_tokens=0)
     defaults = ("分开", "he")
     assert known_prompts(defaults, defaults, texts) == ("he",)
     assert known_prompts(("分开",), ("分开",), texts) == ("he",)
@@ -39,7 +39,7 @@ def test_held_out_lines_are_whole_lines_of_the_run_s_own_file(tmp_path):
     path = tmp_path / "my.txt"
     path.write_bytes(b"abcd\r\nabc\r\nbcax\r\ncc\r\nabd\r\nabc")
     corpus = jaxrnn.load_corpus(str(path))
-    texts = prepare_texts(corpus.text, max_chars=6, held_out_chars=17)
+    texts = prepare_texts(corpus.text, max_tokens=6, held_out_tokens=17)
     record = Record(
         jaxrnn.ModelConfig(),
         jaxrnn.TrainConfig(),
