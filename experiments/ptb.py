@@ -1,0 +1,114 @@
+"""Words of the Penn Treebank, by the networks of Zaremba, Sutskever and Vinyals (arXiv:1409.2329).
+
+    python -m experiments.ptb            small: 2 x 200 units, 13 epochs
+    python -m experiments.ptb medium     2 x 650, dropout 0.5, 39 epochs: for a GPU
+    python -m experiments.ptb large      2 x 1500, dropout 0.65, 55 epochs: for a GPU
+
+Expect a test perplexity near 115 from small, after less than an hour on two CPU cores; the paper
+has 114.5, 82.7 and 78.4.  The paper sums the loss over the steps of a window, here it is the mean:
+learning rate and clipping norm are multiplied and divided by the steps.  Test and validation
+perplexity are those of the parameters that did best on the validation set.  Ctrl-C saves, --resume
+goes on.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import jaxrnn
+from experiments import command, run
+from experiments.texts import Texts
+from experiments.train import train
+from jaxrnn.text import Corpus, Unit, load_corpus
+from jaxrnn.training.reporting import write_json
+
+
+@dataclass(frozen=True)
+class Settings(run.Settings):
+    """A network on the Penn Treebank."""
+
+    corpus: str = "ptb_train"
+    """The training set; ptb_valid and ptb_test are what it is judged by."""
+    unit: Unit = "word"
+    """What a token is."""
+    prompts: tuple[str, ...] = ("the company said", "<eos> in new york")
+    """Beginnings of the samples."""
+    sample_every: int = 1
+    """Epochs between two reports with samples."""
+    out: Path = Path("runs/ptb")
+    """Folder of the run."""
+
+    def load(self) -> tuple[Corpus, Texts]:
+        """The training set, whole or its beginning, and the validation set."""
+        corpus = load_corpus(self.corpus)
+        words = " ".join(corpus.text.split()[: self.max_chars])
+        vocabulary = jaxrnn.Vocabulary.of(words, unit=self.unit)
+        held_out = " ".join(load_corpus("ptb_valid").text.split()[: self.held_out_chars])
+        ids = vocabulary.encode(words)
+        return corpus, Texts(vocabulary, ids, *vocabulary.encode_known(held_out))
+
+
+def preset(
+    hidden_size: int,
+    init_scale: float,
+    dropout: float,
+    num_steps: int,
+    epochs: int,
+    decay: float,
+    decay_after: int,
+    max_grad_norm: float,
+) -> Settings:
+    """A network of the paper; the norm is that of a loss which is summed over the steps."""
+    return Settings(
+        jaxrnn.ModelConfig(
+            cell="lstm",
+            num_layers=2,
+            hidden_size=hidden_size,
+            embedding_size=hidden_size,
+            init="uniform",
+            init_scale=init_scale,
+            dropout=dropout,
+        ),
+        jaxrnn.TrainConfig(
+            windows="sequential",
+            batch_size=20,
+            num_steps=num_steps,
+            epochs=epochs,
+            learning_rate=1.0 * num_steps,
+            decay=decay,
+            decay_after=decay_after,
+            max_grad_norm=max_grad_norm / num_steps,
+        ),
+        max_chars=1_000_000,
+        held_out_chars=1_000_000,
+    )
+
+
+PRESETS = {
+    "small": preset(200, 0.1, 0.0, 20, 13, 1 / 2, 4, 5.0),
+    "medium": preset(650, 0.05, 0.5, 35, 39, 1 / 1.2, 6, 5.0),
+    "large": preset(1500, 0.04, 0.65, 35, 55, 1 / 1.15, 14, 10.0),
+}
+
+
+def ptb(settings: Settings) -> int:
+    """Train, and score the validation and the test set; returns the exit code."""
+    if code := train(settings):
+        return code
+    model, params, vocabulary = jaxrnn.load(settings.out, "best")
+    perplexities = {}
+    for part in ("valid", "test"):
+        ids, known = vocabulary.encode_known(load_corpus(f"ptb_{part}").text)
+        perplexities[part] = float(jaxrnn.score(model, params, ids, known).perplexity)
+    path = settings.out / "summary.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, summary | {f"{part}_perplexity": p for part, p in perplexities.items()})
+    print(
+        f"best parameters: validation perplexity {perplexities['valid']:.2f}, test perplexity"
+        f" {perplexities['test']:.2f}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    command.main(ptb, Settings, presets=PRESETS, description=__doc__)
