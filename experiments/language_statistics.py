@@ -1,0 +1,173 @@
+"""How words are distributed, and how well counting predicts them (chapter "Language models").
+
+    python -m experiments.language_statistics                     The Time Machine, words
+    python -m experiments.language_statistics --unit character    and characters
+    python -m experiments.language_statistics --corpus ptb_train  the Penn Treebank: seconds
+
+Prints the most frequent n-grams (n = 1, 2, 3), the exponents of Zipf's law, and the perplexity of
+the rest of the text (for the Penn Treebank, of its test set) under the chapter's smoothing, under
+Kneser-Ney's, and under a recurrent network (`--run-dir`, trained on the same split); then how often
+pairs that training has r times come again, beside what each smoothing expects.  Expect 141 for
+Kneser-Ney's 5-grams on the Penn Treebank, which is what the literature has.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import jaxrnn
+from experiments import command, pictures
+from experiments.texts import Texts, prepare_texts
+from jaxrnn.checks import check_positive_integer
+from jaxrnn.text import Unit, load_corpus
+from jaxrnn.text.ngrams import KneserNey, Laplace, NgramModel
+from jaxrnn.text.statistics import NgramCounts, count_ngrams, fit_zipf
+from jaxrnn.training.reporting import write_json
+
+RARE = 6
+"""Pairs that come less often are told apart."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which text, and how it is cut."""
+
+    corpus: str = "time_machine_words"
+    """A corpus by name (time_machine_words, jaychou, songs, ptb_train), or the path of a file."""
+    unit: Unit = "word"
+    """What a token is."""
+    held_out_share: float = 0.1
+    """Share of the text, at its end, that perplexities are of; the Penn Treebank has a test set."""
+    top: int = 10
+    """How many of the most frequent n-grams to print."""
+    run_dir: Path | None = None
+    """A recurrent network's run, to stand beside the counts."""
+    out: Path = Path("runs/language_statistics")
+    """Folder of picture and numbers."""
+
+    def __post_init__(self) -> None:
+        check_positive_integer("top", self.top)
+        if not 0 < self.held_out_share < 1:
+            raise ValueError(f"held_out_share must be between 0 and 1, got {self.held_out_share}")
+
+
+def load_texts(settings: Settings) -> Texts:
+    """The training and the held-out text."""
+    text = load_corpus(settings.corpus).text
+    if settings.corpus == "ptb_train":
+        vocabulary = jaxrnn.Vocabulary.of(text, unit=settings.unit)
+        held_out = vocabulary.encode_known(load_corpus("ptb_test").text)
+        return Texts(vocabulary, vocabulary.encode(text), *held_out)
+    size = len(jaxrnn.text.tokenize(text, settings.unit))
+    num_held_out = int(size * settings.held_out_share)
+    return prepare_texts(text, size - num_held_out, num_held_out, settings.unit)
+
+
+def language_statistics(settings: Settings) -> None:
+    """Print the tables, draw the picture, write the numbers."""
+    texts = load_texts(settings)
+    vocabulary = texts.vocabulary
+    print(
+        f"{settings.corpus}: {len(texts.ids):,} {vocabulary.unit}s, {len(vocabulary):,} distinct;"
+        f" held out {len(texts.held_out_ids):,}, of which {texts.held_out_known.mean():.1%} known"
+    )
+    counts = {n: count_ngrams(texts.ids, n) for n in (1, 2, 3)}
+    numbers: dict[str, Any] = {"settings": {"corpus": settings.corpus, "unit": settings.unit}}
+    numbers["most_frequent"] = {n: _top(vocabulary, c, settings.top) for n, c in counts.items()}
+    for n, table in numbers["most_frequent"].items():
+        print(f"\nmost frequent, n = {n}: " + ", ".join(f"{g!r} {c:,}" for g, c in table))
+    numbers["zipf_exponents"] = _draw_zipf(settings, counts)
+    numbers["perplexities"] = _perplexities(texts, settings.run_dir)
+    numbers["rare_pairs"] = _rare_tail(texts, counts[2])
+    settings.out.mkdir(parents=True, exist_ok=True)
+    write_json(settings.out / "summary.json", numbers)
+
+
+def _top(vocabulary: jaxrnn.Vocabulary, counts: NgramCounts, top: int) -> list[tuple[str, int]]:
+    rows = zip(counts.ngrams[:top], counts.counts[:top], strict=True)
+    return [(vocabulary.decode(ngram), int(count)) for ngram, count in rows]
+
+
+def _draw_zipf(settings: Settings, counts: dict[int, NgramCounts]) -> dict[int, float]:
+    figure, (axes,) = pictures.new_figure()
+    exponents = {}
+    for n, (_, falling) in counts.items():
+        ranks = np.arange(1, len(falling) + 1)
+        (line,) = axes.loglog(ranks, falling, ".", markersize=3)
+        fit = fit_zipf(falling)
+        exponents[n] = fit.exponent
+        name = ("single tokens", "pairs", "triples")[n - 1]
+        line.set_label(f"{name}: exponent {fit.exponent:.2f}")
+        axes.loglog(ranks, fit.at(ranks), "--", color=line.get_color(), linewidth=1)
+    axes.set(
+        xlabel="rank",
+        ylabel="occurrences",
+        title=f"Zipf's law: {settings.unit}s of {settings.corpus}",
+    )
+    axes.set_ylim(bottom=0.7)
+    axes.legend()
+    print(
+        "\nZipf's law, exponents: " + ", ".join(f"n = {n}: {e:.3f}" for n, e in exponents.items())
+    )
+    pictures.save(figure, settings.out / "zipf.png")
+    return exponents
+
+
+def _perplexities(texts: Texts, run_dir: Path | None) -> dict[str, float]:
+    """Of the held-out text, unknown tokens left out."""
+    ids, size = texts.ids, len(texts.vocabulary)
+    models: dict[str, NgramModel] = {
+        f"Laplace, epsilon {', '.join(f'{e:g}' for e in epsilons)}": Laplace(ids, epsilons, size)
+        for epsilons in ([1.0], [1.0, 2.0], [1.0, 2.0, 3.0], [1.0, 100.0])
+    }
+    models |= {f"Kneser-Ney, n = {n}": KneserNey(ids, n, size) for n in range(1, 7)}
+    found = {
+        name: model.perplexity(texts.held_out_ids, texts.held_out_known)
+        for name, model in models.items()
+    }
+    if run_dir is not None:
+        model, params, vocabulary = jaxrnn.load(run_dir, "best")
+        if vocabulary != texts.vocabulary:
+            raise ValueError(f"{run_dir} was trained on another text: its vocabulary differs")
+        score = jaxrnn.score(model, params, texts.held_out_ids, texts.held_out_known)
+        found[f"recurrent network of {run_dir}"] = float(score.perplexity)
+    print("\n| model | held-out perplexity |\n|---|---|")
+    for name, perplexity in found.items():
+        print(f"| {name} | {perplexity:.1f} |")
+    return found
+
+
+def _rare_tail(texts: Texts, counts: NgramCounts) -> list[dict[str, float]]:
+    """How often pairs that training has r times come in the held-out text, beside expectations."""
+    ids, held_out, size = texts.ids, texts.held_out_ids, len(texts.vocabulary)
+    keys = counts.ngrams[:, 0].astype(np.int64) * size + counts.ngrams[:, 1]
+    order = np.argsort(keys)
+    held_out_keys = held_out[:-1].astype(np.int64) * size + held_out[1:]
+    found = np.minimum(np.searchsorted(keys[order], held_out_keys), len(keys) - 1)
+    times = np.where(keys[order][found] == held_out_keys, counts.counts[order][found], 0)
+    told = {"occur": np.bincount(np.minimum(times, RARE), minlength=RARE + 1).astype(float)}
+    before = np.bincount(held_out[:-1], minlength=size)[counts.ngrams[:, 0]]
+    models: dict[str, NgramModel] = {
+        "counts alone": Laplace(ids, [0.0, 0.0], size),
+        "Laplace, epsilon 1, 2": Laplace(ids, [1.0, 2.0], size),
+        "Laplace, epsilon V, V": Laplace(ids, [float(size), float(size)], size),
+        "Kneser-Ney": KneserNey(ids, 2, size),
+    }
+    for name, model in models.items():
+        expected = before * model.probabilities(counts.ngrams.reshape(-1))[1::2]
+        told[name] = np.bincount(np.minimum(counts.counts, RARE), expected, RARE + 1)
+        told[name][0] = max(0.0, len(held_out_keys) - told[name].sum())
+    print(f"\npairs in {len(held_out_keys):,} held-out places, by how often training has them (r)")
+    print("| r | " + " | ".join(told) + " |\n|" + "---|" * (len(told) + 1))
+    rows = [
+        {"r": r} | {name: float(values[r]) for name, values in told.items()} for r in range(RARE)
+    ]
+    for row in rows:
+        print("| " + " | ".join(f"{value:,.0f}" for value in row.values()) + " |")
+    return rows
+
+
+if __name__ == "__main__":
+    command.main(language_statistics, Settings, description=__doc__)
