@@ -1,0 +1,147 @@
+"""What the hidden state is worth: perplexity against how much of the past a network sees.
+
+    python -m experiments.no_hidden_state
+
+Networks learn nine tenths of The Time Machine, characters.  One has no hidden state: it starts anew
+at every character, so it is a perceptron of one character, and the best it can be is a table of
+pairs.  RNN, GRU and LSTM keep theirs; they are judged on the last tenth with a past of 1, 2, 4, ...
+characters.  Draws perplexity against that context, beside counts of n-grams with
+the same context (Kneser-Ney).  Expect 10 without hidden state, which is what counting pairs gives,
+and near 5 with it.  Two minutes on two CPU cores.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxrnn
+from experiments import command, pictures
+from experiments.texts import Texts, prepare_texts
+from jaxrnn.checks import check_positive_integer
+from jaxrnn.layers import Layer
+from jaxrnn.text import load_corpus
+from jaxrnn.text.ngrams import KneserNey
+from jaxrnn.training.reporting import write_json
+from jaxrnn.typing import Params
+
+CONTEXTS = (1, 2, 4, 8, 16, 32, 64, 128)
+CELLS = ("rnn", "gru", "lstm")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which text, and which networks."""
+
+    corpus: str = "time_machine"
+    """Corpus by name, or the path of a file."""
+    max_chars: int = 153_522
+    """Characters to train on."""
+    held_out_chars: int = 17_058
+    """Characters after those, which perplexities are of."""
+    hidden_size: int = 128
+    """Units of each network."""
+    epochs: int = 20
+    """Passes over the text, with Adam."""
+    seed: int = 0
+    """Seed of weights and windows."""
+    out: Path = Path("runs/no_hidden_state")
+    """Folder of picture and numbers."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_chars", "held_out_chars", "hidden_size", "epochs"):
+            check_positive_integer(name, getattr(self, name))
+
+
+def train(settings: Settings, cell: Any, texts: Texts, num_steps: int) -> tuple[Layer, Params]:
+    """A network that has learnt windows of so many characters, each from the initial state."""
+    size = len(texts.vocabulary)
+    config = jaxrnn.ModelConfig(cell=cell, hidden_size=settings.hidden_size, init="uniform")
+    training = jaxrnn.TrainConfig(
+        windows="random" if num_steps == 1 else "sequential",
+        num_steps=num_steps,
+        batch_size=32 * 64 // num_steps,
+        epochs=settings.epochs,
+        optimizer="adam",
+        learning_rate=0.005,
+        decay=0.8,
+        max_grad_norm=1.0,
+        seed=settings.seed,
+    )
+    model = jaxrnn.build(config, size)
+    optimizer = training.make_optimizer(len(texts.ids))
+    key = jax.random.key(settings.seed)
+    state = jaxrnn.init_state(model, optimizer, size, training.batch_size, key)
+    *_, (state, _) = jaxrnn.train(model, optimizer, training, texts.ids, state)
+    return model, state.params
+
+
+def perplexity_with_context(model: Layer, params: Params, texts: Texts, context: int) -> float:
+    """Of the held-out characters, each predicted from the `context` characters before it alone.
+
+    The first ones are left out, so that every context is judged by the same characters.
+    """
+    ids, known = texts.held_out_ids, texts.held_out_known
+    targets = np.arange(max(CONTEXTS), len(ids))
+    windows = ids[targets[None, :] + np.arange(-context, 1)[:, None]]  # [context + 1, targets]
+    nats = _last_nats(model, params, jnp.asarray(windows))
+    return float(np.exp(np.asarray(nats)[known[targets]].mean()))
+
+
+@jax.jit(static_argnums=0)
+def _last_nats(model: Layer, params: Params, windows: Any) -> Any:
+    logits, _ = model.apply(params, windows[:-1], model.initial_carry(params, windows.shape[1]))
+    log_probabilities = jax.nn.log_softmax(logits[-1])
+    return -jnp.take_along_axis(log_probabilities, windows[-1][:, None], axis=1)[:, 0]
+
+
+def no_hidden_state(settings: Settings) -> None:
+    """Train, judge with every context, draw."""
+    text = load_corpus(settings.corpus).text
+    texts = prepare_texts(text, settings.max_chars, settings.held_out_chars)
+    if len(texts.held_out_ids) <= max(CONTEXTS):
+        raise ValueError(
+            f"held_out_chars must be above {max(CONTEXTS)}, the longest context, got"
+            f" {len(texts.held_out_ids)}"
+        )
+    model, params = train(settings, "rnn", texts, num_steps=1)
+    curves = {"no hidden state": [perplexity_with_context(model, params, texts, 1)] * len(CONTEXTS)}
+    for cell in CELLS:
+        model, params = train(settings, cell, texts, num_steps=64)
+        name = cell.upper()
+        curves[name] = [perplexity_with_context(model, params, texts, c) for c in CONTEXTS]
+    orders = range(2, 9)
+    counted = {
+        n - 1: KneserNey(texts.ids, n, len(texts.vocabulary)).perplexity(
+            texts.held_out_ids, texts.held_out_known
+        )
+        for n in orders
+    }
+    print("| characters seen | " + " | ".join(map(str, CONTEXTS)) + " |")
+    print("|" + "---|" * (len(CONTEXTS) + 1))
+    for name, each in curves.items():
+        print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in each) + " |")
+    pairs = ", ".join(f"{context}: {value:.2f}" for context, value in counted.items())
+    print(f"counts (Kneser-Ney), by characters seen: {pairs}")
+    _draw(settings, curves, counted)
+    write_json(settings.out / "summary.json", {"contexts": CONTEXTS, **curves, "counts": counted})
+
+
+def _draw(settings: Settings, curves: dict[str, list[float]], counted: dict[int, float]) -> None:
+    figure, (axes,) = pictures.new_figure()
+    for name, each in curves.items():
+        style = "--" if name == "no hidden state" else "o-"
+        axes.plot(CONTEXTS, each, style, label=name, markersize=4)
+    axes.plot(*zip(*counted.items(), strict=True), ":", color="grey", label="counts (Kneser-Ney)")
+    axes.set_xscale("log", base=2)
+    axes.set(xlabel="characters seen", ylabel="held-out perplexity", yscale="log")
+    axes.set(title="What the past is worth")
+    axes.legend()
+    pictures.save(figure, settings.out / "context.png")
+
+
+if __name__ == "__main__":
+    command.main(no_hidden_state, Settings, description=__doc__)
