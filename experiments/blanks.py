@@ -1,0 +1,111 @@
+"""Filling blanks: models of each character from those before it and those after it."""
+
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+import jaxrnn
+from experiments.texts import Texts
+from jaxrnn.layers import Layer
+from jaxrnn.text import Batch, gather_windows, random_plan
+from jaxrnn.training import TrainState
+from jaxrnn.typing import Params
+
+BLANK = "_"
+TOP = 5
+"""Candidates for a blank."""
+
+
+def blank_filler(vocab_size: int, hidden_size: int, *, both: bool) -> Layer:
+    """A model of each character from those before it and, with `both`, from those after it.
+
+    The outputs of the two directions are shifted by one place, so that none has read the character
+    itself; deeper than one layer this would not hold.
+    """
+    reader = jaxrnn.recurrent(jaxrnn.gru(hidden_size))
+    body = jaxrnn.bidirectional(reader) if both else reader
+    output = jaxrnn.linear(vocab_size)
+
+    def init(key: Any, input_size: int) -> Any:
+        body_key, output_key = jax.random.split(key)
+        width = body.output_size(input_size)
+        return body.init(body_key, input_size), output.init(output_key, width)
+
+    def apply(params: Any, inputs: Any, carry: Any, **options: Any) -> tuple[Any, Any]:
+        options.pop("key", None)
+        hidden, carry = body.apply(params[0], inputs, carry, **options)
+        before = _shift(hidden[..., :hidden_size], 1)
+        after = [_shift(hidden[..., hidden_size:], -1)] if both else []
+        logits, _ = output.apply(params[1], jnp.concatenate([before, *after], axis=-1), ())
+        return logits, carry
+
+    def initial_carry(params: Any, batch_size: int) -> Any:
+        return body.initial_carry(params[0], batch_size)
+
+    return Layer(
+        "blank_filler", lambda _: vocab_size, init, initial_carry, apply, not both, (body, output)
+    )
+
+
+def _shift(hidden: Any, by: int) -> Any:
+    """Moved along time; zeros, which an initial carry holds, come in."""
+    zeros = jnp.zeros_like(hidden[:1])
+    pieces = [zeros, hidden[:-1]] if by > 0 else [hidden[1:], zeros]
+    return jnp.concatenate(pieces)
+
+
+class Filler(NamedTuple):
+    """A trained model of blanks."""
+
+    model: Layer
+    params: Params
+    accuracy: float
+    top_accuracy: float
+    milliseconds: float
+    """Of a training step."""
+
+
+def learn_to_fill(texts: Texts, epochs: int, seed: int, *, both: bool, hidden_size: int) -> Filler:
+    """Train on windows of 35 characters, each of them a blank in its turn."""
+    size, batch_size, num_steps = len(texts.vocabulary), 32, 35
+    model = blank_filler(size, hidden_size, both=both)
+    optimizer = jaxrnn.make_optimizer("adam", 0.003, 1.0)
+    state = jaxrnn.init_state(model, optimizer, size, batch_size, jax.random.key(seed))
+    train_step, text = jaxrnn.make_train_step(model, optimizer), jnp.asarray(texts.ids)
+
+    @jax.jit
+    def epoch(state: TrainState, plan: Any) -> TrainState:
+        def one_step(state: Any, windows: Any) -> Any:
+            inputs, _ = gather_windows(text, windows.offsets, num_steps)
+            return train_step(state, Batch(inputs, inputs, None, windows.starts))
+
+        return lax.scan(one_step, state, plan)[0]
+
+    seconds = []
+    for number in range(epochs):
+        plan = random_plan(len(texts.ids), batch_size, num_steps, seed, number)
+        began = time.perf_counter()
+        state = jax.block_until_ready(epoch(state, plan))
+        seconds.append((time.perf_counter() - began) / len(plan.offsets))
+    ids, known = texts.held_out_ids, texts.held_out_known
+    rows = len(ids) // num_steps
+    ids, known = (x[: rows * num_steps].reshape(rows, num_steps).T for x in (ids, known))
+    logits, _ = model.apply(state.params, jnp.asarray(ids), model.initial_carry(state.params, rows))
+    ranks = (np.asarray(logits) > np.take_along_axis(np.asarray(logits), ids[..., None], 2)).sum(-1)
+    right, among = ((ranks < top)[known].mean() for top in (1, TOP))
+    return Filler(model, state.params, float(right), float(among), 1e3 * float(np.median(seconds)))
+
+
+def candidates(filler: Filler, vocabulary: jaxrnn.Vocabulary, sentence: str) -> str:
+    """The likeliest characters for the blank of a sentence, on a line of its own."""
+    before, after = sentence.split(BLANK)
+    known = ["".join(c for c in part if c in vocabulary) for part in (f" {before}", f"{after} ")]
+    ids = vocabulary.encode(known[0] + vocabulary.tokens[0] + known[1])
+    model, params = filler.model, filler.params
+    logits, _ = model.apply(params, jnp.asarray(ids)[:, None], model.initial_carry(params, 1))
+    best = np.argsort(-np.asarray(logits)[len(known[0]), 0])[:TOP]
+    return " ".join(vocabulary.tokens[i].replace(" ", "␣") for i in best)
