@@ -1,0 +1,138 @@
+"""The book's other experiments in a small form: each ends, draws, and leaves its numbers."""
+
+import json
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+from experiments import ptb, results, time_machine
+
+
+@pytest.fixture(autouse=True)
+def optax_promotes(as_users_run):
+    with jax.numpy_dtype_promotion("standard"):  # optax's own counters are not strict
+        yield
+
+
+SMALL = {
+    "time_machine": (
+        "gru", "--corpus", "songs", "--epochs", 2, "--max-chars", 2500, "--hidden-size", 8,
+        "--sample-every", 1,
+    ),
+    "sine": ("--windows", 4, 8, "--steps", 20, "--latent-steps", 20, "--hidden-size", 4),
+    "language_statistics": ("--corpus", "songs", "--unit", "character"),
+    "no_hidden_state": (
+        "--corpus", "songs", "--max-chars", 3000, "--held-out-chars", 300, "--epochs", 1,
+        "--hidden-size", 8,
+    ),
+    "gradients": (
+        "--corpus", "songs", "--hidden-size", 8, "--epochs", 1, "--num-steps", 12, "--truncate", 5,
+    ),
+    "bidirectional": (
+        "--part", "blanks", "--corpus", "songs", "--epochs", 1, "--hidden-size", 8, "--seeds", 0,
+    ),
+}  # fmt: skip
+PICTURES = {
+    "time_machine": ["curve.png"],
+    "sine": ["errors.png", "predictions.png"],
+    "language_statistics": ["zipf.png"],
+    "no_hidden_state": ["context.png"],
+    "gradients": ["clipping.png", "distance.png"],
+    "bidirectional": ["blanks.png"],
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*no font here has Chinese")
+@pytest.mark.parametrize("name", SMALL)
+def test_an_experiment_ends_and_leaves_pictures_and_numbers(name, run, tmp_path):
+    code, said, complained = run(name, *SMALL[name], "--out", tmp_path / "out")
+    assert code == 0, complained
+    assert "nan" not in said
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.png")) == PICTURES[name]
+    for picture in PICTURES[name]:
+        assert (tmp_path / "out" / picture).read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())
+
+
+def data(name):
+    """Skips where JAXRNN_DATA has not got the file."""
+    folder = os.environ.get("JAXRNN_DATA")
+    if not folder or not (Path(folder) / name).is_file():
+        pytest.skip(f"needs {name} in JAXRNN_DATA")
+
+
+def test_the_penn_treebank_is_scored_with_the_best_parameters(run, tmp_path):
+    data("ptb/ptb.train.txt")
+    out = tmp_path / "out"
+    settings = ("--epochs", 1, "--max-chars", 3000, "--held-out-chars", 500, "--hidden-size", 8,
+                "--embedding-size", 8, "--out", out)  # fmt: skip
+    code, said, complained = run("ptb", "small", *settings)
+    assert code == 0, complained
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["valid_perplexity"] > 1
+    assert f"test perplexity {summary['test_perplexity']:.2f}" in said
+    assert "3,000 words to train on" in said
+
+
+def test_a_leaky_model_is_trained_and_writes(run, tmp_path):
+    data("timemachine.txt")
+    flags = ("--part", "leak", "--leak-epochs", 1, "--leak-hidden-size", 4, "--out", tmp_path)
+    code, said, _ = run("bidirectional", *flags)
+    assert code == 0
+    assert "  - time traveller" in said
+
+
+def test_the_text_of_the_penn_treebank_is_the_usual_one():
+    data("ptb/ptb.train.txt")
+    _, texts = ptb.PRESETS["small"].load()
+    assert len(texts.vocabulary) == 10_000
+    assert len(texts.ids) == 929_589
+    assert len(texts.held_out_ids) == 73_760
+    assert texts.held_out_known.all()
+
+
+def test_the_word_corpus_has_the_books_words():
+    data("timemachine.txt")
+    _, texts = time_machine.PRESETS["words"].load()
+    assert len(texts.ids) + len(texts.held_out_ids) == 32_775
+
+
+def test_every_row_of_the_table_is_a_preset():
+    rows = [row for row in results.TIME_MACHINE if row.flags[0] not in time_machine.PRESETS]
+    assert rows == []
+
+
+def test_an_unknown_preset_is_named(run):
+    code, _, error = run("time_machine", "lstm3")
+    assert code == 2
+    assert error.startswith("error: the first argument must be one of rnn, rnn-random, ")
+    assert error.endswith("got 'lstm3'\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "arguments"),
+    [
+        ("sine", "windows must be at most 300, got 400", ["--windows", "400"]),
+        ("sine", "latent_steps must be at least 1", ["--latent-steps", "0"]),
+        ("no_hidden_state", "held_out_chars must be above 128",
+         ["--corpus", "songs", "--held-out-chars", "100"]),
+        ("gradients", "truncate must be at least 1", ["--truncate", "0"]),
+        ("language_statistics", "held_out_share must be between 0 and 1",
+         ["--held-out-share", "1"]),
+        ("language_statistics", "no file", ["--corpus", "nowhere.txt"]),
+        ("bidirectional", "seeds must hold at least one", ["--seeds"]),
+        ("ptb", "num_layers must be at least 1", ["--num-layers", "0"]),
+        ("ptb", "decay must be at least 0", ["--decay", "-1"]),
+        ("ptb", "init_scale must be at least 0", ["--init-scale", "-1"]),
+        ("ptb", "init_scale is of the init uniform", ["--init", "normal"]),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_one_line(name, message, arguments, run, tmp_path, survived):
+    code, _, error = run(name, *arguments, "--out", tmp_path / "out")
+    assert code == 2
+    assert message in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    survived("bad input", 1)
