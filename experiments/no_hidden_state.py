@@ -25,7 +25,7 @@ from jaxrnn.checks import check_positive_integer
 from jaxrnn.layers import Layer
 from jaxrnn.text import load_corpus
 from jaxrnn.text.ngrams import KneserNey
-from jaxrnn.training.reporting import write_json
+from jaxrnn.training.reporting import plain_labels, write_json
 from jaxrnn.typing import Params
 
 CONTEXTS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -67,7 +67,8 @@ def train(settings: Settings, cell: Any, texts: Texts, num_steps: int) -> tuple[
         epochs=settings.epochs,
         optimizer="adam",
         learning_rate=0.005,
-        decay=0.8,
+        decay=0.7,
+        decay_after=max(1, settings.epochs // 2),
         max_grad_norm=1.0,
         seed=settings.seed,
     )
@@ -139,6 +140,7 @@ def _draw(settings: Settings, curves: dict[str, list[float]], counted: dict[int,
     axes.set_xscale("log", base=2)
     axes.set(xlabel="characters seen", ylabel="held-out perplexity", yscale="log")
     axes.set(title="What the past is worth")
+    plain_labels(axes.yaxis)
     axes.legend()
     pictures.save(figure, settings.out / "context.png")
 

@@ -12,6 +12,7 @@ CHINESE_FONTS = (
     "SimHei",
     "PingFang SC",
 )
+CHINESE_FILES = ("NotoSansCJK-Regular", "wqy-zenhei", "simhei", "PingFang")
 
 
 def new_figure(columns: int = 1, width: float = 7.0, height: float = 4.2) -> tuple[Any, list[Any]]:
@@ -27,8 +28,6 @@ def new_figure(columns: int = 1, width: float = 7.0, height: float = 4.2) -> tup
 
 def save(figure: Any, path: Path) -> None:
     """Write the picture; say so where its Chinese text has no font."""
-    import matplotlib
-
     path.parent.mkdir(parents=True, exist_ok=True)
     fonts = ["DejaVu Sans", *_chinese_fonts_here()]
     if len(fonts) == 1 and _has_chinese(figure):
@@ -37,7 +36,9 @@ def save(figure: Any, path: Path) -> None:
             f" {', '.join(CHINESE_FONTS)} (Debian: fonts-noto-cjk)",
             stacklevel=2,
         )
-    with warnings.catch_warnings(), matplotlib.rc_context({"font.family": fonts}):
+    for text in _texts(figure):
+        text.set_fontfamily(fonts)
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # said above, once
         figure.savefig(path, dpi=150)
     print(f"picture in {path}")
@@ -46,11 +47,18 @@ def save(figure: Any, path: Path) -> None:
 def _chinese_fonts_here() -> list[str]:
     from matplotlib import font_manager
 
+    for path in font_manager.findSystemFonts():  # matplotlib's own list may be older than the font
+        if Path(path).name.startswith(CHINESE_FILES):
+            font_manager.fontManager.addfont(path)
     here = set(font_manager.get_font_names())
     return [font for font in CHINESE_FONTS if font in here]
 
 
 def _has_chinese(figure: Any) -> bool:
+    return any(re.search("[\u4e00-\u9fff]", text.get_text()) for text in _texts(figure))
+
+
+def _texts(figure: Any) -> list[Any]:
     from matplotlib.text import Text
 
-    return any(re.search("[\u4e00-\u9fff]", text.get_text()) for text in figure.findobj(Text))
+    return list(figure.findobj(Text))

@@ -27,7 +27,7 @@ from jax import lax
 import jaxrnn
 from experiments import command, pictures
 from jaxrnn.checks import check_positive_integer, check_seed
-from jaxrnn.training.reporting import write_json
+from jaxrnn.training.reporting import plain_labels, write_json
 from jaxrnn.typing import Array, Float, HostArray
 
 NUM_POINTS, NUM_TRAINING, NOISE = 1_000, 600, 0.2
@@ -217,6 +217,7 @@ def _draw_errors(settings: Settings, by_horizon: dict[str, list[float]], noise: 
         axes.plot(range(1, len(each) + 1), each, label=name)
     axes.axhline(noise, color="black", linestyle=":", label="variance of the noise")
     axes.set(xlabel="steps ahead", ylabel="mean squared error", yscale="log")
+    plain_labels(axes.yaxis)
     axes.set(title="Error against the horizon, points that were not trained on")
     axes.legend()
     pictures.save(figure, settings.out / "errors.png")

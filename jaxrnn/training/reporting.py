@@ -67,11 +67,20 @@ def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
             axes.plot(*zip(*points, strict=True), style, marker=marker, label=label)
     axes.set(xlabel="epoch", ylabel="perplexity per token", yscale="log", title=title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    plain_labels(axes.yaxis)
     axes.grid(which="both", alpha=0.3)
     if axes.has_data():
         axes.legend()
     with _errors_name(path):
         figure.savefig(path, dpi=150)
+
+
+def plain_labels(axis: Any) -> None:
+    """Of a logarithmic axis: 200 in place of 2 x 10^2."""
+    from matplotlib.ticker import LogFormatter
+
+    axis.set_major_formatter(LogFormatter())
+    axis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
 
 
 def _plain(content: dict[str, Any]) -> dict[str, Any]:
