@@ -138,6 +138,7 @@ def _draw(settings: Settings, curves: dict[str, list[float]], counted: dict[int,
         axes.plot(CONTEXTS, each, style, label=name, markersize=4)
     axes.plot(*zip(*counted.items(), strict=True), ":", color="grey", label="counts (Kneser-Ney)")
     axes.set_xscale("log", base=2)
+    axes.set_xticks(CONTEXTS, [str(context) for context in CONTEXTS])
     axes.set(xlabel="characters seen", ylabel="held-out perplexity", yscale="log")
     axes.set(title="What the past is worth")
     plain_labels(axes.yaxis)
