@@ -1,6 +1,7 @@
 """What is told of a run: a row an epoch, samples now and then, a curve and a summary at the end."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,6 +100,15 @@ def _told(row: dict[str, Any]) -> str:
     )
 
 
+def has_summary(out: Path, finished_epochs: int) -> bool:
+    """Whether the summary is of so many epochs."""
+    try:
+        summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(summary.get("epochs") == finished_epochs)
+
+
 def report_end(
     run: Run,
     log: MetricsLog,
@@ -106,7 +116,12 @@ def report_end(
     progress: Progress,
     seconds: Seconds,
 ) -> None:
-    """Draw the curve and write the summary."""
+    """Draw the curve and write the summary.
+
+    Of a run that was stopped it has the held-out numbers of the log and no samples: whoever stops a
+    run is waiting.
+    """
+    finished = progress.finished_epochs == run.settings.training.epochs
     settings, corpus = run.settings, run.corpus
     config = {
         name: str(value) if isinstance(value, Path) else value
@@ -115,14 +130,14 @@ def report_end(
     summary = {
         "perplexity": perplexity(progress.nats_per_token),
         "held_out_perplexity": None,
-        **run.held_out(state),
+        **(run.held_out(state) if finished else _last_held_out(log)),
         "best_held_out": min(
             (row for row in log.rows if row.get("held_out_perplexity") is not None),
             key=lambda row: row["held_out_perplexity"],
             default=None,
         ),
         "epochs": progress.finished_epochs,
-        "finished": progress.finished_epochs == settings.training.epochs,
+        "finished": finished,
         "tokens_per_second": progress.total_tokens / max(progress.seconds, 1e-9),
         "seconds": progress.seconds,
         "compile_seconds": seconds.compiling,
@@ -132,7 +147,7 @@ def report_end(
         "corpus": corpus.name,
         "corpus_source": corpus.source,
         "digest": corpus.digest,
-        "samples": run.samples(state),
+        "samples": run.samples(state) if finished else [],
         "params_digest": params_digest(state.params),
         "config": config,
         "versions": environment(),
@@ -148,3 +163,9 @@ def report_end(
         f"perplexity {summary['perplexity']:.3f}, {summary['tokens_per_second']:,.0f} tokens/s on"
         f" {device()}"
     )
+
+
+def _last_held_out(log: MetricsLog) -> dict[str, float]:
+    judged = (row for row in reversed(log.rows) if "held_out_perplexity" in row)
+    last: dict[str, Any] = next(judged, {})
+    return {name: value for name, value in last.items() if name.startswith(("held_out", "unigram"))}

@@ -1,8 +1,10 @@
 """When a run is saved, and what: its state now and then, its best parameters beside it."""
 
+import math
 import shutil
 import tempfile
 import time
+import warnings
 from types import TracebackType
 from typing import Any
 
@@ -10,7 +12,15 @@ import jax
 import jax.numpy as jnp
 
 from experiments.run import Run
-from jaxrnn.training import Best, CheckpointError, Checkpoints, Progress, Saved, TrainState
+from jaxrnn.training import (
+    Best,
+    CheckpointError,
+    Checkpoints,
+    Progress,
+    Record,
+    Saved,
+    TrainState,
+)
 from jaxrnn.training.checkpoint import MAX_TO_KEEP
 from jaxrnn.training.config import plan_epoch
 from jaxrnn.training.integrity import num_bytes
@@ -50,6 +60,7 @@ class Saver:
         settings, state = self.run.settings, self.run.initial_state()
         self._check_room(state)
         if not self._newest.steps():
+            self._best.drop_after(-1)  # a kill within the first save may have left one
             if settings.resume:
                 print(f"nothing to resume in {settings.out}: starting from the beginning")
             return state, Progress()
@@ -63,8 +74,7 @@ class Saver:
             return saved.restore(state), saved
 
         state, saved = self._newest.newest(restore)
-        self.best = saved.record.best
-        self._best.drop_after(self.best.step if self.best else -1)
+        self._take_up_best(saved.record)
         done = saved.record.progress
         print(
             f"resuming {settings.out} after batch {done.batch} of {done.num_batches} in epoch"
@@ -76,6 +86,17 @@ class Saver:
         if done.num_batches != num_batches:  # another text, which was accepted
             done = done._replace(batch=0, num_batches=0, nats=0.0, tokens=0)
         return state, done
+
+    def _take_up_best(self, record: Record) -> None:
+        """The best so far, if its parameters are there and the held-out text is the same."""
+        self.best = record.best
+        if record.text.held_out_chars != self.run.settings.held_out_chars and self.best:
+            print("another held-out text: the best parameters so far no longer count")
+            self.best = None
+        if self.best and self.best.step not in self._best.steps():
+            warnings.warn(f"the best parameters, of step {self.best.step}, are gone", stacklevel=3)
+            self.best = None
+        self._best.drop_after(self.best.step if self.best else -1)
 
     def _check_same_run(self, saved: Saved) -> None:
         settings = self.run.settings
@@ -104,7 +125,8 @@ class Saver:
         with tempfile.TemporaryFile(dir=out):
             pass
         # While one is written, none of the older ones is gone.
-        needed = (1 + sum(MAX_TO_KEEP.values())) * num_bytes(state)
+        there = len(self._newest.steps()) + len(self._best.steps())
+        needed = max(1, 1 + sum(MAX_TO_KEEP.values()) - there) * num_bytes(state)
         free = shutil.disk_usage(out).free
         if free < needed:
             raise CheckpointError(
@@ -114,7 +136,9 @@ class Saver:
     def consider(self, state: TrainState, progress: Progress, held_out: dict[str, float]) -> None:
         """Keep the parameters, if they are the best so far on the held-out text."""
         perplexity = held_out.get("held_out_perplexity")
-        if perplexity is None or (self.best and self.best.held_out_perplexity <= perplexity):
+        if perplexity is None or not math.isfinite(perplexity):
+            return
+        if self.best and self.best.held_out_perplexity <= perplexity:
             return
         self.best = Best(int(state.step), progress.finished_epochs, perplexity)
         self._best_params = jax.tree.map(jnp.copy, state.params)  # the next call takes the buffers

@@ -15,7 +15,7 @@ from tqdm import tqdm
 import jaxrnn
 from experiments import command
 from experiments.compilation import keep_programs_in, timed_compilation
-from experiments.report import Seconds, print_start, report_end, report_epoch
+from experiments.report import Seconds, has_summary, print_start, report_end, report_epoch
 from experiments.run import Run, Settings
 from experiments.saving import Saver
 from jaxrnn.training import Progress, TrainState, perplexity
@@ -31,14 +31,19 @@ def train(settings: Settings) -> int:
     run = Run(settings)
     with deferred_interrupts() as interrupt, Saver(run) as saver, timed_compilation() as compiled:
         state, progress = saver.start()
-        if progress.finished_epochs >= settings.training.epochs:
-            print(f"{settings.out} has its {progress.finished_epochs} epochs: add more by --epochs")
+        finished = progress.finished_epochs
+        if finished >= settings.training.epochs:
+            print(f"{settings.out} has its {finished} epochs: add more by --epochs")
+            if not has_summary(settings.out, finished):  # it was killed on its last steps
+                with MetricsLog(settings.out, finished) as log:
+                    seconds = Seconds(time.perf_counter() - began, compiled(), saver.seconds)
+                    report_end(run, log, state, progress, seconds)
             return 0
         print_start(run, sum(leaf.size for leaf in jax.tree.leaves(state.params)))
         if (signal := interrupt()) is not None:
             print("stopped before the first step")
             return 128 + signal
-        with MetricsLog(settings.out, progress.finished_epochs) as log:
+        with MetricsLog(settings.out, finished) as log:
             state, progress, signal = _loop(run, saver, log, state, progress, interrupt)
             if signal is not None:
                 print(f"stopped and saved: add --resume to go on from {settings.out}")
@@ -71,7 +76,7 @@ def _loop(
             stuck = progress.skipped_in_row >= training.max_skipped  # the next step raises
             if done or stuck or saver.is_due():
                 saver.save(state, progress)
-            if done:
+            if done and (signal is not None or not stuck):
                 return state, progress, signal
     return state, progress, None
 

@@ -26,12 +26,13 @@ class Settings:
 
 def verify(settings: Settings) -> int:
     """Print a line for each checkpoint; returns the exit code."""
-    damaged = 0
+    damaged = found = 0
     for kind in get_args(Kind):
         if kind == "best" and not (settings.run_dir / kind).is_dir():
             continue
         with Checkpoints(settings.run_dir, kind, read_only=True) as checkpoints:
             for step in checkpoints.steps():
+                found += 1
                 try:
                     saved = checkpoints.open(step)
                     saved.verify()
@@ -40,6 +41,8 @@ def verify(settings: Settings) -> int:
                     print(f"{kind}/{step}: {error}")
                 else:
                     print(f"{kind}/{step}: whole; {_told(kind, saved)}")
+    if not found:
+        raise CheckpointError(f"{settings.run_dir} holds no checkpoint")
     return 1 if damaged else 0
 
 

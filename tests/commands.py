@@ -60,6 +60,15 @@ def digest(out):
     return json.loads((out / "summary.json").read_text())["params_digest"]
 
 
+def rows(out):
+    """The metrics, but for times."""
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    return [
+        {k: v for k, v in json.loads(line).items() if k not in ("seconds", "tokens_per_second")}
+        for line in lines
+    ]
+
+
 def epochs(out):
     """Those of the metrics."""
-    return [json.loads(line)["epoch"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [row["epoch"] for row in rows(out)]

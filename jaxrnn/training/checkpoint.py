@@ -34,8 +34,8 @@ from jaxrnn.typing import Params
 Kind = Literal["checkpoints", "best"]
 """The newest of a run, with all that training needs; the parameters that did best, alone."""
 
-MAX_TO_KEEP: dict[Kind, int] = {"checkpoints": 3, "best": 1}
-"""Saves of each kind that stay on disk."""
+MAX_TO_KEEP: dict[Kind, int] = {"checkpoints": 3, "best": 4}
+"""Saves of each kind that stay on disk: the best that any checkpoint names is among them."""
 
 SPARE_BYTES = 1 << 20
 """Left free beside the arrays of a save: metadata, and what orbax adds."""
@@ -102,11 +102,11 @@ class Checkpoints:
             return
         flat = {item: flatten(arrays) for item, arrays in items.items()}
         args = {item: self._args.StandardSave(arrays) for item, arrays in flat.items()}
-        args["meta"] = self._args.JsonSave(make_meta(record, flat, **more))
         needed, free = num_bytes(flat) + SPARE_BYTES, shutil.disk_usage(self.folder).free
         try:
             if free < needed:
                 raise OSError(f"{free:,} bytes are free, and {needed:,} needed")
+            args["meta"] = self._args.JsonSave(make_meta(record, flat, **more))
             saved = self._manager.save(step, args=self._args.Composite(**args))
         except Exception as error:  # a full disk alone raises two unrelated types
             raise SaveFailedError(

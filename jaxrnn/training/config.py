@@ -1,6 +1,7 @@
 """How a model is trained: the settings, and the windows of each epoch that follow from them."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -54,6 +55,9 @@ class TrainConfig:
             object.__setattr__(self, "learning_rate", rate)
         check_number("learning_rate", self.learning_rate, low=0.0)
         check_number("decay", self.decay, low=0.0)
+        for name in ("learning_rate", "decay", "max_grad_norm"):
+            if getattr(self, name) == math.inf:
+                raise ValueError(f"{name} must be finite, got inf")
         make_optimizer(self.optimizer, 1.0, self.max_grad_norm)
 
     def make_optimizer(self, num_ids: int | None = None) -> optax.GradientTransformation:

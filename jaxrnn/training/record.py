@@ -16,6 +16,13 @@ from jaxrnn.training.config import TrainConfig
 from jaxrnn.training.trainer import Progress
 
 PACKAGES = ("jaxrnn", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+FLAGS = (
+    "XLA_FLAGS",
+    "JAX_ENABLE_X64",
+    "JAX_DEFAULT_MATMUL_PRECISION",
+    "JAX_DISABLE_MOST_OPTIMIZATIONS",
+)
+"""Environment variables that change the program."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +113,8 @@ class Record:
 def environment() -> dict[str, str]:
     """What the last bits of a run's numbers depend on beside its record; also, which `device`."""
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
-    flags = os.environ.get("XLA_FLAGS", "")
-    return {"python": platform.python_version(), **packages, "XLA_FLAGS": flags, "device": device()}
+    flags = {name: os.environ.get(name, "") for name in FLAGS}
+    return {"python": platform.python_version(), **packages, **flags, "device": device()}
 
 
 def device() -> str:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,33 +16,49 @@ class MetricsLog:
 
     def __init__(self, run_dir: Path, finished_epochs: int = 0) -> None:
         """Open the log; a run that is resumed keeps the rows of its finished epochs only."""
-        from tensorboardX import SummaryWriter  # not needed by `import jaxrnn`
+        from tensorboardX.event_file_writer import EventsWriter  # not needed by `import jaxrnn`
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         run_dir.mkdir(parents=True, exist_ok=True)
         self._path = path = run_dir / "metrics.jsonl"
         self.rows = [row for row in _read_rows(path) if row["epoch"] <= finished_epochs]
         _replace(path, "".join(json.dumps(row) + "\n" for row in self.rows))
         self._file = path.open("a", encoding="utf-8")
-        self._events = SummaryWriter(
-            str(run_dir / "tensorboard"), purge_step=finished_epochs + 1, write_to_disk=True
-        )
+        # Written in this thread: where the disk is full, tensorboardX's own would die, and its
+        # queue then block for ever.
+        (run_dir / "tensorboard").mkdir(exist_ok=True)
+        self._events = EventsWriter(str(run_dir / "tensorboard" / "events"))
+        restart = SessionLog(status=SessionLog.START)
+        self._write_event(Event(step=finished_epochs + 1, session_log=restart))
 
     def __enter__(self) -> "MetricsLog":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._events.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # An error that is on its way says more than that the rest cannot be written either.
+        with contextlib.suppress(*([] if kind is None else [OSError])):
+            self._file.close()
+        with contextlib.suppress(*([] if kind is None else [OSError])):
+            self._events.close()
+
+    def _write_event(self, event: Any) -> None:
+        event.wall_time = time.time()
+        with _errors_name(self._path.with_name("tensorboard")):
+            self._events.write_event(event)
+            self._events.flush()
 
     def add(self, row: dict[str, Any]) -> None:
         """Add the numbers of an epoch; `row["epoch"]` says which."""
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
         self.rows.append(_plain(row))
         with _errors_name(self._path):
             self._file.write(json.dumps(self.rows[-1]) + "\n")
             self._file.flush()
         for name, value in row.items():
             if name != "epoch":
-                self._events.add_scalar(name, value, row["epoch"])
+                self._write_event(Event(step=row["epoch"], summary=scalar(name, value)))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -71,8 +88,10 @@ def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
     axes.grid(which="both", alpha=0.3)
     if axes.has_data():
         axes.legend()
+    beside = path.with_name(f"{path.stem}.new{path.suffix}")
     with _errors_name(path):
-        figure.savefig(path, dpi=150)
+        figure.savefig(beside, dpi=150)
+        os.replace(beside, path)
 
 
 def plain_labels(axis: Any) -> None:

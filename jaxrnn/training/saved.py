@@ -1,5 +1,6 @@
 """One checkpoint on disk: its metadata verified, its arrays compared, checked and restored."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,9 @@ FORMAT = 2
 
 MAX_META_BYTES = 1 << 26
 """A larger metadata file is not read."""
+
+OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM)
+"""Errors that say nothing about a file's content."""
 
 Read = Callable[[str, Any], Any]
 """(item, for its arrays their types, for `meta` None) -> the content, as the files have it."""
@@ -166,7 +170,11 @@ def read_saved(folder: Path, step: int, read: Read) -> Saved:
 def _read(name: str, read: Read, item: str, how: Any) -> Any:
     try:
         return read(item, how)
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged file raises many unrelated types
+        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+            raise CheckpointError(f"{name} could not be read: {error}") from error
         raise DamagedCheckpointError(f"{name} is unreadable: {first_line(error)}") from error
 
 

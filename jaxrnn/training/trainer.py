@@ -89,8 +89,8 @@ def train(
         (state, progress), at the least at the end of each epoch.
 
     Raises:
-        NonFiniteError: `config.max_skipped` steps in a row were skipped; the state handed out last,
-            and its progress, are as they were before the first of them.
+        NonFiniteError: `config.max_skipped` steps in a row were skipped; parameters, optimizer
+            state and carry of the state handed out last are as they were before the first of them.
         TypeError: the ids are not integers.
         ValueError: the text is too short for one batch, an id is out of range, or the state is of
             another batch size.

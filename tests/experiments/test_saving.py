@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import jax
 import pytest
 from commands import SMALL, epochs
 
@@ -99,14 +100,14 @@ def test_the_best_parameters_are_kept_and_come_back(small, run):
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     best = min(rows, key=lambda row: row["held_out_perplexity"])
     with Checkpoints(out, "best", read_only=True) as checkpoints:
-        assert checkpoints.steps() == [best["step"]]
+        assert checkpoints.steps()[0] == best["step"]
         record = checkpoints.open(best["step"]).record
         assert record.best.held_out_perplexity == best["held_out_perplexity"]
     assert run("train", *settings, "--epochs", 6, "--resume")[0] == 0
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     best = min(rows, key=lambda row: row["held_out_perplexity"])
     with Checkpoints(out, "best", read_only=True) as checkpoints:
-        assert checkpoints.steps() == [best["step"]]
+        assert checkpoints.steps()[0] == best["step"]
     for command in (["generate", out, "--prompt", "ab"], ["score", out, "ab"]):
         assert run(*command, "--use", "best")[0] == 0
     shutil.rmtree(out / "best")
@@ -138,3 +139,70 @@ def test_verify_names_what_is_damaged(small, run):
     code, _, error = run("verify", out.parent / "nowhere")
     assert code == 2
     assert "holds no checkpoints" in error
+
+
+def test_a_fall_back_keeps_the_best_of_then(small, run):
+    """The older checkpoint names an older best, which must still be there."""
+    out, settings = small
+    settings = [*settings, "--sample-every", 1, "--save-every", 0, "--learning-rate", 1]
+    assert run("train", *settings, "--epochs", 4)[0] == 0  # better and better
+    steps = sorted(int(path.name) for path in (out / "checkpoints").iterdir())
+    with Checkpoints(out, read_only=True) as checkpoints:
+        then = checkpoints.open(steps[-2]).record.best
+    (out / "checkpoints" / str(steps[-1]) / "meta" / "metadata").write_text("{}")
+    with pytest.warns(CheckpointWarning, match="going on from step"):
+        assert run("train", *settings, "--epochs", 4, "--resume")[0] == 0
+    assert then.step < steps[-1]
+    with Checkpoints(out, "best", read_only=True) as checkpoints:
+        assert then.step in checkpoints.steps()
+
+
+def test_a_best_without_a_checkpoint_is_dropped(small, run):
+    """What a kill within the first save leaves behind."""
+    out, settings = small
+    settings = [*settings, "--sample-every", 1]
+    assert run("train", *settings, "--epochs", 2)[0] == 0
+    shutil.rmtree(out / "checkpoints")
+    assert run("train", *settings, "--seed", 5, "--epochs", 2)[0] == 0
+    with Checkpoints(out, "best", read_only=True) as checkpoints:
+        assert checkpoints.open(checkpoints.steps()[0]).record.training.seed == 5
+
+
+def test_a_finished_run_without_summary_gets_one(small, run):
+    out, settings = small
+    assert run("train", *settings, "--epochs", 2)[0] == 0
+    summary = json.loads((out / "summary.json").read_text())
+    (out / "summary.json").unlink()
+    code, said, _ = run("train", *settings, "--epochs", 2, "--resume")
+    assert code == 0
+    assert "has its 2 epochs" in said
+    again = json.loads((out / "summary.json").read_text())
+    assert again["params_digest"] == summary["params_digest"]
+    assert again["held_out_perplexity"] == summary["held_out_perplexity"]
+
+
+def test_a_run_that_diverges_goes_on_saving(small, run):
+    """Its held-out perplexity is infinite, which is no best and not JSON."""
+    out, settings = small
+    wild = ("--learning-rate", 1e5, "--max-grad-norm", "None", "--sample-every", 1)
+    assert run("train", *settings, *wild, "--epochs", 3)[0] == 0
+    assert epochs(out) == [1, 2, 3]
+
+
+def test_another_held_out_text_begins_a_new_best(small, run):
+    _, settings = small
+    assert run("train", *settings, "--epochs", 1)[0] == 0
+    changed = ("--epochs", 2, "--held-out-chars", 200, "--resume")
+    code, said, _ = run("train", *settings, *changed)
+    assert code == 0
+    assert "another held-out text" in said
+
+
+def test_steps_skipped_at_the_very_end_are_an_error_too(small, run, monkeypatch):
+    _, settings = small
+    monkeypatch.setattr(
+        "jaxrnn.training.train_step.cross_entropy", lambda *_: jax.numpy.float32("nan")
+    )
+    code, _, error = run("train", *settings, "--max-skipped", 8, "--epochs", 1)
+    assert code == 2
+    assert "was not finite in 8 batches in a row, up to batch 8 of epoch 1" in error

@@ -129,7 +129,7 @@ def test_the_best_parameters_are_kept_alone(tmp_path):
         newest.save(state.replace(step=jnp.int32(9)), record)
         best.save_params(state.params, 3, record)
         best.save_params(better, 6, record)
-        assert best.steps() == [6]
+        assert best.steps() == [6, 3]
         best.open(6).verify()
     assert params_digest(jaxrnn.load(tmp_path).params) == params_digest(state.params)
     assert params_digest(jaxrnn.load(tmp_path, "best").params) == params_digest(better)

@@ -1,5 +1,6 @@
 """What a run leaves in its folder."""
 
+import errno
 import json
 
 import pytest
@@ -76,3 +77,25 @@ def test_a_damaged_line_ends_the_log_with_a_warning(tmp_path, damage):
         MetricsLog(tmp_path, finished_epochs=3) as log,
     ):
         assert [row["epoch"] for row in log.rows] == [1]
+
+
+def test_events_on_a_full_disk_are_an_error_and_do_not_block(tmp_path, monkeypatch):
+    """TensorboardX's own thread would die, and its queue block for ever."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with MetricsLog(tmp_path) as log:
+        monkeypatch.setattr(log._events, "write_event", full)
+        with pytest.raises(OSError, match=r"No space left on device: .*tensorboard"):
+            for epoch in range(1, 100):
+                add(log, epoch)
+
+
+def test_the_first_error_is_the_one_that_is_told(tmp_path, monkeypatch):
+    """Not that the log of a full disk cannot be closed either."""
+    with pytest.raises(RuntimeError, match="the save"), MetricsLog(tmp_path) as log:
+        closed, log._events = log._events, log  # something whose `close` fails
+        closed.close()
+        monkeypatch.setattr(log, "close", lambda: (_ for _ in ()).throw(OSError), raising=False)
+        raise RuntimeError("the save failed")
