@@ -8,7 +8,7 @@ against.  It sees the character it is to predict, so its training perplexity is 
 is useless: while generating there is no future to see.  Blanks: the right use.  A character is
 predicted from those before and those after it, the blank itself unseen, by a GRU in each direction;
 beside it a GRU that reads only forward, and one as large as both together.  Prints accuracies on
-held-out lines, three seeds, the candidates for the book's blanks (我___, 我___饿了 and 我___饿了，
+held-out places, three seeds, the candidates for the book's blanks (我___, 我___饿了 and 我___饿了，
 我可以吃半头猪), and what the second direction costs.
 """
 

@@ -64,6 +64,8 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("hidden_size", "epochs", "num_steps", "truncate"):
             check_positive_integer(name, getattr(self, name))
+        if self.truncate >= self.num_steps:
+            raise ValueError(f"truncate must be below num_steps = {self.num_steps}")
 
 
 def norms_by_distance(model: Layer, params: Params, ids: Int[Array, "T+1 B"]) -> Float[Array, "T"]:
@@ -91,14 +93,16 @@ def norms_by_distance(model: Layer, params: Params, ids: Int[Array, "T+1 B"]) ->
 
 
 def _mean_norm(gradient: Any) -> Any:
-    squares = [jnp.square(leaf).sum(axis=-1) for leaf in jax.tree.leaves(gradient)]
-    return jnp.sqrt(sum(squares)).mean()
+    """Scaled before it is squared: float32 would vanish itself below 1e-19."""
+    rows = jnp.concatenate(jax.tree.leaves(gradient), axis=-1)
+    largest = jnp.maximum(jnp.abs(rows).max(axis=-1, keepdims=True), 1e-37)
+    return (largest[:, 0] * jnp.linalg.norm(rows / largest, axis=-1)).mean()
 
 
 def truncation_error(
     model: Layer, params: Params, ids: Int[Array, "T+1 B"], truncate: int
 ) -> float:
-    """|truncated - full| / |full| for the gradient of the parameters, over the whole text."""
+    """|truncated - full| / |full| for the gradient of the parameters, over these windows."""
 
     def loss(params: Params, length: int) -> Any:
         carry, total = model.initial_carry(params, ids.shape[1]), jnp.zeros(())

@@ -1,7 +1,7 @@
 """How words are distributed, and how well counting predicts them (chapter "Language models").
 
     python -m experiments.language_statistics                     The Time Machine, words
-    python -m experiments.language_statistics --unit character    and characters
+    python -m experiments.language_statistics --corpus time_machine --unit character
     python -m experiments.language_statistics --corpus ptb_train  the Penn Treebank: seconds
 
 Prints the most frequent n-grams (n = 1, 2, 3), the exponents of Zipf's law, and the perplexity of
@@ -116,22 +116,23 @@ def _draw_zipf(settings: Settings, counts: dict[int, NgramCounts]) -> dict[int, 
 
 
 def _perplexities(texts: Texts, run_dir: Path | None) -> dict[str, float]:
-    """Of the held-out text, unknown tokens left out."""
+    """Of the held-out tokens that are known, as are the five before them."""
+    known = texts.held_out_known
+    judged = np.convolve(known, np.ones(6), "full")[: len(known)] == 6
+    if not judged[1:].any():
+        raise ValueError("the held-out text must hold known tokens, six in a row, and has none")
     ids, size = texts.ids, len(texts.vocabulary)
     models: dict[str, NgramModel] = {
         f"Laplace, epsilon {', '.join(f'{e:g}' for e in epsilons)}": Laplace(ids, epsilons, size)
         for epsilons in ([1.0], [1.0, 2.0], [1.0, 2.0, 3.0], [1.0, 100.0])
     }
     models |= {f"Kneser-Ney, n = {n}": KneserNey(ids, n, size) for n in range(1, 7)}
-    found = {
-        name: model.perplexity(texts.held_out_ids, texts.held_out_known)
-        for name, model in models.items()
-    }
+    found = {name: model.perplexity(texts.held_out_ids, judged) for name, model in models.items()}
     if run_dir is not None:
         model, params, vocabulary = jaxrnn.load(run_dir, "best")
         if vocabulary != texts.vocabulary:
             raise ValueError(f"{run_dir} was trained on another text: its vocabulary differs")
-        score = jaxrnn.score(model, params, texts.held_out_ids, texts.held_out_known)
+        score = jaxrnn.score(model, params, texts.held_out_ids, judged)
         found[f"recurrent network of {run_dir}"] = float(score.perplexity)
     print("\n| model | held-out perplexity |\n|---|---|")
     for name, perplexity in found.items():
@@ -144,11 +145,13 @@ def _rare_tail(texts: Texts, counts: NgramCounts) -> list[dict[str, float]]:
     ids, held_out, size = texts.ids, texts.held_out_ids, len(texts.vocabulary)
     keys = counts.ngrams[:, 0].astype(np.int64) * size + counts.ngrams[:, 1]
     order = np.argsort(keys)
-    held_out_keys = held_out[:-1].astype(np.int64) * size + held_out[1:]
+    known = texts.held_out_known[:-1] & texts.held_out_known[1:]
+    first, second = held_out[:-1][known], held_out[1:][known]
+    held_out_keys = first.astype(np.int64) * size + second
     found = np.minimum(np.searchsorted(keys[order], held_out_keys), len(keys) - 1)
     times = np.where(keys[order][found] == held_out_keys, counts.counts[order][found], 0)
     told = {"occur": np.bincount(np.minimum(times, RARE), minlength=RARE + 1).astype(float)}
-    before = np.bincount(held_out[:-1], minlength=size)[counts.ngrams[:, 0]]
+    before = np.bincount(first, minlength=size)[counts.ngrams[:, 0]]
     models: dict[str, NgramModel] = {
         "counts alone": Laplace(ids, [0.0, 0.0], size),
         "Laplace, epsilon 1, 2": Laplace(ids, [1.0, 2.0], size),

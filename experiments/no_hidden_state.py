@@ -7,7 +7,7 @@ at every character, so it is a perceptron of one character, and the best it can 
 pairs.  RNN, GRU and LSTM keep theirs; they are judged on the last tenth with a past of 1, 2, 4, ...
 characters.  Draws perplexity against that context, beside counts of n-grams with
 the same context (Kneser-Ney).  Expect 10 without hidden state, which is what counting pairs gives,
-and near 5 with it.  Two minutes on two CPU cores.
+and near 5 with it, which on so short a text counting beats.  Two minutes on two CPU cores.
 """
 
 from dataclasses import dataclass
@@ -30,6 +30,8 @@ from jaxrnn.typing import Params
 
 CONTEXTS = (1, 2, 4, 8, 16, 32, 64, 128)
 CELLS = ("rnn", "gru", "lstm")
+AT_ONCE = 1024
+"""Contexts that are read side by side: all together could fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def train(settings: Settings, cell: Any, texts: Texts, num_steps: int) -> tuple[
     size = len(texts.vocabulary)
     config = jaxrnn.ModelConfig(cell=cell, hidden_size=settings.hidden_size, init="uniform")
     training = jaxrnn.TrainConfig(
-        windows="random" if num_steps == 1 else "sequential",
+        windows="random",
         num_steps=num_steps,
         batch_size=32 * 64 // num_steps,
         epochs=settings.epochs,
@@ -88,8 +90,9 @@ def perplexity_with_context(model: Layer, params: Params, texts: Texts, context:
     ids, known = texts.held_out_ids, texts.held_out_known
     targets = np.arange(max(CONTEXTS), len(ids))
     windows = ids[targets[None, :] + np.arange(-context, 1)[:, None]]  # [context + 1, targets]
-    nats = _last_nats(model, params, jnp.asarray(windows))
-    return float(np.exp(np.asarray(nats)[known[targets]].mean()))
+    pieces = [windows[:, i : i + AT_ONCE] for i in range(0, len(targets), AT_ONCE)]
+    nats = np.concatenate([_last_nats(model, params, jnp.asarray(piece)) for piece in pieces])
+    return float(np.exp(nats[known[targets]].mean()))
 
 
 @jax.jit(static_argnums=0)

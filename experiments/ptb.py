@@ -12,7 +12,7 @@ goes on.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jaxrnn
@@ -37,6 +37,11 @@ class Settings(run.Settings):
     """Epochs between two reports with samples."""
     out: Path = Path("runs/ptb")
     """Folder of the run."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.held_out_chars < 2:
+            raise ValueError(f"held_out_chars must be at least 2, got {self.held_out_chars}")
 
     def load(self) -> tuple[Corpus, Texts]:
         """The training set, whole or its beginning, and the validation set."""
@@ -89,6 +94,7 @@ PRESETS = {
     "medium": preset(650, 0.05, 0.5, 35, 39, 1 / 1.2, 6, 5.0),
     "large": preset(1500, 0.04, 0.65, 35, 55, 1 / 1.15, 14, 10.0),
 }
+PRESETS = {name: replace(each, out=each.out / name) for name, each in PRESETS.items()}
 
 
 def ptb(settings: Settings) -> int:

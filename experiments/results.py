@@ -114,7 +114,7 @@ def print_table(table: Table, out: Path) -> None:
 
 def run(table: Table, row: Row, seed: int, out: Path) -> Outcome:
     """Train one model, unless that is done, and read its numbers."""
-    folder = out / f"{row.name.lower().replace(',', '').replace(' ', '-')}-{seed}"
+    folder = out / table / f"{row.name.lower().replace(',', '').replace(' ', '-')}-{seed}"
     flags = [*row.flags, "--seed", str(seed), "--out", str(folder), "--resume"]
     path = folder / "summary.json"
     if not (path.exists() and json.loads(path.read_text(encoding="utf-8"))["finished"]):

@@ -2,7 +2,7 @@
 
     python -m experiments.time_machine               RNN of 512 units, sequential windows: near 1.05
     python -m experiments.time_machine rnn-random    random windows: near 1.5
-    python -m experiments.time_machine gru           and lstm: 256 units, N(0, 0.01^2): 1.1 and 1.2
+    python -m experiments.time_machine gru           and lstm: 256 units, N(0, 0.01^2): near 1.1
     python -m experiments.time_machine lstm-uniform  and gru-uniform: as the book's library layers
     python -m experiments.time_machine lstm2         and lstm2-slow, gru2: two layers, rates 2, 1, 2
     python -m experiments.time_machine rnn-adam      and gru-adam, lstm-adam
@@ -13,11 +13,12 @@
 The first 10,000 characters, batch 32, 35 steps, SGD at 1 with gradients clipped to 1, 500 epochs
 with a random offset each: half a minute to two minutes on two CPU cores.  The models learn the text
 by heart; the held-out perplexity beside it is the honest number.  `full` is the honest exercise:
-30 epochs of Adam with a decaying rate, the parameters that do best on the held-out tenth kept, two
-minutes.  Ctrl-C saves, --resume goes on.
+30 epochs of Adam with a decaying rate, two minutes, the parameters kept that do best on the tenth
+which they are judged by.  Each name has a folder of its own below runs/time_machine.  Ctrl-C saves,
+--resume goes on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Settings(run.Settings):
     out: Path = Path("runs/time_machine")
     """Folder of the run."""
     all: bool = False
-    """Do all runs of the table and print it; --out is the folder of all of them."""
+    """Do all runs of the table, in runs/results, and print it; no other flag counts."""
 
 
 def preset(model: dict[str, Any], training: dict[str, Any], **more: Any) -> Settings:
@@ -88,12 +89,13 @@ PRESETS = {
         prompts=("the time traveller", "he said"),
     ),
 }
+PRESETS = {name: replace(each, out=each.out / name) for name, each in PRESETS.items()}
 
 
 def time_machine(settings: Settings) -> int:
     """One run, or the whole table; returns the exit code."""
     if settings.all:
-        results.print_table("time_machine", settings.out)
+        results.print_table("time_machine", results.Settings().out)
         return 0
     return train(settings)
 

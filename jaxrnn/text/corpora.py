@@ -58,7 +58,7 @@ def letters_only(text: str) -> str:
 
 def words_only(text: str) -> str:
     """The same with a space between the lines, whose last and first word the book joins."""
-    return " ".join(_lines_of_letters(text))
+    return " ".join(filter(None, _lines_of_letters(text)))
 
 
 def _lines_of_letters(text: str) -> list[str]:

@@ -88,14 +88,23 @@ def test_events_on_a_full_disk_are_an_error_and_do_not_block(tmp_path, monkeypat
     with MetricsLog(tmp_path) as log:
         monkeypatch.setattr(log._events, "write_event", full)
         with pytest.raises(OSError, match=r"No space left on device: .*tensorboard"):
-            for epoch in range(1, 100):
-                add(log, epoch)
+            add(log, *range(1, 100))
 
 
-def test_the_first_error_is_the_one_that_is_told(tmp_path, monkeypatch):
-    """Not that the log of a full disk cannot be closed either."""
-    with pytest.raises(RuntimeError, match="the save"), MetricsLog(tmp_path) as log:
-        closed, log._events = log._events, log  # something whose `close` fails
-        closed.close()
-        monkeypatch.setattr(log, "close", lambda: (_ for _ in ()).throw(OSError), raising=False)
+def fail_amid(run_dir):
+    with MetricsLog(run_dir) as log:
+        log._events.close()
+        log._events = FullDisk()
         raise RuntimeError("the save failed")
+
+
+class FullDisk:
+    """Cannot even be closed."""
+
+    def close(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_the_first_error_is_the_one_that_is_told(tmp_path):
+    with pytest.raises(RuntimeError, match="the save failed"):
+        fail_amid(tmp_path)
