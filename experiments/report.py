@@ -88,8 +88,8 @@ def _told(row: dict[str, Any]) -> str:
     skipped = f", {row['skipped_steps']} steps skipped" if "skipped_steps" in row else ""
     held_out = ""
     if "held_out_perplexity" in row:
-        held_out = (
-            f", held out {row['held_out_perplexity']:.4g}"
+        value = row["held_out_perplexity"]
+        held_out = (f", held out {value:.4g}" if value < 1000 else f", held out {value:,.0f}") + (
             f" ({row['held_out_bits_per_token']:.2f} bits each,"
             f" unigrams {row['unigram_perplexity']:.1f},"
             f" {row['held_out_unknown_share']:.1%} unknown)"
