@@ -29,7 +29,7 @@ class MetricsLog:
         (run_dir / "tensorboard").mkdir(exist_ok=True)
         self._events = EventsWriter(str(run_dir / "tensorboard" / "events"))
         restart = SessionLog(status=SessionLog.START)
-        self._write_event(Event(step=finished_epochs + 1, session_log=restart))
+        self._write_events([Event(step=finished_epochs + 1, session_log=restart)])
 
     def __enter__(self) -> "MetricsLog":
         return self
@@ -41,10 +41,11 @@ class MetricsLog:
         with contextlib.suppress(*([] if kind is None else [OSError])):
             self._events.close()
 
-    def _write_event(self, event: Any) -> None:
-        event.wall_time = time.time()
+    def _write_events(self, events: list[Any]) -> None:
         with _errors_name(self._path.with_name("tensorboard")):
-            self._events.write_event(event)
+            for event in events:
+                event.wall_time = time.time()
+                self._events.write_event(event)
             self._events.flush()
 
     def add(self, row: dict[str, Any]) -> None:
@@ -56,9 +57,10 @@ class MetricsLog:
         with _errors_name(self._path):
             self._file.write(json.dumps(self.rows[-1]) + "\n")
             self._file.flush()
-        for name, value in row.items():
-            if name != "epoch":
-                self._write_event(Event(step=row["epoch"], summary=scalar(name, value)))
+        numbers = {name: value for name, value in row.items() if name != "epoch"}
+        self._write_events(
+            [Event(step=row["epoch"], summary=scalar(*each)) for each in numbers.items()]
+        )
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

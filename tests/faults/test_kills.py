@@ -67,7 +67,7 @@ def test_a_run_that_is_killed_again_and_again(cell, tmp_path, how_many, soak_min
 def test_a_kill_before_any_change_to_the_folder(part, tmp_path, how_many, survived):
     """Any of three saves and what lies between: opening, writing, renaming, deleting."""
     settings = [*STATEFUL, "--epochs", "40", "--compilation-cache", str(tmp_path / "cache")]
-    code, *_ = dying.train(tmp_path / "whole", settings)
+    code, _ = dying.train(tmp_path / "whole", settings)
     assert code == 0
     stopped, acknowledged = tmp_path / "stopped", 0
     deaths = how_many(12, 60)
@@ -75,7 +75,7 @@ def test_a_kill_before_any_change_to_the_folder(part, tmp_path, how_many, surviv
     points = [int((n + generator.random()) * 230 / deaths) + 1 for n in range(deaths)]
     generator.shuffle(points)
     for point in points:
-        code, _, saved = dying.train(stopped, [*settings, "--resume"], point)
+        code, saved = dying.train(stopped, [*settings, "--resume"], point)
         assert code == -signal.SIGKILL
         acknowledged = max([acknowledged, *saved])
         assert newest_step(stopped) >= acknowledged
