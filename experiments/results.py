@@ -1,7 +1,7 @@
 """The tables of docs/results.md, one command each.
 
     python -m experiments.results                           Jay Chou's lyrics: about ten minutes
-    python -m experiments.results --table time_machine      The Time Machine: about an hour
+    python -m experiments.results --table time_machine      The Time Machine: twenty minutes
 
 Trains the book's models, three seeds of each (one of those with Adam) on two CPU cores, and prints
 the table.  Runs that are in `--out` are not done again.
