@@ -52,7 +52,7 @@ def pytorch(run: Run) -> Iterator[Params]:
             factor = config.decay ** max(0, epoch + 1 - config.decay_after)
             group["lr"] = rate * factor
         carry = None
-        for offsets in plan_epoch(config, len(ids), epoch).offsets:
+        for offsets in plan_epoch(config, len(ids), epoch)[:].offsets:
             rows = torch.stack([ids[o : o + config.num_steps + 1] for o in offsets], dim=1)
             one_hot = torch.nn.functional.one_hot(rows[:-1], size).float()
             hidden, carry = lstm(one_hot, carry)

@@ -12,7 +12,7 @@ from jax import lax
 import jaxrnn
 from experiments.texts import Texts
 from jaxrnn.layers import Layer
-from jaxrnn.text import Batch, gather_windows, random_plan
+from jaxrnn.text import Batch, Windows, gather_windows, random_plan
 from jaxrnn.training import TrainState
 from jaxrnn.typing import Params
 
@@ -79,21 +79,21 @@ def learn_to_fill(texts: Texts, epochs: int, seed: int, *, both: bool, hidden_si
     train_step, text = jaxrnn.make_train_step(model, optimizer), jnp.asarray(texts.ids)
 
     @jax.jit
-    def epoch(state: TrainState, plan: Any) -> TrainState:
+    def epoch(state: TrainState, windows: Windows) -> TrainState:
         def one_step(state: Any, windows: Any) -> Any:
             inputs, _ = gather_windows(text, windows.offsets, num_steps)
             return train_step(state, Batch(inputs, inputs, None, windows.starts))
 
-        return lax.scan(one_step, state, plan)[0]
+        return lax.scan(one_step, state, windows)[0]
 
     for number in range(epochs):
-        plan = random_plan(len(texts.ids), batch_size, num_steps, seed, number)
-        state = epoch(state, plan)
+        windows = random_plan(len(texts.ids), batch_size, num_steps, seed, number)[:]
+        state = epoch(state, windows)
 
     def time_step() -> float:
         began = time.perf_counter()
-        jax.block_until_ready(epoch(state, plan))
-        return 1e3 * (time.perf_counter() - began) / len(plan.offsets)
+        jax.block_until_ready(epoch(state, windows))
+        return 1e3 * (time.perf_counter() - began) / len(windows.offsets)
 
     ids, known = texts.held_out_ids, texts.held_out_known
     rows = len(ids) // num_steps

@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+import jax
 import tyro
 
 from jaxrnn.training import SaveFailedError
+from jaxrnn.training.saved import first_line
 
 Settings = TypeVar("Settings")
 
@@ -51,6 +53,12 @@ def main(
         sys.exit(run(parsed))
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        lost = f"another process of this run is gone or does not answer: {first_line(error)}"
+        _print_error(f"{lost}; start all of them again with --resume")
+        os._exit(1)  # or JAX would wait for it once more
     except (ValueError, TypeError, OSError) as error:
         if debug:
             raise
@@ -110,6 +118,8 @@ def _first_sentence(box: str) -> str:
 
 def _fail(message: str) -> NoReturn:
     _print_error(message)
+    if jax.distributed.is_initialized():
+        os._exit(2)  # or JAX would wait for the other processes, and be aborted
     sys.exit(2)
 
 

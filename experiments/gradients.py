@@ -163,7 +163,7 @@ def norms_while_training(
     key = jax.random.key(settings.seed)
     state = jaxrnn.init_state(model, optimizer, size, batch_size, key)
     train_step = jaxrnn.make_train_step(model, optimizer)
-    plan = sequential_plan(len(texts.ids), batch_size, settings.truncate)
+    windows = sequential_plan(len(texts.ids), batch_size, settings.truncate)[:]
     text = jnp.asarray(texts.ids)
 
     @jax.jit
@@ -172,7 +172,7 @@ def norms_while_training(
             inputs, targets = gather_windows(text, windows.offsets, settings.truncate)
             return train_step(state, jaxrnn.Batch(inputs, targets, None, windows.starts))
 
-        state, metrics = lax.scan(one_step, state, plan)
+        state, metrics = lax.scan(one_step, state, windows)
         return state, metrics.grad_norm
 
     norms = []
@@ -185,7 +185,7 @@ def norms_while_training(
 def gradients(settings: Settings) -> None:
     """Train, measure, draw."""
     texts = prepare_texts(load_corpus(settings.corpus).text, 10_000, 2_000)
-    rows = sequential_plan(len(texts.ids), 32, settings.num_steps).offsets[0]
+    rows = sequential_plan(len(texts.ids), 32, settings.num_steps)[:1].offsets[0]
     ids = jnp.asarray(np.stack([texts.ids[r : r + settings.num_steps + 1] for r in rows], axis=1))
     trained = {name: train(settings, name, texts) for name in NETWORKS}
     numbers: dict[str, Any] = {"before": {}, "after": {}, "scaled": {}, "truncation_error": {}}

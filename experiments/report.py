@@ -1,9 +1,10 @@
 """What is told of a run: a row an epoch, samples now and then, a curve and a summary at the end."""
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from tqdm import tqdm
 
@@ -11,6 +12,7 @@ from experiments.run import Run
 from jaxrnn.language_model import ModelConfig
 from jaxrnn.training import Progress, TrainState, perplexity
 from jaxrnn.training.integrity import params_digest
+from jaxrnn.training.processes import is_first
 from jaxrnn.training.record import device, environment
 from jaxrnn.training.reporting import MetricsLog, plot_perplexity, write_json
 
@@ -31,7 +33,7 @@ def print_start(run: Run, num_params: int) -> None:
     print(
         f"model {model.cell}, {model.num_layers} x {model.hidden_size} units, {inputs},"
         f" {model.init} initialisation{_regularisers(model)}: {num_params:,} parameters,"
-        f" on {device()}",
+        f" on {device(run.settings.training)}",
         flush=True,
     )
 
@@ -56,9 +58,27 @@ class Seconds(NamedTuple):
     saving: float
 
 
-def report_epoch(
-    run: Run, log: MetricsLog, state: TrainState, progress: Progress
-) -> dict[str, float]:
+class NoLog(contextlib.nullcontext["NoLog"]):
+    """The log of a process that is not the one which writes."""
+
+    rows: ClassVar[list[dict[str, Any]]] = []
+
+    def __enter__(self) -> "NoLog":
+        return self
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Let it go."""
+
+
+Log = MetricsLog | NoLog
+
+
+def open_log(out: Path, finished_epochs: int) -> Log:
+    """The run's log, in the process that writes it."""
+    return MetricsLog(out, finished_epochs) if is_first() else NoLog()
+
+
+def report_epoch(run: Run, log: Log, state: TrainState, progress: Progress) -> dict[str, float]:
     """Log the epoch; every so often, evaluate, return how, and print samples."""
     epoch = progress.finished_epochs
     row: dict[str, Any] = {
@@ -111,7 +131,7 @@ def has_summary(out: Path, finished_epochs: int) -> bool:
 
 def report_end(
     run: Run,
-    log: MetricsLog,
+    log: Log,
     state: TrainState,
     progress: Progress,
     seconds: Seconds,
@@ -121,6 +141,8 @@ def report_end(
     Of a run that was stopped it has the held-out numbers of the log and no samples: whoever stops a
     run is waiting.
     """
+    if not is_first():
+        return
     finished = progress.finished_epochs == run.settings.training.epochs
     settings, corpus = run.settings, run.corpus
     config = {
@@ -150,8 +172,8 @@ def report_end(
         "samples": run.samples(state) if finished else [],
         "params_digest": params_digest(state.params),
         "config": config,
-        "versions": environment(),
-        "device": device(),
+        "versions": environment(settings.training),
+        "device": device(settings.training),
     }
     write_json(settings.out / "summary.json", summary)
     title = f"{settings.model.cell.upper()} on {corpus.name}"
@@ -161,11 +183,11 @@ def report_end(
         f" {seconds.compiling:.1f} s of compiling, {seconds.saving:.1f} s of saving,"
         f" {seconds.wall:.1f} s in all; curve, metrics, summary and checkpoints in {settings.out}\n"
         f"perplexity {summary['perplexity']:.3f}, {summary['tokens_per_second']:,.0f} tokens/s on"
-        f" {device()}"
+        f" {device(settings.training)}"
     )
 
 
-def _last_held_out(log: MetricsLog) -> dict[str, float]:
+def _last_held_out(log: Log) -> dict[str, float]:
     judged = (row for row in reversed(log.rows) if "held_out_perplexity" in row)
     last: dict[str, Any] = next(judged, {})
     return {name: value for name, value in last.items() if name.startswith(("held_out", "unigram"))}

@@ -1,16 +1,21 @@
 """A training run: its settings, its model and texts, and what is reported of them."""
 
+import dataclasses
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax
 
 import jaxrnn
-from experiments.texts import Texts, held_out_metrics, known_prompts, prepare_texts
+from experiments.processes import Processes
+from experiments.texts import Texts, held_out_metrics, known_prompts, open_tokens, prepare_texts
 from jaxrnn.checks import check_number, check_positive_integer
 from jaxrnn.text import Corpus, Unit, load_corpus
 from jaxrnn.text.corpora import BUNDLED
 from jaxrnn.training import Best, Progress, Record, TextRecord, TrainConfig, TrainState
+from jaxrnn.training.parallel import count_devices, local
+from jaxrnn.training.processes import check_alike
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,8 @@ class Settings:
     model: jaxrnn.ModelConfig = field(default_factory=jaxrnn.ModelConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
     corpus: str = "jaychou"
-    """What to train on: jaychou, time_machine, songs (comes with the package), or the path of a
-    .txt or .zip file."""
+    """What to train on: jaychou, time_machine, songs (comes with the package), the path of a .txt
+    or .zip file, or the folder that experiments.tokenize made of a larger one."""
     unit: Unit = "character"
     """What a token is."""
     max_chars: int = 10_000
@@ -42,6 +47,7 @@ class Settings:
     """With --resume: go on although corpus, settings or devices are not those of the checkpoint."""
     save_every: float = 10.0
     """Seconds between two checkpoints."""
+    processes: Processes = field(default_factory=Processes)
     compilation_cache: Path | None = None
     """Folder that keeps compiled programs, so that the next run of these sizes starts sooner."""
 
@@ -53,6 +59,8 @@ class Settings:
 
     def load(self) -> tuple[Corpus, Texts]:
         """The corpus, and what to train on and to be judged by."""
+        if (Path(self.corpus) / "text.json").is_file():
+            return open_tokens(Path(self.corpus), self.max_chars, self.held_out_chars, self.unit)
         corpus = load_corpus(self.corpus, fallback=BUNDLED if self.corpus == "jaychou" else None)
         return corpus, prepare_texts(corpus.text, self.max_chars, self.held_out_chars, self.unit)
 
@@ -68,6 +76,16 @@ class Run:
         self.model = jaxrnn.build(settings.model, self.vocab_size)
         self.optimizer = settings.training.make_optimizer(len(self.texts.ids))
         self.prompts = known_prompts(settings.prompts, type(settings)().prompts, self.texts)
+        count_devices(settings.training)  # an error now, rather than after compilation
+        self._check_processes()
+
+    def _check_processes(self) -> None:
+        """Raise unless all processes of the run have the same settings and texts."""
+        settings = dataclasses.asdict(self.settings)
+        del settings["processes"]  # each is told of its own place
+        vocabulary = hashlib.sha256(self.texts.vocabulary.to_json().encode()).hexdigest()
+        texts = {"corpus SHA-256": self.corpus.digest, "vocabulary SHA-256": vocabulary}
+        check_alike(settings | texts)
 
     def initial_state(self) -> TrainState:
         training = self.settings.training
@@ -87,11 +105,11 @@ class Run:
     def samples(self, state: TrainState) -> list[str]:
         return jaxrnn.generate(
             self.model,
-            state.params,
+            local(state.params),
             self.texts.vocabulary,
             self.prompts,
             self.settings.sample_length,
         )
 
     def held_out(self, state: TrainState) -> dict[str, float]:
-        return held_out_metrics(self.model, state.params, self.texts)
+        return held_out_metrics(self.model, local(state.params), self.texts)

@@ -24,6 +24,7 @@ from jaxrnn.training import (
 from jaxrnn.training.checkpoint import MAX_TO_KEEP
 from jaxrnn.training.config import plan_epoch
 from jaxrnn.training.integrity import num_bytes
+from jaxrnn.training.processes import agree, check_shared_folder
 from jaxrnn.training.record import environment
 
 
@@ -58,6 +59,7 @@ class Saver:
             ValueError: the folder holds a run, which is not to be resumed.
         """
         settings, state = self.run.settings, self.run.initial_state()
+        check_shared_folder(settings.out)
         self._check_room(state)
         if not self._newest.steps():
             self._best.drop_after(-1)  # a kill within the first save may have left one
@@ -80,9 +82,7 @@ class Saver:
             f"resuming {settings.out} after batch {done.batch} of {done.num_batches} in epoch"
             f" {done.epoch + 1}"
         )
-        num_batches = len(
-            plan_epoch(settings.training, len(self.run.texts.ids), done.epoch).offsets
-        )
+        num_batches = len(plan_epoch(settings.training, len(self.run.texts.ids), done.epoch))
         if done.num_batches != num_batches:  # another text, which was accepted
             done = done._replace(batch=0, num_batches=0, nats=0.0, tokens=0)
         return state, done
@@ -101,7 +101,7 @@ class Saver:
     def _check_same_run(self, saved: Saved) -> None:
         settings = self.run.settings
         differences = self.run.record(Progress()).differences(saved.record)
-        there, here = saved.meta["environment"], environment()
+        there, here = saved.meta["environment"], environment(settings.training)
         changed = {
             name: f"{name}: {there.get(name)} there, {value} here"
             for name, value in here.items()
@@ -135,16 +135,15 @@ class Saver:
 
     def consider(self, state: TrainState, progress: Progress, held_out: dict[str, float]) -> None:
         """Keep the parameters, if they are the best so far on the held-out text."""
-        perplexity = held_out.get("held_out_perplexity")
-        if perplexity is None or not math.isfinite(perplexity):
-            return
-        if self.best and self.best.held_out_perplexity <= perplexity:
+        perplexity = held_out.get("held_out_perplexity", math.inf)
+        least = self.best.held_out_perplexity if self.best else math.inf
+        if not any(agree(perplexity < least)):
             return
         self.best = Best(int(state.step), progress.finished_epochs, perplexity)
         self._best_params = jax.tree.map(jnp.copy, state.params)  # the next call takes the buffers
 
     def is_due(self) -> bool:
-        """Whether the last save is `save_every` seconds ago."""
+        """Whether, by this process's clock, the last save is `save_every` seconds ago."""
         return time.perf_counter() - self._last >= self.run.settings.save_every
 
     def save(self, state: TrainState, progress: Progress) -> None:

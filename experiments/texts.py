@@ -1,14 +1,16 @@
 """The texts of a run: what it trains on, what it is judged by."""
 
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 import jaxrnn
 from jaxrnn.layers import Layer
-from jaxrnn.text import Unit, tokenize
+from jaxrnn.text import Corpus, Unit, tokenize
 from jaxrnn.text.ngrams import unigram_perplexity
+from jaxrnn.text.token_file import open_token_file
 from jaxrnn.training import bits_per_character
 from jaxrnn.typing import Params
 
@@ -41,6 +43,24 @@ def prepare_texts(
     vocabulary = jaxrnn.Vocabulary.of(training, unit=unit)
     held_out = joint.join(tokens[max_tokens : max_tokens + held_out_tokens])
     return Texts(vocabulary, vocabulary.encode(training), *vocabulary.encode_known(held_out))
+
+
+def open_tokens(
+    folder: Path, max_tokens: int, held_out_tokens: int, unit: Unit
+) -> tuple[Corpus, Texts]:
+    """Those of a text that has been tokenized: the training text is mapped into memory.
+
+    The vocabulary is that of the whole.
+    """
+    tokens = open_token_file(folder)
+    if tokens.vocabulary.unit != unit:
+        raise ValueError(f"unit must be that of {folder}, {tokens.vocabulary.unit}, got {unit}")
+    held_out_tokens = min(held_out_tokens, tokens.num_ids // 10)
+    max_tokens = min(max_tokens, tokens.num_ids - held_out_tokens)
+    held_out = np.array(tokens.ids()[max_tokens : max_tokens + held_out_tokens], np.int32)
+    source = f"{tokens.num_ids:,} tokens in {folder}"
+    texts = Texts(tokens.vocabulary, tokens.ids(max_tokens), held_out, held_out >= 0)
+    return Corpus(str(folder), "", tokens.digest, source), texts
 
 
 def held_out_metrics(model: Layer, params: Params, texts: Texts) -> dict[str, float]:

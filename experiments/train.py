@@ -15,12 +15,20 @@ from tqdm import tqdm
 import jaxrnn
 from experiments import command
 from experiments.compilation import keep_programs_in, timed_compilation
-from experiments.report import Seconds, has_summary, print_start, report_end, report_epoch
+from experiments.report import (
+    Log,
+    Seconds,
+    has_summary,
+    open_log,
+    print_start,
+    report_end,
+    report_epoch,
+)
 from experiments.run import Run, Settings
 from experiments.saving import Saver
 from jaxrnn.training import Progress, TrainState, perplexity
 from jaxrnn.training.interrupts import deferred_interrupts
-from jaxrnn.training.reporting import MetricsLog
+from jaxrnn.training.processes import agree, is_first
 
 
 def train(settings: Settings) -> int:
@@ -28,6 +36,7 @@ def train(settings: Settings) -> int:
     began = time.perf_counter()
     if settings.compilation_cache is not None:
         keep_programs_in(settings.compilation_cache)
+    settings.processes.join()
     run = Run(settings)
     with deferred_interrupts() as interrupt, Saver(run) as saver, timed_compilation() as compiled:
         state, progress = saver.start()
@@ -35,35 +44,39 @@ def train(settings: Settings) -> int:
         if finished >= settings.training.epochs:
             print(f"{settings.out} has its {finished} epochs: add more by --epochs")
             if not has_summary(settings.out, finished):  # it was killed on its last steps
-                with MetricsLog(settings.out, finished) as log:
+                with open_log(settings.out, finished) as log:
                     seconds = Seconds(time.perf_counter() - began, compiled(), saver.seconds)
                     report_end(run, log, state, progress, seconds)
+            agree(0)
             return 0
         print_start(run, sum(leaf.size for leaf in jax.tree.leaves(state.params)))
-        if (signal := interrupt()) is not None:
+        (signal,) = agree(interrupt() or 0)
+        if signal:
             print("stopped before the first step")
             return 128 + signal
-        with MetricsLog(settings.out, finished) as log:
+        with open_log(settings.out, finished) as log:
             state, progress, signal = _loop(run, saver, log, state, progress, interrupt)
-            if signal is not None:
+            if signal:
                 print(f"stopped and saved: add --resume to go on from {settings.out}")
             seconds = Seconds(time.perf_counter() - began, compiled(), saver.seconds)
             report_end(run, log, state, progress, seconds)
-    return 0 if signal is None else 128 + signal
+            agree(0)  # the others wait here for the first, as long as it takes
+    return 128 + signal if signal else 0
 
 
 def _loop(
     run: Run,
     saver: Saver,
-    log: MetricsLog,
+    log: Log,
     state: TrainState,
     progress: Progress,
     interrupt: Callable[[], int | None],
-) -> tuple[TrainState, Progress, int | None]:
-    """Train to the end or to a signal; report and save on the way."""
+) -> tuple[TrainState, Progress, int]:
+    """Train to the end or to a signal, whichever process it came to; report and save on the way."""
     training = run.settings.training
     before = progress.finished_epochs
-    bar = tqdm(total=training.epochs, initial=before, unit="epoch", disable=None)
+    hidden = None if is_first() else True  # None: unless there is a terminal
+    bar = tqdm(total=training.epochs, initial=before, unit="epoch", disable=hidden)
     with bar:
         steps = jaxrnn.train(run.model, run.optimizer, training, run.texts.ids, state, progress)
         for state, progress in steps:
@@ -71,14 +84,14 @@ def _loop(
             bar.set_postfix_str(f"perplexity {perplexity(progress.nats_per_token):.3g}")
             if progress.batch == progress.num_batches:
                 saver.consider(state, progress, report_epoch(run, log, state, progress))
-            signal = interrupt()
-            done = signal is not None or progress.finished_epochs == training.epochs
+            signal, due = agree(interrupt() or 0, saver.is_due())
+            done = signal or progress.finished_epochs == training.epochs
             stuck = progress.skipped_in_row >= training.max_skipped  # the next step raises
-            if done or stuck or saver.is_due():
+            if done or stuck or due:
                 saver.save(state, progress)
-            if done and (signal is not None or not stuck):
+            if done and (signal or not stuck):
                 return state, progress, signal
-    return state, progress, None
+    return state, progress, 0
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, Real
+from jaxtyping import Array, Bool, Float, Int, Integer, PRNGKeyArray, Real
 
 __all__ = [
     "AnyArray",
@@ -26,6 +26,7 @@ __all__ = [
     "Initializer",
     "Inputs",
     "Int",
+    "Integer",
     "Key",
     "Params",
     "Real",

@@ -1,10 +1,10 @@
-"""Strict JAX for every test: four CPU devices, no silent promotion of dtypes or ranks."""
+"""Strict JAX for every test: eight CPU devices, no silent promotion of dtypes or ranks."""
 
 import os
 
 # Before JAX starts: pmap and shard_map need several devices.
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Machine code that is not optimised compiles in half the time, of which the tests need most.

@@ -9,6 +9,7 @@ from jaxrnn.text.vocabulary import Vocabulary as Vocabulary
 from jaxrnn.text.vocabulary import tokenize as tokenize
 from jaxrnn.text.windows import Batch as Batch
 from jaxrnn.text.windows import WindowPlan as WindowPlan
+from jaxrnn.text.windows import Windows as Windows
 from jaxrnn.text.windows import gather_windows as gather_windows
 from jaxrnn.text.windows import random_plan as random_plan
 from jaxrnn.text.windows import random_windows as random_windows

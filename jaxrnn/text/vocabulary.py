@@ -3,7 +3,7 @@
 import collections
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,10 +52,26 @@ class Vocabulary:
         min_count: int = 1,
         reserved: Sequence[str] = (),
     ) -> "Vocabulary":
-        """The vocabulary of a text.
+        """The vocabulary of a text; arguments and errors as in `of_counts`."""
+        counts = collections.Counter(tokenize(text, unit))
+        return cls.of_counts(
+            counts, unit=unit, unknown=unknown, min_count=min_count, reserved=reserved
+        )
+
+    @classmethod
+    def of_counts(
+        cls,
+        counts: Mapping[str, int],
+        *,
+        unit: Unit = "character",
+        unknown: str | None = None,
+        min_count: int = 1,
+        reserved: Sequence[str] = (),
+    ) -> "Vocabulary":
+        """The vocabulary of a text that has been counted, perhaps piece by piece.
 
         Args:
-            text: the text.
+            counts: how often the text has each token.
             unit: "character" or "word".
             unknown: a token for everything that is not in the vocabulary; it gets id 0.
             min_count: tokens that occur less often are left out.
@@ -69,7 +85,7 @@ class Vocabulary:
         first = ((unknown,) if unknown is not None else ()) + tuple(reserved)
         if len(set(first)) < len(first):
             raise ValueError(f"reserved must not name a token twice, got {first}")
-        frequencies = collections.Counter(tokenize(text, unit))
+        frequencies = collections.Counter(counts)
         if not frequencies:
             raise ValueError(f"text must hold at least one {unit}, got none")
         kept = {t: n for t, n in frequencies.items() if n >= min_count and t not in first}

@@ -6,7 +6,9 @@ pure function of its arguments, so the place in the data is two integers: epoch 
 Reference: Zhang, Lipton, Li and Smola, Dive into Deep Learning, "Language models and the dataset".
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +20,8 @@ from jaxrnn.checks import (
     check_range,
     check_seed,
 )
-from jaxrnn.typing import AnyArray, Bool, HostArray, Int
+from jaxrnn.text.permutation import random_order
+from jaxrnn.typing import AnyArray, Bool, HostArray, Int, Integer
 
 
 class Batch(NamedTuple):
@@ -34,13 +37,43 @@ class Batch(NamedTuple):
     """Rows that begin at the initial carry; the others go on from the batch before."""
 
 
-class WindowPlan(NamedTuple):
-    """Where the windows of an epoch begin."""
+class Windows(NamedTuple):
+    """Where the windows of some batches begin."""
 
     offsets: Int[HostArray, "N B"]
     """The place in the text of each window's first input."""
     starts: Bool[HostArray, "N B"]
     """Windows that begin at the initial carry."""
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """Where the windows of an epoch begin: a rule, however long the text is.
+
+    `plan[:]` are the windows of all batches, `plan[first:last]` those of some, `len(plan)` is the
+    number of batches.
+    """
+
+    num_batches: int
+    """N."""
+    batch_size: int
+    """B."""
+    num_ids: int
+    """Tokens of the text."""
+    offsets_of: Callable[[Any, Any], Any]
+    """(numbers of batches [N, 1], rows [B]) -> offsets [N, B]."""
+    carries_on: bool
+    """Whether only the first batch starts at the initial carry."""
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __getitem__(self, batches: slice) -> Windows:
+        numbers = np.arange(*batches.indices(self.num_batches))[:, None]
+        offsets = self.offsets_of(numbers, np.arange(self.batch_size))
+        starts = (numbers == 0) | np.full(offsets.shape, not self.carries_on)
+        # JAX has no larger integers by default, and needs none where the text fits a device.
+        return Windows(offsets.astype(np.int32 if self.num_ids < 2**31 else np.int64), starts)
 
 
 def sequential_plan(
@@ -58,12 +91,13 @@ def sequential_plan(
                 f"row_length must be at least num_steps = {num_steps}, got {row_length}"
             )
     check_long_enough(num_ids, offset, batch_size, num_steps, row_length)
-    rows = offset + np.arange(batch_size) * row_length
-    num_batches = min(row_length, num_ids - 1 - int(rows[-1])) // num_steps
-    offsets = rows + num_steps * np.arange(num_batches)[:, None]
-    starts = np.zeros((num_batches, batch_size), bool)
-    starts[0] = True
-    return WindowPlan(offsets.astype(np.int32), starts)
+    last_row = offset + (batch_size - 1) * row_length
+    num_batches = min(row_length, num_ids - 1 - last_row) // num_steps
+
+    def offsets_of(batches: Any, rows: Any) -> Any:
+        return offset + rows * row_length + batches * num_steps
+
+    return WindowPlan(num_batches, batch_size, num_ids, offsets_of, carries_on=True)
 
 
 def random_plan(
@@ -75,25 +109,35 @@ def random_plan(
     check_seed("epoch", epoch)
     check_long_enough(num_ids, offset, batch_size, num_steps, num_steps)
     num_windows = (num_ids - 1 - offset) // num_steps
+    order = random_order(num_windows, seed, epoch)
+
+    def offsets_of(batches: Any, rows: Any) -> Any:
+        return offset + num_steps * order(batches * batch_size + rows)
+
     num_batches = num_windows // batch_size
-    order = np.random.default_rng((seed, epoch)).permutation(num_windows)
-    offsets = offset + num_steps * order[: num_batches * batch_size].reshape(-1, batch_size)
-    return WindowPlan(offsets.astype(np.int32), np.ones((num_batches, batch_size), bool))
+    return WindowPlan(num_batches, batch_size, num_ids, offsets_of, carries_on=False)
 
 
 def gather_windows(
-    ids: Int[AnyArray, "n"], offsets: Int[AnyArray, "*N B"], num_steps: int
-) -> tuple[Int[AnyArray, "*N T B"], Int[AnyArray, "*N T B"]]:
+    ids: Integer[AnyArray, "n"], offsets: Int[AnyArray, "*N B"], num_steps: int
+) -> tuple[Integer[AnyArray, "*N T B"], Integer[AnyArray, "*N T B"]]:
     """Cut out the windows that begin at `offsets`: (inputs, targets), on host or device."""
     check_positive_integer("num_steps", num_steps)
-    check_range("offsets", offsets, ids.shape[0] - num_steps - 1)
-    steps = np.arange(num_steps, dtype=np.int32).reshape((1,) * (offsets.ndim - 1) + (-1, 1))
-    places = offsets[..., None, :] + steps
-    return ids[places], ids[places + 1]
+    windows = cut_windows(ids, offsets, num_steps + 1)
+    return windows[..., :-1, :], windows[..., 1:, :]
+
+
+def cut_windows(
+    ids: Integer[AnyArray, "n"], offsets: Int[AnyArray, "*N B"], length: int
+) -> Integer[AnyArray, "*N length B"]:
+    """Cut out as many tokens as `length` from each offset on, on host or device."""
+    check_range("offsets", offsets, ids.shape[0] - length)
+    steps = np.arange(length, dtype=offsets.dtype).reshape((1,) * (offsets.ndim - 1) + (-1, 1))
+    return ids[offsets[..., None, :] + steps]
 
 
 def sequential_windows(
-    ids: Int[AnyArray, "n"],
+    ids: Integer[AnyArray, "n"],
     batch_size: int,
     num_steps: int,
     offset: int = 0,
@@ -124,7 +168,7 @@ def sequential_windows(
 
 
 def random_windows(
-    ids: Int[AnyArray, "n"],
+    ids: Integer[AnyArray, "n"],
     batch_size: int,
     num_steps: int,
     seed: int,
@@ -152,9 +196,10 @@ def random_windows(
     return _batches(ids, plan, num_steps)
 
 
-def _batches(ids: Int[AnyArray, "n"], plan: WindowPlan, num_steps: int) -> Batch:
-    inputs, targets = gather_windows(ids, plan.offsets, num_steps)
-    return Batch(inputs, targets, None, plan.starts)
+def _batches(ids: Integer[AnyArray, "n"], plan: WindowPlan, num_steps: int) -> Batch:
+    windows = plan[:]
+    inputs, targets = gather_windows(ids, windows.offsets, num_steps)
+    return Batch(inputs, targets, None, windows.starts)
 
 
 def check_text(ids: AnyArray) -> None:
@@ -170,8 +215,6 @@ def _check_sizes(num_ids: int, batch_size: int, num_steps: int, offset: int) -> 
     check_positive_integer("batch_size", batch_size)
     check_positive_integer("num_steps", num_steps)
     check_integer("offset", offset)
-    if num_ids >= 2**31:
-        raise ValueError(f"the text must have fewer than 2**31 tokens, got {num_ids}")
     if not 0 <= offset <= num_ids:
         raise ValueError(f"offset must lie in 0..{num_ids}, the text's length, got {offset}")
 

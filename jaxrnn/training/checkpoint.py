@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 import jax
 
 from jaxrnn.training.integrity import flatten, num_bytes
+from jaxrnn.training.processes import is_first, wait_for_all
 from jaxrnn.training.record import Record
 from jaxrnn.training.saved import (
     CheckpointError,
@@ -108,6 +109,8 @@ class Checkpoints:
                 raise OSError(f"{free:,} bytes are free, and {needed:,} needed")
             args["meta"] = self._args.JsonSave(make_meta(record, flat, **more))
             saved = self._manager.save(step, args=self._args.Composite(**args))
+        except jax.errors.JaxRuntimeError:  # another process is lost
+            raise
         except Exception as error:  # a full disk alone raises two unrelated types
             raise SaveFailedError(
                 f"step {step} could not be saved to {self.folder}: {first_line(error)}"
@@ -151,10 +154,12 @@ class Checkpoints:
     def _set_aside(self, step: int) -> None:
         if self.read_only:
             return
-        aside = self.folder.parent / "damaged"
-        aside.mkdir(exist_ok=True)
-        shutil.rmtree(aside / str(step), ignore_errors=True)
-        (self.folder / str(step)).rename(aside / str(step))
+        if is_first():
+            aside = self.folder.parent / "damaged"
+            aside.mkdir(exist_ok=True)
+            shutil.rmtree(aside / str(step), ignore_errors=True)
+            (self.folder / str(step)).rename(aside / str(step))
+        wait_for_all("the damaged step is set aside")
         self._manager.reload()
 
     def open(self, step: int) -> "Saved":

@@ -44,11 +44,24 @@ class TrainConfig:
     stops."""
     seed: int = 0
     """Seed of the initial weights and of the order of the windows."""
+    devices: int | None = None
+    """Devices that share the rows of a batch; by default one, or, where a run has several
+    processes, those of all of them."""
+    parallel: Literal["jit", "pmap"] = "jit"
+    """Who cuts the program up for them: the compiler, by shardings, or jax.pmap."""
+    accumulate: int = 1
+    """Groups of rows that a device takes one after the other, for the memory of one group and the
+    same numbers."""
 
     def __post_init__(self) -> None:
         check_choice("windows", self.windows, ("random", "sequential"))
-        for name in ("batch_size", "num_steps", "epochs", "decay_after", "max_skipped"):
+        check_choice("parallel", self.parallel, ("jit", "pmap"))
+        sizes = ("batch_size", "num_steps", "epochs", "decay_after", "max_skipped", "accumulate")
+        for name in sizes:
             check_positive_integer(name, getattr(self, name))
+        if self.devices is not None:
+            check_positive_integer("devices", self.devices)
+        self.check_rows(self.devices or 1)
         check_seed("seed", self.seed)
         if self.learning_rate is None:
             rate = 100.0 if self.optimizer == "sgd" else 0.001
@@ -74,6 +87,15 @@ class TrainConfig:
             begin = (self.decay_after - 1) * steps
             rate = optax.exponential_decay(rate, steps, self.decay, begin, staircase=True)
         return make_optimizer(self.optimizer, rate, self.max_grad_norm)
+
+    def check_rows(self, num_devices: int) -> None:
+        """Raise unless each device gets as many rows of a batch as any other."""
+        parts = num_devices * self.accumulate
+        if self.batch_size % parts:
+            raise ValueError(
+                f"batch_size must be a multiple of devices x accumulate = {num_devices} x"
+                f" {self.accumulate} = {parts}, got {self.batch_size}"
+            )
 
     def check_text_length(self, num_ids: int) -> None:
         """Raise, with the number that is needed, if a text is too short for one batch."""
@@ -101,11 +123,4 @@ def plan_epoch(config: TrainConfig, num_ids: int, epoch: int) -> WindowPlan:
 
 def most_batches(config: TrainConfig, num_ids: int) -> int:
     """Batches of an epoch that skips nothing."""
-    without_offset = dataclasses.replace(config, random_offset=False)
-    return len(plan_epoch(without_offset, num_ids, 0).offsets)
-
-
-def pad(plan: WindowPlan, num_batches: int) -> WindowPlan:
-    """A plan of always the same shape, so that one program serves all epochs."""
-    missing = ((0, num_batches - len(plan.offsets)), (0, 0))
-    return WindowPlan(np.pad(plan.offsets, missing), np.pad(plan.starts, missing))
+    return len(plan_epoch(dataclasses.replace(config, random_offset=False), num_ids, 0))

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
+from jaxrnn.training.processes import to_host
 from jaxrnn.typing import Params
 
 Description = dict[str, Any]
@@ -32,7 +32,7 @@ def describe(arrays: Mapping[str, Any]) -> dict[str, Description]:
     """The type of each array, and a SHA-256 of its place, type and bytes."""
     described = {}
     for place, array in arrays.items():
-        host = np.asarray(array)
+        host = to_host(array)
         content = f"{place} {type_of(host)} ".encode() + host.tobytes()
         described[place] = {
             "dtype": str(host.dtype),

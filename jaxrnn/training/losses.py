@@ -29,6 +29,16 @@ def cross_entropy(
         TypeError: the targets are not integers, or the mask is not of bools.
         ValueError: a target is out of range, or the mask of another shape.
     """
+    nats = total_cross_entropy(logits, targets, mask)
+    return nats / jnp.maximum(num_real(targets, mask), 1).astype(nats.dtype)
+
+
+def total_cross_entropy(
+    logits: Float[Array, "*shape V"],
+    targets: Int[AnyArray, "*shape"],
+    mask: Bool[AnyArray, "*shape"] | None = None,
+) -> Float[Array, ""]:
+    """The sum of what `cross_entropy` is the mean of; arguments and errors as there."""
     if mask is not None:
         check_mask("mask", mask, targets.shape)
         # Before the loss, so that nothing of the padding reaches the gradient either.
@@ -39,9 +49,14 @@ def cross_entropy(
     nats = optax.losses.softmax_cross_entropy_with_integer_labels(logits, targets)
     # Where an id out of range cannot be seen, the loss says so; optax would wrap a negative one.
     nats = jnp.where((targets >= 0) & (targets < vocab_size), nats, jnp.nan)
-    if mask is None:
-        return nats.mean()
-    return jnp.where(mask, nats, 0.0).sum() / jnp.maximum(mask.sum(dtype=nats.dtype), 1)
+    return nats.sum() if mask is None else jnp.where(mask, nats, 0.0).sum()
+
+
+def num_real(
+    targets: Int[AnyArray, "*shape"], mask: Bool[AnyArray, "*shape"] | None
+) -> Int[Array, ""]:
+    """How many tokens count."""
+    return jnp.int32(targets.size) if mask is None else mask.sum(dtype=jnp.int32)
 
 
 def perplexity(nats_per_token: float) -> float:

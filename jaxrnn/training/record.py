@@ -13,6 +13,7 @@ import jax
 from jaxrnn.language_model import ModelConfig
 from jaxrnn.text import Vocabulary
 from jaxrnn.training.config import TrainConfig
+from jaxrnn.training.parallel import count_devices
 from jaxrnn.training.trainer import Progress
 
 PACKAGES = ("jaxrnn", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -65,9 +66,10 @@ class Record:
         """What would make the arrays of `other` wrong for this run, one line each.
 
         How far the run is, how many epochs it is to go, where the same text lies, and what only
-        reports may differ.
+        reports may differ; of the devices the `environment` tells.
         """
         ignored = {"training.epochs", "text.held_out_chars"}
+        ignored |= {"training.devices", "training.parallel"}
         if self.text.digest == other.text.digest:
             ignored.add("text.corpus")
         mine, theirs = _flat_settings(self), _flat_settings(other)
@@ -110,17 +112,20 @@ class Record:
         )
 
 
-def environment() -> dict[str, str]:
+def environment(training: TrainConfig) -> dict[str, str]:
     """What the last bits of a run's numbers depend on beside its record; also, which `device`."""
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
     flags = {name: os.environ.get(name, "") for name in FLAGS}
-    return {"python": platform.python_version(), **packages, **flags, "device": device()}
+    return {"python": platform.python_version(), **packages, **flags, "device": device(training)}
 
 
-def device() -> str:
-    """The device that computes, in words."""
-    first = jax.devices()[0]
-    return f"{jax.device_count()} x {first.platform} ({first.device_kind})"
+def device(training: TrainConfig) -> str:
+    """The devices that compute, in words."""
+    first, processes = jax.devices()[0], jax.process_count()
+    words = f"{count_devices(training)} x {first.platform} ({first.device_kind})"
+    if processes > 1:
+        words += f" in {processes} processes"
+    return words + (" by pmap" if training.parallel == "pmap" else "")
 
 
 def _flat_settings(record: Record) -> dict[str, Any]:

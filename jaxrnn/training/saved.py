@@ -98,7 +98,7 @@ class Saved(NamedTuple):
     def _arrays(self, item: str) -> dict[str, Any]:
         """Each checked against its description."""
         descriptions: dict[str, Description] = self.meta["arrays"][item]
-        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         wanted = {
             place: jax.ShapeDtypeStruct(d["shape"], jnp.dtype(d["dtype"]), sharding=device)
             for place, d in descriptions.items()
@@ -126,7 +126,7 @@ def make_meta(record: Record, items: dict[str, Any], **more: str) -> dict[str, A
     meta = {
         "format": FORMAT,
         "record": record.to_json(),
-        "environment": environment(),
+        "environment": environment(record.training),
         "arrays": {item: describe(arrays) for item, arrays in items.items()},
         **more,
     }
@@ -170,7 +170,7 @@ def read_saved(folder: Path, step: int, read: Read) -> Saved:
 def _read(name: str, read: Read, item: str, how: Any) -> Any:
     try:
         return read(item, how)
-    except MemoryError:
+    except (MemoryError, jax.errors.JaxRuntimeError):  # the latter: another process is lost
         raise
     except Exception as error:  # a damaged file raises many unrelated types
         if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:

@@ -8,11 +8,12 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
-from jaxrnn.checks import check_number, check_positive_integer, check_shape
+from jaxrnn.checks import check_number, check_positive_integer
 from jaxrnn.layers import Layer
 from jaxrnn.text import Batch
-from jaxrnn.training.losses import cross_entropy
+from jaxrnn.training.gradient import make_gradient
 from jaxrnn.typing import Array, Bool, Float, Int, Key, Params
 
 
@@ -103,7 +104,12 @@ def init_state(
     )
 
 
-def make_train_step(model: Layer, optimizer: optax.GradientTransformation) -> TrainStep:
+def make_train_step(
+    model: Layer,
+    optimizer: optax.GradientTransformation,
+    axis_name: str | None = None,
+    accumulate: int = 1,
+) -> TrainStep:
     """The training step of a model: forward, backward, update.
 
     Rows of a batch that do not start anew go on from the carry of the batch before; the gradient
@@ -111,38 +117,39 @@ def make_train_step(model: Layer, optimizer: optax.GradientTransformation) -> Tr
     is not finite changes nothing but the step's number and the key: one NaN would otherwise reach
     every parameter, by way of the gradient's norm.
 
+    Within a `jax.pmap` or `jax.shard_map` each device has some rows of the batch and their carry,
+    and all of the rest.  With `axis_name`, loss, gradient and metrics are those of all rows
+    together, so that the devices stay equal; only dropout draws other masks than one device would.
+
     Args:
         model: a language model.
         optimizer: an optax optimizer.
+        axis_name: of the devices that have the rows of a batch among them; None where one program
+            has them all, also one that `jax.jit` cuts up by shardings.
+        accumulate: groups of rows to take one after the other, for the memory of one group and,
+            but for rounding and dropout's masks, the same result.
 
     Returns:
         (state, batch) -> (state, metrics), pure and not jitted.
 
+    Raises:
+        ValueError: by the step, where the rows cannot be cut into that many groups.
+
     Reference: Williams and Peng, An efficient gradient-based algorithm for on-line training of
         recurrent network trajectories, 1990.
     """
-
-    def loss_of(params: Params, batch: Batch, carry: Any, key: Key) -> tuple[Any, Any]:
-        initial = model.initial_carry(params, batch.inputs.shape[1])
-        for new, old in zip(jax.tree.leaves(initial), jax.tree.leaves(carry), strict=True):
-            check_shape("state.carry", old.shape, new.shape, "that of the batch")
-        carry = jax.tree.map(lambda new, old: _rows_where(batch.starts, new, old), initial, carry)
-        logits, carry = model.apply(params, batch.inputs, carry, key=key)
-        return cross_entropy(logits, batch.targets, batch.mask), carry
+    gradient = make_gradient(model, axis_name, accumulate)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         next_key, apply_key = jax.random.split(state.key)
-        (loss, carry), grads = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params, batch, state.carry, apply_key
-        )
+        loss, tokens, grads, carry = gradient(state.params, batch, state.carry, apply_key)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         new = TrainState(params, opt_state, carry, key=next_key, step=state.step + 1)
         grad_norm = optax.tree.norm(grads)
-        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm) & _all_finite(carry)
+        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm) & _all_finite(carry, axis_name)
         unchanged = state.replace(key=new.key, step=new.step)
         state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, unchanged)
-        tokens = jnp.int32(batch.targets.size if batch.mask is None else batch.mask.sum())
         tokens = jnp.where(finite, tokens, 0)
         nats = jnp.where(finite, loss * tokens.astype(loss.dtype), 0.0)
         return state, Metrics(nats, tokens, grad_norm, ~finite)
@@ -150,9 +157,7 @@ def make_train_step(model: Layer, optimizer: optax.GradientTransformation) -> Tr
     return train_step
 
 
-def _rows_where(rows: Any, chosen: Any, other: Any) -> Any:
-    return jnp.where(rows.reshape(rows.shape + (1,) * (chosen.ndim - 1)), chosen, other)
-
-
-def _all_finite(arrays: Any) -> Any:
-    return jnp.array([jnp.isfinite(array).all() for array in jax.tree.leaves(arrays)]).all()
+def _all_finite(carry: Any, axis_name: str | None) -> Any:
+    """On all devices: they must agree to skip a step."""
+    num_wrong = sum(jnp.sum(~jnp.isfinite(array)) for array in jax.tree.leaves(carry))
+    return (num_wrong if axis_name is None else lax.psum(num_wrong, axis_name)) == 0

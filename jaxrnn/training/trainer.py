@@ -13,13 +13,15 @@ import numpy as np
 import optax
 from jax import lax
 
-from jaxrnn.checks import check_ids
 from jaxrnn.layers import Layer
-from jaxrnn.text import Batch, WindowPlan, gather_windows
+from jaxrnn.text import Batch
 from jaxrnn.text.windows import check_text
-from jaxrnn.training.config import TrainConfig, most_batches, pad, plan_epoch
+from jaxrnn.training.config import TrainConfig, plan_epoch
+from jaxrnn.training.feed import chunks, one_ahead
+from jaxrnn.training.parallel import Program, make_placement
+from jaxrnn.training.processes import agree
 from jaxrnn.training.train_step import Metrics, TrainState, TrainStep, make_train_step
-from jaxrnn.typing import HostArray, Int
+from jaxrnn.typing import HostArray, Integer
 
 SECONDS_PER_CALL = 0.5
 """About how long one compiled call may take: what Ctrl-C and the progress bar have to wait for."""
@@ -66,23 +68,25 @@ def train(
     model: Layer,
     optimizer: optax.GradientTransformation,
     config: TrainConfig,
-    ids: Int[HostArray, "n"],
+    ids: Integer[HostArray, "n"],
     state: TrainState,
     progress: Progress = Progress(),
 ) -> Iterator[tuple[TrainState, Progress]]:
     """Train, and hand out the state after every compiled call.
 
-    The text lies on the device and one call runs many steps, half a second's worth, so Python is
-    out of the way.  How many makes no difference to the numbers: the loop is one program whatever
-    its bounds.
+    One call runs many steps, half a second's worth, so Python is out of the way.  How many makes no
+    difference to the numbers: the loop is one program whatever its bounds.  The batches of the next
+    calls are cut out of the text and copied to the devices meanwhile.
 
     Args:
         model: a language model.
         optimizer: any of optax; `config.make_optimizer()` is the one that the configuration names.
-        config: how to cut the text into batches, and how often to go through it.
-        ids: the text.
+        config: how to cut the text into batches, how often to go through it, and on how many
+            devices.  Where a run has several processes, each calls this with the same arguments.
+        ids: the text; of one larger than memory, an array that `np.load(..., mmap_mode="r")` maps.
         state: of `init_state`, or out of a checkpoint.  Its buffers are given away to the call: do
-            not use it, nor an earlier state that came out, afterwards.
+            not use it, nor an earlier state that came out, afterwards.  What comes out is on all
+            devices, the rows of the carry apart.
         progress: out of the same checkpoint.
 
     Yields:
@@ -96,56 +100,68 @@ def train(
             another batch size.
     """
     check_text(ids)
-    check_ids("ids", ids, model.output_size(0))
     config.check_text_length(len(ids))
-    text = jnp.asarray(ids)
-    run_steps = _compile(config, make_train_step(model, optimizer), state, text)
-    seconds_per_step = SECONDS_PER_CALL  # until the first call has told
-    if progress.skipped_in_row >= config.max_skipped:  # resumed after it stopped: try once more
-        progress = progress._replace(skipped_in_row=0)
-    for epoch in range(progress.epoch, config.epochs):
-        plan = plan_epoch(config, len(ids), epoch)
-        num_batches = len(plan.offsets)
-        if epoch != progress.epoch or progress.num_batches == 0:
-            progress = progress._replace(epoch=epoch, batch=0, nats=0.0, tokens=0)
-            progress = progress._replace(num_batches=num_batches)
-        if progress.num_batches != num_batches or progress.batch > num_batches:
-            raise ValueError(f"progress must be of epochs of {num_batches} batches, got {progress}")
-        padded = pad(plan, most_batches(config, len(ids)))
-        while progress.batch < num_batches:
-            first = progress.batch
-            last = min(num_batches, first + max(1, int(SECONDS_PER_CALL / seconds_per_step)))
+    placement = make_placement(config)
+    progress = _check_progress(config, len(ids), progress)
+    step = make_train_step(model, optimizer, placement.axis_name, config.accumulate)
+    run_steps = placement.compile(_many_steps(config, step))
+    feed = chunks(config, ids, model.output_size(0), progress.epoch, progress.batch, placement)
+    state, seconds_per_step = placement.put_state(state), None
+    for chunk in one_ahead(feed):
+        if seconds_per_step is None:  # a call of no steps compiles; the first of one step tells
+            state, _, _ = run_steps(state, chunk.tokens, chunk.starts, Span.of(0, 0, 0))
+            seconds_per_step = SECONDS_PER_CALL
+        if chunk.epoch != progress.epoch or progress.num_batches == 0:
+            progress = progress._replace(epoch=chunk.epoch, batch=0, nats=0.0, tokens=0)
+            progress = progress._replace(num_batches=chunk.num_batches)
+        while progress.batch < chunk.last:
+            first = progress.batch - chunk.first
+            (num_steps,) = agree(max(1, int(SECONDS_PER_CALL / seconds_per_step)))
+            last = min(chunk.last - chunk.first, first + num_steps)
             began = time.perf_counter()
-            span = Span(np.int32(first), np.int32(last), np.int32(progress.skipped_in_row))
-            state, span, each = run_steps(state, text, padded, span)
-            done = int(span.first)  # waits for the device
+            span = Span.of(first, last, progress.skipped_in_row)
+            state, span, each = run_steps(state, chunk.tokens, chunk.starts, span)
+            done = int(span.first)  # waits for the devices
             seconds = time.perf_counter() - began
             seconds_per_step = seconds / (done - first)
-            progress = _after(progress, span, each, seconds)
+            progress = _after(progress, first, span, each, seconds)
             yield state, progress
             if progress.skipped_in_row >= config.max_skipped:
                 raise NonFiniteError(
                     f"loss or gradient was not finite in {progress.skipped_in_row} batches in a"
-                    f" row, up to batch {progress.batch} of epoch {epoch + 1}"
+                    f" row, up to batch {progress.batch} of epoch {progress.epoch + 1}"
                 )
 
 
+def _check_progress(config: TrainConfig, num_ids: int, progress: Progress) -> Progress:
+    num_batches = len(plan_epoch(config, num_ids, progress.epoch))
+    if progress.num_batches not in (0, num_batches) or progress.batch > num_batches:
+        raise ValueError(f"progress must be of epochs of {num_batches} batches, got {progress}")
+    if progress.skipped_in_row >= config.max_skipped:  # resumed after it stopped: try once more
+        return progress._replace(skipped_in_row=0)
+    return progress
+
+
 class Span(NamedTuple):
-    """The steps of an epoch that a compiled call is to take; what is left of them after it."""
+    """The steps of a chunk that a compiled call is to take; what is left of them after it."""
 
     first: Any
     last: Any
     skipped_in_row: Any
     """Up to `first`."""
 
+    @classmethod
+    def of(cls, first: int, last: int, skipped_in_row: int) -> "Span":
+        return cls(np.int32(first), np.int32(last), np.int32(skipped_in_row))
 
-def _after(progress: Progress, span: Span, each: Metrics, seconds: float) -> Progress:
-    """The progress after a call, from what is left of its span and the metrics of the epoch."""
+
+def _after(progress: Progress, first: int, span: Span, each: Metrics, seconds: float) -> Progress:
+    """The progress after a call, from what is left of its span and the metrics of the chunk."""
     done = int(span.first)
-    steps = slice(progress.batch, done)
+    steps = slice(first, done)
     nats, tokens = np.asarray(each.nats)[steps].tolist(), int(np.asarray(each.tokens)[steps].sum())
     return progress._replace(
-        batch=done,
+        batch=progress.batch + done - first,
         # Number by number, as `sum` would not: the cut into calls must not show.
         nats=functools.reduce(operator.add, nats, progress.nats),
         tokens=progress.tokens + tokens,
@@ -156,11 +172,10 @@ def _after(progress: Progress, span: Span, each: Metrics, seconds: float) -> Pro
     )
 
 
-def _compile(config: TrainConfig, train_step: TrainStep, state: TrainState, text: Any) -> Any:
-    """The program (state, text, plan, span) -> (state, span, metrics [N])."""
-    num_batches = most_batches(config, len(text))
+def _many_steps(config: TrainConfig, train_step: TrainStep) -> Program:
+    """The steps of a span of a chunk, one after the other."""
 
-    def run_steps(state: TrainState, text: Any, plan: WindowPlan, span: Span) -> Any:
+    def run_steps(state: TrainState, tokens: Any, starts: Any, span: Span) -> Any:
         def goes_on(so_far: Any) -> Any:
             _, span, _ = so_far
             return (span.first < span.last) & (span.skipped_in_row < config.max_skipped)
@@ -168,16 +183,14 @@ def _compile(config: TrainConfig, train_step: TrainStep, state: TrainState, text
         def one_step(so_far: Any) -> Any:
             state, span, rows = so_far
             step = span.first
-            inputs, targets = gather_windows(text, plan.offsets[step], config.num_steps)
-            state, metrics = train_step(state, Batch(inputs, targets, None, plan.starts[step]))
+            batch = Batch(tokens[step, :-1], tokens[step, 1:], None, starts[step])
+            state, metrics = train_step(state, batch)
             in_row = jnp.where(metrics.skipped, span.skipped_in_row + 1, 0)
             rows = jax.tree.map(lambda row, new: row.at[step].set(new), rows, metrics)
             return state, Span(step + 1, span.last, in_row), rows
 
-        floats, whole = jnp.zeros(num_batches), jnp.zeros(num_batches, jnp.int32)
+        floats, whole = jnp.zeros(len(starts)), jnp.zeros(len(starts), jnp.int32)
         rows = Metrics(nats=floats, tokens=whole, grad_norm=floats, skipped=whole > 0)
         return lax.while_loop(goes_on, one_step, (state, span, rows))
 
-    plan = pad(plan_epoch(config, len(text), 0), num_batches)
-    span = Span(np.int32(0), np.int32(1), np.int32(0))
-    return jax.jit(run_steps, donate_argnums=0).lower(state, text, plan, span).compile()
+    return run_steps

@@ -1,8 +1,9 @@
 """The matrix of faults, a plugin of pytest: how many of each area were survived.
 
-    python -m pytest tests/faults tests/text tests/experiments --matrix
+    python -m pytest tests/faults tests/parallel tests/text tests/experiments --matrix
 
-Without `--matrix` every test takes a few of its faults only; with it, as many as the matrix of
+Without `--matrix` every test takes a few of its faults only, and those marked `matrix` are not
+selected; with it, as many as the matrix of
 docs/reliability.md counts.  `--soak 30` goes on killing runs for that many minutes in all.
 """
 
@@ -14,6 +15,17 @@ import pytest
 def pytest_addoption(parser):
     parser.addoption("--matrix", action="store_true", help="all faults of the matrix: half an hour")
     parser.addoption("--soak", type=float, default=0.0, help="minutes of random kills")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "matrix: only with --matrix, whose rows it adds to")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--matrix"):
+        long = [item for item in items if item.get_closest_marker("matrix")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ import numpy as np
 
 import jaxrnn
 from jaxrnn.training import Progress, Record, TextRecord
+from jaxrnn.training.processes import to_host
 
 VOCABULARY = jaxrnn.Vocabulary.of("abcdefghij")
 V = len(VOCABULARY)
-IDS = np.random.default_rng(0).integers(0, V, 300).astype(np.int32)
+IDS = np.random.default_rng(0).integers(0, V, 400).astype(np.int32)
 TRAINING = jaxrnn.TrainConfig(
-    windows="sequential", batch_size=3, num_steps=6, epochs=4, optimizer="adam", learning_rate=0.01
+    windows="sequential", batch_size=4, num_steps=6, epochs=4, optimizer="adam", learning_rate=0.01
 )
 
 
@@ -42,6 +43,6 @@ def bits(tree):
     leaves = jax.tree.leaves(tree)
     keys = [jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves]
     return [
-        np.asarray(jax.random.key_data(leaf) if key else leaf).tobytes()
+        to_host(jax.random.key_data(leaf) if key else leaf).tobytes()
         for leaf, key in zip(leaves, keys, strict=True)
     ]

@@ -46,7 +46,7 @@ def assert_equal(came, expected):
 
 @pytest.fixture
 def mesh():
-    assert jax.device_count() == 4, "the tests need the four devices of tests/conftest.py"
+    assert jax.device_count() == 8, "the tests need the eight devices of tests/conftest.py"
     return jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
 
 

@@ -1,0 +1,98 @@
+"""Training on a text that is larger than memory should be: a thousand million tokens, by default.
+
+    python -m benchmarks.large_corpus
+
+Generates the ids (two bytes each) in a temporary folder, trains 100 steps on random windows and on
+sequential ones, and prints what the plan of an epoch takes, and by how much resident memory grew
+beyond that of the same training on a small text.
+"""
+
+import argparse
+import itertools
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Literal
+
+import jax
+import numpy as np
+
+import jaxrnn
+from jaxrnn.text.token_file import TokenFile, open_token_file, write_token_file
+from jaxrnn.training.config import plan_epoch
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz "
+PIECE = 1 << 24
+BATCHES_PER_PART = 10_000
+
+
+def generate(folder: Path, num_ids: int) -> TokenFile:
+    """Random letters."""
+
+    def pieces() -> itertools.chain[str]:
+        letters = np.frombuffer(ALPHABET.encode(), np.uint8)
+        piece = letters[np.random.default_rng(0).integers(0, len(letters), PIECE)].tobytes()
+        text = piece.decode()
+        whole, rest = divmod(num_ids, PIECE)
+        return itertools.chain(itertools.repeat(text, whole), [text[:rest]])
+
+    write_token_file(pieces, folder)
+    return open_token_file(folder)
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is resident now, mapped files included."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def train(tokens: TokenFile, windows: Literal["random", "sequential"], steps: int) -> int:
+    """The largest resident memory after any of the calls that make up so many steps."""
+    config = jaxrnn.TrainConfig(windows=windows, epochs=1, learning_rate=0.5, max_grad_norm=1.0)
+    size = len(tokens.vocabulary)
+    model = jaxrnn.build(jaxrnn.ModelConfig(cell="gru", hidden_size=128), size)
+    optimizer = config.make_optimizer()
+    state = jaxrnn.init_state(model, optimizer, size, config.batch_size, jax.random.key(0))
+    most = 0
+    for _, progress in jaxrnn.train(model, optimizer, config, tokens.ids(), state):
+        most = max(most, resident_bytes())
+        if progress.batch >= steps:
+            break
+    return most
+
+
+def seconds_to_plan(num_ids: int) -> float:
+    """All windows of an epoch, part by part."""
+    began = time.perf_counter()
+    plan = plan_epoch(jaxrnn.TrainConfig(), num_ids, 0)
+    for first in range(0, len(plan), BATCHES_PER_PART):
+        plan[first : first + BATCHES_PER_PART]
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Generate, train, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--tokens", type=int, default=1_000_000_000)
+    parser.add_argument("--steps", type=int, default=100)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        small = generate(Path(folder) / "small", 4_000_000)
+        began = time.perf_counter()
+        large = generate(Path(folder) / "large", options.tokens)
+        print(f"{large.num_ids:,} tokens, tokenized in {time.perf_counter() - began:.0f} s")
+        print(f"the plan of an epoch, part by part: {seconds_to_plan(large.num_ids):.1f} s")
+        ways: tuple[Literal["random", "sequential"], ...] = ("random", "sequential")
+        for windows in ways:
+            before = train(small, windows, options.steps)
+            growth = train(large, windows, options.steps) - before
+            print(
+                f"{options.steps} steps of {windows} windows: {before / 1e6:.0f} MB resident on"
+                f" {small.num_ids:,} tokens, {growth / 1e6:+.0f} MB on {large.num_ids:,}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

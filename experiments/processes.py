@@ -1,0 +1,49 @@
+"""The flags of a run of several processes, on one machine or on many."""
+
+import os
+import re
+from dataclasses import dataclass
+
+from jaxrnn.checks import check_positive_integer
+from jaxrnn.training.processes import connect, is_first
+
+
+@dataclass(frozen=True)
+class Processes:
+    """How the processes of a run find one another; by default there is one."""
+
+    distributed: bool = False
+    """Join the processes that a cluster has started, one for each GPU: JAX finds them under SLURM,
+    Open MPI, Kubernetes and on Cloud TPU."""
+    coordinator: str | None = None
+    """Elsewhere: HOST:PORT of process 0, the same for all."""
+    num_processes: int | None = None
+    """With --coordinator: how many processes there are."""
+    process_id: int | None = None
+    """With --coordinator: which of them this is, from 0."""
+    connect_seconds: int = 60
+    """How long to wait for the others."""
+
+    def __post_init__(self) -> None:
+        explicit = (self.coordinator, self.num_processes, self.process_id)
+        if any(part is not None for part in explicit) and None in explicit:
+            raise ValueError("coordinator, num_processes and process_id must be given together")
+        check_positive_integer("connect_seconds", self.connect_seconds)
+        if self.coordinator is not None and not re.fullmatch(r".+:\d+", self.coordinator):
+            raise ValueError(f"coordinator must be HOST:PORT, got {self.coordinator!r}")
+        if self.num_processes is not None and self.process_id is not None:
+            check_positive_integer("num_processes", self.num_processes)
+            if not 0 <= self.process_id < self.num_processes:
+                raise ValueError(
+                    f"process_id must lie in 0..{self.num_processes - 1}, got {self.process_id}"
+                )
+
+    def join(self) -> None:
+        """Join the others, if there are any; all but the first then print nothing."""
+        if not (self.distributed or self.coordinator):
+            return
+        if self.process_id == 0:
+            print(f"waiting up to {self.connect_seconds} s for the other processes", flush=True)
+        connect(self.coordinator, self.num_processes, self.process_id, timeout=self.connect_seconds)
+        if not is_first():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what JAX's own libraries print, too

@@ -1,0 +1,44 @@
+"""Turn a text of any size into the ids of its tokens, to be trained on in place.
+
+    python -m experiments.tokenize --text big.txt --out big.tokens
+    python -m experiments.train --corpus big.tokens --max-chars 1000000000 --held-out-chars 100000
+
+The text is read twice, piece by piece: a million characters take a tenth of a second, and memory
+holds a few million at a time.  A token takes two bytes, four where there are more than 65,536
+different ones.  The vocabulary is that of the whole text, what is held out later included.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from experiments import command
+from jaxrnn.text import Unit
+from jaxrnn.text.token_file import pieces_of, write_token_file
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which text, and where to."""
+
+    text: Annotated[Path, tyro.conf.arg(help="A text file in UTF-8.")]
+    out: Annotated[Path, tyro.conf.arg(help="Folder of the ids and their vocabulary.")]
+    unit: Unit = "character"
+    """What a token is."""
+
+
+def tokenize(settings: Settings) -> None:
+    """Write the folder, and say what is in it."""
+    tokens = write_token_file(
+        lambda: pieces_of(settings.text, settings.unit), settings.out, settings.unit
+    )
+    print(
+        f"{tokens.num_ids:,} {tokens.vocabulary.unit}s, {len(tokens.vocabulary):,} distinct, in"
+        f" {settings.out}\n  SHA-256 {tokens.digest}"
+    )
+
+
+if __name__ == "__main__":
+    command.main(tokenize, Settings, description=__doc__)

@@ -1,0 +1,147 @@
+"""A text as the ids of its tokens in a file, which training maps into memory and reads in place.
+
+For texts larger than memory: nothing here ever holds more of one than a piece.  In the folder are
+`ids.npy`, as NumPy saves arrays, and `text.json`: the vocabulary, how many tokens there are and
+what they were made from.
+"""
+
+import collections
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxrnn.text.vocabulary import Unit, Vocabulary, tokenize
+from jaxrnn.typing import HostArray, Integer
+
+CHARACTERS_PER_PIECE = 1 << 22
+FORMAT = 1
+
+
+class TokenFileError(ValueError):
+    """A folder holds no tokens that can be used."""
+
+
+class TokenFile(NamedTuple):
+    """A text that lies in a file as ids."""
+
+    folder: Path
+    vocabulary: Vocabulary
+    num_ids: int
+    digest: str
+    """SHA-256 of the ids."""
+
+    def ids(self, num_ids: int | None = None) -> Integer[HostArray, "n"]:
+        """The first of them, or all, mapped into memory."""
+        path = self.folder / "ids.npy"
+        whole = np.lib.format.open_memmap(path, mode="r")
+        shape = whole.shape if num_ids is None else (num_ids,)
+        return np.memmap(path, whole.dtype, "r", whole.offset, shape)
+
+
+def pieces_of(path: Path, unit: Unit = "character") -> Iterator[str]:
+    """A text in UTF-8, piece by piece, line breaks as spaces and no word cut in two."""
+    rest = ""
+    with path.open(encoding="utf-8-sig") as file:
+        while piece := file.read(CHARACTERS_PER_PIECE):
+            piece = rest + piece.replace("\n", " ")
+            end = len(piece) if unit == "character" else piece.rfind(" ") + 1
+            rest = piece[end:]
+            yield piece[:end]
+    yield rest
+
+
+def write_token_file(
+    pieces: Callable[[], Iterable[str]], folder: Path, unit: Unit = "character"
+) -> TokenFile:
+    """Count the tokens of a text, then write their ids; the folder appears when all is done.
+
+    Args:
+        pieces: called twice, gives the text piece by piece.
+        folder: must not be there yet.
+        unit: "character" or "word".
+
+    Raises:
+        ValueError: the text has no token.
+        FileExistsError: the folder is there.
+    """
+    if folder.exists():
+        raise FileExistsError(f"{folder} is there already")
+    vocabulary = Vocabulary.of_counts(_count(pieces(), unit), unit=unit)
+    num_ids = sum(vocabulary.counts)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as beside:
+        whole = Path(beside) / "whole"
+        whole.mkdir()
+        digest = _write_ids(whole / "ids.npy", (vocabulary, pieces()), num_ids)
+        content = {"format": FORMAT, "num_ids": num_ids, "digest": digest}
+        text = json.dumps(content | {"vocabulary": vocabulary.to_json()}, ensure_ascii=False)
+        (whole / "text.json").write_text(text, encoding="utf-8")
+        os.rename(whole, folder)
+    return TokenFile(folder, vocabulary, num_ids, digest)
+
+
+def open_token_file(folder: Path) -> TokenFile:
+    """What `write_token_file` wrote.
+
+    Raises:
+        TokenFileError: the folder holds no such thing, or its file is not as long as it was.
+    """
+    try:
+        content = json.loads((folder / "text.json").read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"it is of format {content['format']}, this jaxrnn reads {FORMAT}")
+        vocabulary = Vocabulary.from_json(content["vocabulary"])
+        tokens = TokenFile(folder, vocabulary, int(content["num_ids"]), str(content["digest"]))
+        ids = tokens.ids()
+        if ids.shape != (tokens.num_ids,) or ids.dtype != _id_type(vocabulary):
+            raise ValueError(f"its ids are {ids.dtype}{list(ids.shape)}, not those of its words")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TokenFileError(f"{folder} holds no tokens that can be used: {error}") from error
+    return tokens
+
+
+def _count(pieces: Iterable[str], unit: Unit) -> dict[str, int]:
+    if unit == "word":
+        words: collections.Counter[str] = collections.Counter()
+        for piece in pieces:
+            words.update(tokenize(piece, unit))
+        return words
+    counts = np.zeros(0x110000, np.int64)
+    for piece in pieces:
+        counts += np.bincount(_code_points(piece), minlength=len(counts))
+    return {chr(point): int(counts[point]) for point in np.flatnonzero(counts)}
+
+
+def _write_ids(path: Path, text: tuple[Vocabulary, Iterable[str]], num_ids: int) -> str:
+    vocabulary, pieces = text
+    dtype, digest = _id_type(vocabulary), hashlib.sha256()
+    with path.open("xb") as file:
+        header = {"descr": dtype.str, "fortran_order": False, "shape": (num_ids,)}
+        np.lib.format.write_array_header_2_0(file, header)
+        for piece in pieces:
+            content = _encode(vocabulary, piece).astype(dtype).tobytes()
+            digest.update(content)
+            file.write(content)
+    return digest.hexdigest()
+
+
+def _encode(vocabulary: Vocabulary, piece: str) -> HostArray:
+    if vocabulary.unit == "word":
+        return vocabulary.encode(piece)
+    ids = np.zeros(0x110000, np.int32)
+    ids[[ord(token) for token in vocabulary.tokens]] = np.arange(len(vocabulary))
+    return ids[_code_points(piece)]
+
+
+def _code_points(piece: str) -> HostArray:
+    return np.frombuffer(piece.encode("utf-32-le"), np.uint32)
+
+
+def _id_type(vocabulary: Vocabulary) -> np.dtype:
+    return np.dtype(np.uint16 if len(vocabulary) <= 1 << 16 else np.uint32)

@@ -1,0 +1,109 @@
+"""The loss of a batch and its gradient: at once, in groups of rows, and on several devices."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxrnn.checks import check_positive_integer, check_shape
+from jaxrnn.layers import Layer
+from jaxrnn.text import Batch
+from jaxrnn.training.losses import num_real, total_cross_entropy
+from jaxrnn.typing import Array, Float, Int, Key, Params
+
+
+class Gradient(NamedTuple):
+    """What a batch says; of all devices together, but for the carry."""
+
+    loss: Float[Array, ""]
+    """Mean cross-entropy per real token, in nats."""
+    tokens: Int[Array, ""]
+    """Real tokens."""
+    grads: Params
+    """The derivative of the loss by each parameter."""
+    carry: Any
+    """After the batch, of the rows that this device has."""
+
+
+def make_gradient(
+    model: Layer, axis_name: str | None = None, accumulate: int = 1
+) -> Callable[[Params, Batch, Any, Key], Gradient]:
+    """(params, batch, carry, key) -> Gradient, with the arguments of `make_train_step`."""
+    check_positive_integer("accumulate", accumulate)
+
+    def loss_of(params: Params, batch: Batch, carry: Any, key: Key, tokens: Any) -> tuple[Any, Any]:
+        initial = model.initial_carry(params, batch.inputs.shape[1])
+        carry = jax.tree.map(lambda new, old: _rows_where(batch.starts, new, old), initial, carry)
+        logits, carry = model.apply(params, batch.inputs, carry, key=key)
+        nats = total_cross_entropy(logits, batch.targets, batch.mask)
+        return nats / jnp.maximum(tokens, 1).astype(nats.dtype), carry
+
+    value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
+
+    def in_groups(params: Params, batch: Batch, carry: Any, key: Key, tokens: Any) -> Any:
+        """One group of rows after the other, so that only one needs memory at a time."""
+
+        def add_group(sums: Params, group: Any) -> Any:
+            batch, carry, key = group
+            loss_and_carry, grads = value_and_grad(params, batch, carry, key, tokens)
+            return jax.tree.map(jnp.add, sums, grads), loss_and_carry
+
+        groups = (
+            jax.tree.map(lambda rows: _deal(rows, accumulate, -1), batch),
+            jax.tree.map(lambda rows: _deal(rows, accumulate, 0), carry),
+            jax.random.split(key, accumulate),
+        )
+        nothing = jax.tree.map(jnp.zeros_like, params)
+        grads, (losses, carry) = lax.scan(add_group, nothing, groups)
+        return (losses.sum(), jax.tree.map(_undeal, carry)), grads
+
+    def gradient(params: Params, batch: Batch, carry: Any, key: Key) -> Gradient:
+        _check_rows(model, params, batch, carry, accumulate)
+        tokens = num_real(batch.targets, batch.mask)
+        if axis_name is not None:
+            tokens = lax.psum(tokens, axis_name)
+            # Or JAX would add up the devices' gradients already in the derivative, and the sum
+            # below would then be that many times too large.
+            params = lax.pcast(params, axis_name, to="varying")
+            key = jax.random.fold_in(key, lax.axis_index(axis_name))
+        of_rows = value_and_grad if accumulate == 1 else in_groups
+        (loss, carry), grads = of_rows(params, batch, carry, key, tokens)
+        if axis_name is not None:
+            loss, grads = lax.psum((loss, grads), axis_name)
+        return Gradient(loss, tokens, grads, carry)
+
+    return gradient
+
+
+def _check_rows(model: Layer, params: Params, batch: Batch, carry: Any, accumulate: int) -> None:
+    num_rows = batch.inputs.shape[1]
+    if num_rows % accumulate:
+        raise ValueError(
+            f"the rows of a batch on each device must be a multiple of accumulate = {accumulate},"
+            f" got {num_rows}"
+        )
+    expected = jax.eval_shape(lambda params: model.initial_carry(params, num_rows), params)
+    for new, old in zip(jax.tree.leaves(expected), jax.tree.leaves(carry), strict=True):
+        check_shape("state.carry", old.shape, new.shape, "that of the batch")
+
+
+def _rows_where(rows: Any, chosen: Any, other: Any) -> Any:
+    return jnp.where(rows.reshape(rows.shape + (1,) * (chosen.ndim - 1)), chosen, other)
+
+
+def _deal(rows: Any, num_groups: int, axis: int) -> Any:
+    """Row after row to the groups in turn, [..., B, ...] -> [G, ..., B / G, ...].
+
+    So a part of every group is on each of the devices that the rows lie on.
+    """
+    axis %= rows.ndim
+    shape = rows.shape
+    split = rows.reshape(*shape[:axis], shape[axis] // num_groups, num_groups, *shape[axis + 1 :])
+    return jnp.moveaxis(split, axis + 1, 0)
+
+
+def _undeal(groups: Any) -> Any:
+    """Back to [B, ...] from [G, B / G, ...]."""
+    return jnp.moveaxis(groups, 0, 1).reshape(-1, *groups.shape[2:])

@@ -1,0 +1,159 @@
+"""Data parallelism: the rows of each batch, and their carry, on several devices.
+
+The parameters are on all of them.  Outside of its program everything is global, whatever the
+devices and processes: an array `[B, ...]` has the rows of all.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxrnn.training.config import TrainConfig
+from jaxrnn.training.train_step import TrainState
+from jaxrnn.typing import HostArray
+
+AXIS = "data"
+
+Program = Callable[..., Any]
+"""(state, tokens [K, T + 1, B], starts [K, B], span) -> (state, span, metrics [K])."""
+
+
+class Placement(NamedTuple):
+    """How a program runs on several devices."""
+
+    axis_name: str | None
+    """What a training step has to reduce over: None where it sees all rows."""
+    put_state: Callable[[TrainState], TrainState]
+    """Onto the devices, from wherever it is."""
+    put_rows: Callable[[tuple[int, ...], Callable[[slice], HostArray]], Any]
+    """(shape before B, rows -> their part of the array) -> an array with B last, each process
+    reading only the rows of its devices; for the program alone."""
+    compile: Callable[[Program], Program]
+    """The program on all devices; it takes the state's buffers."""
+
+
+def make_placement(config: TrainConfig) -> Placement:
+    """The placement that a configuration names.
+
+    Raises:
+        ValueError: there are not as many devices, or they cannot share the batch.
+    """
+    num_devices = count_devices(config)
+    mesh = Mesh(np.array(jax.devices()[:num_devices]), (AXIS,))
+    make = {"jit": _by_shardings, "pmap": _by_pmap}[config.parallel]
+    return make(mesh, config.batch_size)
+
+
+def count_devices(config: TrainConfig) -> int:
+    """How many devices a configuration means.
+
+    Raises:
+        ValueError: there are not as many, or they cannot share the batch.
+    """
+    present, processes = jax.device_count(), jax.process_count()
+    num_devices = config.devices or (present if processes > 1 else 1)
+    if num_devices > present:
+        platform = jax.devices()[0].platform
+        way = f": JAX_NUM_CPU_DEVICES={num_devices} simulates them" if platform == "cpu" else ""
+        raise ValueError(
+            f"devices must be at most {present}, the {platform} devices that are present, got"
+            f" {num_devices}{way}"
+        )
+    if processes > 1 and num_devices != present:
+        raise ValueError(
+            f"devices must be {present}, those of all {processes} processes, got {num_devices}"
+        )
+    config.check_rows(num_devices)
+    return num_devices
+
+
+def local(arrays: Any) -> Any:
+    """What every device has, on one of this process, to be used without the others."""
+    return jax.tree.map(lambda array: array.addressable_data(0), arrays)
+
+
+def _put_state(mesh: Mesh, state: TrainState) -> TrainState:
+    shared, by_rows = NamedSharding(mesh, P()), NamedSharding(mesh, P(AXIS))
+    if jax.process_count() == 1:
+        return jax.device_put(state, _state_of(shared, by_rows))
+
+    def put(array: Any, sharding: NamedSharding) -> Any:
+        if not array.is_fully_addressable:  # it is there already
+            return array
+        host = np.asarray(array)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    key = put(jax.random.key_data(state.key), shared)
+    put_all = jax.tree.map(lambda array: put(array, shared), state.replace(carry=(), key=()))
+    return put_all.replace(
+        carry=jax.tree.map(lambda rows: put(rows, by_rows), state.carry),
+        key=jax.random.wrap_key_data(key, impl=jax.random.key_impl(state.key)),
+    )
+
+
+def _state_of(shared: Any, by_rows: Any) -> TrainState:
+    return TrainState(params=shared, opt_state=shared, carry=by_rows, key=shared, step=shared)
+
+
+def _by_shardings(mesh: Mesh, batch_size: int) -> Placement:
+    """`jax.jit` with the rows apart: the compiler puts in what the devices tell each other."""
+    shared, by_rows = NamedSharding(mesh, P()), NamedSharding(mesh, P(AXIS))
+
+    def put_rows(before: tuple[int, ...], read: Callable[[slice], HostArray]) -> Any:
+        sharding = NamedSharding(mesh, P(*(None,) * len(before), AXIS))
+        return jax.make_array_from_callback(
+            (*before, batch_size),
+            sharding,
+            lambda index: read(index[-1]),  # type: ignore[index]
+        )
+
+    def compile(program: Program) -> Program:
+        out_shardings = (_state_of(shared, by_rows), shared, shared)
+        return jax.jit(program, donate_argnums=0, out_shardings=out_shardings)
+
+    return Placement(None, lambda state: _put_state(mesh, state), put_rows, compile)
+
+
+def _by_pmap(mesh: Mesh, batch_size: int) -> Placement:
+    """`jax.pmap`: each device runs the program on its own rows."""
+    num_devices = mesh.size
+    num_rows = batch_size // num_devices
+    specs = _state_of(P(), P(AXIS))
+    axes = _state_of(None, 0)
+
+    def put_rows(before: tuple[int, ...], read: Callable[[slice], HostArray]) -> Any:
+        def read_part(index: Any) -> HostArray:
+            device = index[0].start or 0
+            return read(slice(device * num_rows, (device + 1) * num_rows))[None]
+
+        shape = (num_devices, *before, num_rows)
+        array = jax.make_array_from_callback(shape, NamedSharding(mesh, P(AXIS)), read_part)
+        return multihost_utils.global_array_to_host_local_array(array, mesh, P(AXIS))
+
+    def compile(program: Program) -> Program:
+        mapped = jax.pmap(
+            program,
+            axis_name=AXIS,
+            in_axes=(axes, 0, 0, None),
+            out_axes=(axes, None, None),
+            devices=None if jax.process_count() > 1 else list(mesh.devices),
+            donate_argnums=0,
+        )
+
+        def on_all(state: TrainState, tokens: Any, starts: Any, span: Any) -> Any:
+            state = multihost_utils.global_array_to_host_local_array(state, mesh, specs)
+            carry = jax.tree.map(lambda x: x.reshape(-1, num_rows, *x.shape[1:]), state.carry)
+            state, span, metrics = mapped(state.replace(carry=carry), tokens, starts, span)
+            carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), state.carry)
+            state = state.replace(carry=carry)
+            state = multihost_utils.host_local_array_to_global_array(state, mesh, specs)
+            return state, span, metrics
+
+        return on_all
+
+    return Placement(AXIS, lambda state: _put_state(mesh, state), put_rows, compile)

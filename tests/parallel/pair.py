@@ -1,0 +1,63 @@
+"""Two processes of two devices each on one machine, connected by JAX."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from commands import ROOT, environment
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def start_pair(*command, flags=lambda coordinator, process: (), **more):
+    """The same command twice; `flags` are what each is given of its own, `more` its environment."""
+    coordinator = f"127.0.0.1:{free_port()}"
+    variables = environment() | {"JAX_NUM_CPU_DEVICES": "2"} | more
+    return [
+        subprocess.Popen(
+            [str(word) for word in (*command, *flags(coordinator, process))],
+            cwd=ROOT,
+            env=variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for process in (0, 1)
+    ]
+
+
+def start_worker(task, *arguments):
+    """`tests/parallel/worker.py TASK`."""
+    return start_pair(
+        sys.executable,
+        Path(__file__).with_name("worker.py"),
+        task,
+        *arguments,
+        flags=lambda coordinator, process: (coordinator, process),
+        JAX_DISABLE_MOST_OPTIMIZATIONS="1",
+    )
+
+
+def start_experiment(name, *arguments):
+    """`python -m experiments.NAME`, as docs/scaling.md has it."""
+
+    def flags(coordinator, process):
+        where = ("--coordinator", coordinator, "--num-processes", 2)
+        return (*where, "--process-id", process)
+
+    return start_pair(sys.executable, "-m", f"experiments.{name}", *arguments, flags=flags)
+
+
+def finish(pair, timeout=240):
+    """[(exit code, output, errors)] of both; neither is left behind."""
+    try:
+        said = [process.communicate(timeout=timeout) for process in pair]
+    finally:
+        for process in pair:
+            process.kill()
+    return [(process.returncode, *texts) for process, texts in zip(pair, said, strict=True)]

@@ -1,0 +1,81 @@
+"""The main job as docs/scaling.md has it: on simulated devices, and in two processes."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from commands import ROOT, environment, finish, start
+from parallel.pair import free_port
+
+FEW = ("--epochs", "12", "--sample-every", "12")
+SCALING = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+
+
+def summary(out):
+    return json.loads((out / "summary.json").read_text())
+
+
+def bash(words, **variables):
+    """Some lines of the page, as they stand."""
+    words = words.replace("python -m", f"{sys.executable} -m")
+    result = subprocess.run(
+        ["bash", "-euc", words],
+        cwd=ROOT,
+        env=environment() | variables,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    out = tmp_path_factory.mktemp("alone")
+    code, _, errors = finish(start("jaychou", "--out", out, *FEW))
+    assert code == 0, errors
+    return summary(out)
+
+
+def test_on_four_simulated_devices(alone, tmp_path):
+    (line,) = re.findall(r"JAX_NUM_CPU_DEVICES=4 python -m experiments.jaychou.*", SCALING)
+    said = bash(f"{line.split('#')[0]} {' '.join(FEW)} --out {tmp_path}")
+    assert "on 4 x cpu (cpu)" in said
+    assert summary(tmp_path)["perplexity"] == pytest.approx(alone["perplexity"], rel=0.01)
+    assert summary(tmp_path)["device"] == "4 x cpu (cpu)"
+
+
+def test_in_two_processes_of_two_devices(alone, tmp_path):
+    (lines,) = re.findall(r"( +export JAX_PLATFORMS=cpu JAX_NUM_CPU_DEVICES=2\n(?: +python.*\n)+)",
+                          SCALING)  # fmt: skip
+    lines = lines.replace("9876", str(free_port()))
+    more = f" {' '.join(FEW)} --out {tmp_path}"
+    lines = lines.replace(" --coordinator", f"{more} --coordinator")
+    said = bash(lines + "\nwait $!")
+    assert "on 4 x cpu (cpu) in 2 processes" in said
+    assert said.count("epoch 12, perplexity") == 1  # the first process alone prints
+    assert summary(tmp_path)["perplexity"] == pytest.approx(alone["perplexity"], rel=0.01)
+
+
+def test_a_text_that_was_tokenized_trains_and_goes_on(tmp_path):
+    tokens, out = tmp_path / "songs.tokens", tmp_path / "run"
+    text = ROOT / "jaxrnn" / "text" / "songs.txt"
+    code, said, errors = finish(start("tokenize", "--text", text, "--out", tokens))
+    assert code == 0, errors
+    assert re.search(r"[\d,]+ characters, [\d,]+ distinct, in .*songs.tokens", said)
+    settings = ("--corpus", tokens, "--max-chars", "2000", "--batch-size", "4", "--hidden-size", 16)
+    settings = (*settings, "--out", out, "--sample-every", "1", "--prompts", "我", "--epochs")
+    code, said, errors = finish(start("train", *settings, "1"))
+    assert code == 0, errors
+    assert f"tokens in {tokens}" in said
+    assert "2,000 characters to train on" in said
+    code, said, errors = finish(start("train", *settings, "2", "--resume"))
+    assert code == 0, errors
+    assert "epoch 2, perplexity" in said
+    code, _, errors = finish(start("tokenize", "--text", text, "--out", tokens))
+    assert code == 2
+    assert errors.strip() == f"error: {tokens} is there already"

@@ -1,0 +1,141 @@
+"""Processes that die, that are stopped, that do not fit together: nobody hangs, nothing is lost."""
+
+import json
+import signal
+import sys
+import time
+
+import pytest
+from commands import STATEFUL, digest, rows
+from parallel.pair import finish, free_port, start_experiment, start_pair, start_worker
+
+SECONDS_TO_STOP = 30
+
+
+def settings(out, *more):
+    """A run that saves after every call, of enough epochs to be met in the middle."""
+    return (*STATEFUL, "--out", out, "--epochs", "4000", *more)
+
+
+def saved_steps(out):
+    return [int(p.name) for p in (out / "checkpoints").glob("*") if p.name.isdigit()]
+
+
+def wait_until_it_trains(pair, out):
+    """Until a checkpoint is there that was not before."""
+    before = max([10, *saved_steps(out)])
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if max([0, *saved_steps(out)]) > before:
+            return
+        assert all(process.poll() is None for process in pair), finish(pair)
+        time.sleep(0.05)
+    raise AssertionError("no checkpoint within two minutes")
+
+
+def test_when_one_is_lost_the_others_stop_and_say_so(tmp_path, how_many, survived):
+    """Killed, the first killed, one that stands still; and the run goes on from what it saved."""
+    faults = [(1, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGSTOP)]
+    faults = how_many(faults[:1], faults)
+    out = tmp_path / "run"
+    for number, (victim, fault) in enumerate(faults):
+        pair = start_experiment("train", *settings(out, *(["--resume"] if number else [])))
+        wait_until_it_trains(pair, out)
+        pair[victim].send_signal(fault)
+        began = time.monotonic()
+        other = pair[1 - victim]
+        try:
+            _, complained = other.communicate(timeout=60)
+        finally:
+            pair[victim].kill()
+            pair[victim].communicate()
+            other.kill()
+        assert time.monotonic() - began < SECONDS_TO_STOP
+        assert other.returncode != 0
+        # JAX ends the process by itself, unless its message comes up in a collective first.
+        told = ("stopped sending heartbeats):\n1\n", "the leader", "another process of this run")
+        assert any(words in complained for words in told), complained
+        assert "Traceback" not in complained, complained
+    survived("several devices: a lost process", len(faults))
+    resumed = start_experiment("train", *settings(out, "--resume"))
+    wait_until_it_trains(resumed, out)
+    resumed[1].send_signal(signal.SIGTERM)
+    results = finish(resumed)
+    assert [code for code, *_ in results] == [143, 143], results
+    assert f"resuming {out}" in results[0][1]
+
+
+@pytest.mark.matrix
+def test_a_signal_to_one_stops_all_at_the_same_step_saved(tmp_path, survived):
+    signals = [(1, signal.SIGTERM), (0, signal.SIGINT)]
+    for process, number in signals:
+        out = tmp_path / str(process)
+        pair = start_experiment("train", *settings(out))
+        wait_until_it_trains(pair, out)
+        pair[process].send_signal(number)
+        began = time.monotonic()
+        results = finish(pair)
+        assert time.monotonic() - began < SECONDS_TO_STOP
+        assert [code for code, *_ in results] == [128 + number] * 2, results
+        assert "stopped and saved" in results[0][1]
+        assert max(saved_steps(out)) >= rows(out)[-1]["step"] > 0
+        assert not json.loads((out / "summary.json").read_text())["finished"]
+        survived("several devices: a signal to one", 1)
+
+
+@pytest.mark.matrix
+def test_a_run_that_was_stopped_ends_bit_for_bit_as_the_undisturbed_one(tmp_path, survived):
+    few = ("--epochs", "20", "--save-every", "0.5")
+    undisturbed = start_experiment("train", *settings(tmp_path / "whole", *few))
+    assert [code for code, *_ in finish(undisturbed)] == [0, 0]
+    pair = start_experiment("train", *settings(tmp_path / "cut", *few))
+    wait_until_it_trains(pair, tmp_path / "cut")
+    pair[1].send_signal(signal.SIGTERM)
+    finish(pair)
+    resumed = finish(start_experiment("train", *settings(tmp_path / "cut", *few, "--resume")))
+    assert [code for code, *_ in resumed] == [0, 0], resumed
+    assert digest(tmp_path / "cut") == digest(tmp_path / "whole")
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+    survived("several devices: stopped and resumed", 1)
+
+
+def test_resuming_two_processes_of_two_devices_changes_no_bit(tmp_path, how_many, survived):
+    stops = how_many([17], [1, 2, 7, 15, 16, 17, 23, 31, 32, 33, 40, 47])
+    cells = how_many("lstm", "rnn gru lstm")
+    for code, _, errors in finish(start_worker("resumes", tmp_path, cells, *stops), timeout=900):
+        assert code == 0, errors
+    survived("resume: stops, 2 x 2 devices", len(cells.split()) * len(stops))
+
+
+def test_a_coordinator_that_cannot_be_reached_is_an_error_in_time(tmp_path, survived):
+    """Nobody listens there: only the second process is started."""
+    where = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", 2, "--process-id", 1)
+    out = ("--out", tmp_path, "--connect-seconds", 3)
+    began = time.monotonic()
+    pair = start_pair(sys.executable, "-m", "experiments.train", *STATEFUL, *where, *out)
+    for code, _, errors in finish(pair):
+        assert code not in (0, None)
+        assert "this process could not join the run at 127.0.0.1" in errors, errors
+        assert "Traceback" not in errors
+    assert time.monotonic() - began < SECONDS_TO_STOP
+    survived("several devices: no coordinator", 1)
+
+
+def test_processes_of_different_runs_are_refused(tmp_path, how_many, survived):
+    differences = [
+        ("--learning-rate", "0.5", "0.25", "training.learning_rate: 0.5 there, 0.25 here"),
+        ("--sample-every", "3", "4", "sample_every: 3 there, 4 here"),
+        ("--out", tmp_path / "a", tmp_path / "b", f"out: {tmp_path}/a there, {tmp_path}/b here"),
+    ]
+    for flag, first, second, both in how_many(differences[:1], differences):
+
+        def flags(coordinator, process, flag=flag, values=(first, second)):
+            where = ("--coordinator", coordinator, "--num-processes", 2, "--process-id", process)
+            return (*where, flag, values[process])
+
+        command = (sys.executable, "-m", "experiments.train", *STATEFUL, "--out", tmp_path)
+        for code, _, errors in finish(start_pair(*command, flags=flags)):
+            assert code == 2, errors
+            assert f"process 1 (here) is of another run than process 0 (there): {both}" in errors
+            assert "Traceback" not in errors
+        survived("bad input", 1)

@@ -1,0 +1,114 @@
+"""A text as ids in a file: the same ids, whatever the pieces; never a wrong one in silence."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jaxrnn
+from jaxrnn.text import token_file
+from jaxrnn.text.token_file import (
+    TokenFileError,
+    open_token_file,
+    pieces_of,
+    write_token_file,
+)
+
+TEXT = "猪 吃 我\nthe  time\r\n\r\nmachine 😀 the end\n" * 7
+
+
+def write(tmp_path, text, unit="character", name="tokens"):
+    path = tmp_path / "text.txt"
+    path.write_text(text, encoding="utf-8", newline="")
+    return write_token_file(lambda: pieces_of(path, unit), tmp_path / name, unit)
+
+
+@pytest.mark.parametrize("unit", ["character", "word"])
+@pytest.mark.parametrize("characters", [1, 2, 3, 7, 1 << 22])
+def test_ids_and_vocabulary_are_those_of_the_whole_text(tmp_path, unit, characters, monkeypatch):
+    monkeypatch.setattr(token_file, "CHARACTERS_PER_PIECE", characters)
+    write(tmp_path, TEXT, unit)
+    tokens = open_token_file(tmp_path / "tokens")
+    plain = TEXT.replace("\r\n", "\n").replace("\n", " ")
+    vocabulary = jaxrnn.Vocabulary.of(plain, unit=unit)
+    assert tokens.vocabulary == vocabulary
+    np.testing.assert_array_equal(tokens.ids(), vocabulary.encode(plain))
+    np.testing.assert_array_equal(tokens.ids(5), vocabulary.encode(plain)[:5])
+    assert isinstance(tokens.ids(), np.memmap)
+    assert tokens.num_ids == len(tokens.ids())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["text.txt", "tokens"]
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.text(st.characters(codec="utf-8"), min_size=1), st.integers(1, 9))
+def test_any_text_in_any_pieces(tmp_path_factory, text, characters):
+    tmp_path = tmp_path_factory.mktemp("any")
+    before, token_file.CHARACTERS_PER_PIECE = token_file.CHARACTERS_PER_PIECE, characters
+    try:
+        (tmp_path / "text.txt").write_text(text, encoding="utf-8", newline="")
+        plain = "".join(pieces_of(tmp_path / "text.txt"))
+        if plain:
+            assert write(tmp_path, text).vocabulary == jaxrnn.Vocabulary.of(plain)
+            np.testing.assert_array_equal(
+                open_token_file(tmp_path / "tokens").ids(),
+                jaxrnn.Vocabulary.of(plain).encode(plain),
+            )
+    finally:
+        token_file.CHARACTERS_PER_PIECE = before
+
+
+def test_many_words_take_four_bytes_each(tmp_path):
+    words = [f"w{number}" for number in range((1 << 16) + 1)]
+    random.Random(0).shuffle(words)
+    tokens = write(tmp_path, " ".join(words), "word")
+    assert tokens.ids().dtype == np.uint32
+    assert [tokens.vocabulary.tokens[i] for i in tokens.ids()[:50]] == words[:50]
+    assert write(tmp_path, "a b", "word", "few").ids().dtype == np.uint16
+
+
+def test_a_folder_that_is_there_is_not_overwritten(tmp_path, survived):
+    write(tmp_path, "abc")
+    with pytest.raises(FileExistsError, match="tokens is there already"):
+        write(tmp_path, "abc")
+    survived("bad input", 1)
+
+
+def test_an_empty_text_is_named_and_leaves_nothing(tmp_path, survived):
+    with pytest.raises(ValueError, match="at least one word"):
+        write(tmp_path, " \n ", "word")
+    assert not (tmp_path / "tokens").exists()
+    survived("bad input", 1)
+
+
+def spoil_json(folder, **changes):
+    path = folder / "text.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+DAMAGES = {
+    "no folder": lambda folder: folder.rename(folder.with_name("elsewhere")),
+    "no text.json": lambda folder: (folder / "text.json").unlink(),
+    "half of text.json": lambda folder: (folder / "text.json").write_text('{"format": 1, "num'),
+    "no ids": lambda folder: (folder / "ids.npy").unlink(),
+    "ids cut off": lambda folder: (folder / "ids.npy").write_bytes(
+        (folder / "ids.npy").read_bytes()[:-2]
+    ),
+    "ids of another length": lambda folder: np.save(folder / "ids.npy", np.zeros(3, np.uint16)),
+    "ids of another type": lambda folder: np.save(folder / "ids.npy", np.zeros(238, np.float32)),
+    "pickled ids": lambda folder: np.save(folder / "ids.npy", np.array([print], dtype=object)),
+    "another format": lambda folder: spoil_json(folder, format=2),
+    "another count": lambda folder: spoil_json(folder, num_ids=-1),
+    "a vocabulary that is none": lambda folder: spoil_json(folder, vocabulary="[]"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_folder_is_a_typed_error(tmp_path, damage, survived):
+    write(tmp_path, TEXT)
+    DAMAGES[damage](tmp_path / "tokens")
+    with pytest.raises(TokenFileError, match="tokens holds no tokens that can be used"):
+        open_token_file(tmp_path / "tokens")
+    survived("bad input", 1)
