@@ -28,7 +28,7 @@ from experiments.run import Run, Settings
 from experiments.saving import Saver
 from jaxrnn.training import Progress, TrainState, perplexity
 from jaxrnn.training.interrupts import deferred_interrupts
-from jaxrnn.training.processes import agree, is_first
+from jaxrnn.training.processes import agree, is_first, wait_for_all
 
 
 def train(settings: Settings) -> int:
@@ -47,7 +47,7 @@ def train(settings: Settings) -> int:
                 with open_log(settings.out, finished) as log:
                     seconds = Seconds(time.perf_counter() - began, compiled(), saver.seconds)
                     report_end(run, log, state, progress, seconds)
-            agree(0)
+            wait_for_all("the summary is written")
             return 0
         print_start(run, sum(leaf.size for leaf in jax.tree.leaves(state.params)))
         (signal,) = agree(interrupt() or 0)
@@ -60,7 +60,7 @@ def train(settings: Settings) -> int:
                 print(f"stopped and saved: add --resume to go on from {settings.out}")
             seconds = Seconds(time.perf_counter() - began, compiled(), saver.seconds)
             report_end(run, log, state, progress, seconds)
-            agree(0)  # the others wait here for the first, as long as it takes
+            wait_for_all("the summary is written")  # or the others' exit would end the first
     return 128 + signal if signal else 0
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import jax
 
 from jaxrnn.training.integrity import flatten, num_bytes
-from jaxrnn.training.processes import is_first, wait_for_all
+from jaxrnn.training.processes import agree, is_first, wait_for_all
 from jaxrnn.training.record import Record
 from jaxrnn.training.saved import (
     CheckpointError,
@@ -131,10 +131,13 @@ class Checkpoints:
         steps = self.steps()
         damaged = {}
         for step in steps:
+            reason = None
             try:
                 result = use(self.open(step))
             except DamagedCheckpointError as error:
-                damaged[step] = str(error)
+                reason = str(error)
+            if any(agree(reason is not None)):  # or some would go on from another step
+                damaged[step] = reason or f"step {step} in {self.folder} is damaged for others"
                 continue
             for passed_over, reason in damaged.items():
                 message = f"{reason}: going on from step {step}"

@@ -19,7 +19,7 @@ from jaxrnn.training.parallel import Placement
 from jaxrnn.typing import HostArray, Integer
 
 TOKENS_PER_CHUNK = 1 << 20
-"""About how many: 4 MB, less than a compiled call takes in half a second but on the fastest GPU."""
+"""About how many, 4 MB: the most that a compiled call can take."""
 
 Item = TypeVar("Item")
 

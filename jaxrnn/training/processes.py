@@ -132,7 +132,7 @@ def check_shared_folder(folder: Path) -> None:
     name = _gather_json(secrets.token_hex(8))[0]
     if is_first():
         (folder / name).touch()
-    agree(0)
+    wait_for_all("the file is there")
     (missing,) = agree(not (folder / name).exists())
     if is_first():
         (folder / name).unlink()
