@@ -45,6 +45,32 @@ def rows_of(
     return jnp.where(there[..., None], rows, jnp.nan)
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def rows_in_parts(
+    table: Float[AnyArray, "V N"], ids: Int[AnyArray, "*batch"], num_parts: int
+) -> list[Float[Array, "*batch M"]]:
+    """`rows_of`, each row cut into equal parts, an array per part.
+
+    Each part is gathered by itself: what reads all parts of a row at once would read it at several
+    offsets that depend on the id, and XLA's CPU back end does not vectorise that.  The derivative
+    gathers whole rows, so that their gradients are added up once, in one table of V rows; a gather
+    per part would take a table for each.
+    """
+    vocab_size = len(table)
+    parts = jnp.asarray(table).reshape(vocab_size * num_parts, -1)
+    # Places in the table may be more than ids of 8 bits can count.
+    ids = ids.astype(jnp.int64 if ids.dtype.itemsize == 8 else jnp.int32)
+    first = jnp.clip(ids, -1, vocab_size) * num_parts  # what is out of range stays so
+    return [rows_of(parts, first + part) for part in range(num_parts)]
+
+
+@rows_in_parts.defjvp
+def _rows_in_parts_jvp(num_parts: int, primals: Any, tangents: Any) -> Any:
+    (table, ids), (d_table, _) = primals, tangents
+    _, d_rows = jax.jvp(lambda table: rows_of(table, ids), (table,), (d_table,))
+    return rows_in_parts(table, ids, num_parts), jnp.split(d_rows, num_parts, axis=-1)
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _mixed(dtype: DType, rows: Array, kernel: Array) -> Array:
     return jnp.matmul(rows, kernel, preferred_element_type=dtype)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxrnn.cells import Cell, LoopParams, StepCell
 from jaxrnn.checks import check_ids
-from jaxrnn.matrix import rows_of, times
+from jaxrnn.matrix import rows_in_parts, times
 from jaxrnn.recurrence import cudnn, scan
 from jaxrnn.recurrence.arguments import check_arguments, check_options
 from jaxrnn.recurrence.boundaries import (
@@ -175,15 +175,9 @@ def _as_varying_as(arrays: Any, carry: Any) -> Any:
 def _project(cell: Cell | StepCell, params: RecurrentParams, inputs: Any, dtype: Any) -> list[Any]:
     """The input gates of the whole sequence, in one product or by gathers; an array per gate."""
     if jnp.issubdtype(inputs.dtype, jnp.integer):
-        # A gather per gate: the equations of one step would read one row at several offsets which
-        # depend on the token, and XLA's CPU back end does not vectorise that.
-        vocab_size, num_gates = len(params.w_ih), cell.num_gates
-        table = params.w_ih.reshape(vocab_size * num_gates, -1)
-        # Places in the table may be more than ids of 8 bits can count.
-        ids = inputs.astype(jnp.int64 if inputs.dtype.itemsize == 8 else jnp.int32)
-        first = jnp.clip(ids, -1, vocab_size) * num_gates  # what is out of range stays so
-        biases = jnp.split(params.b_ih, num_gates)
-        return [rows_of(table, first + gate) + b[None, None] for gate, b in enumerate(biases)]
+        biases = jnp.split(params.b_ih, cell.num_gates)
+        rows = rows_in_parts(params.w_ih, inputs, cell.num_gates)
+        return [row + bias[None, None] for row, bias in zip(rows, biases, strict=True)]
     gates = times(inputs, cast(params.w_ih, dtype), params.w_ih.dtype)
     return jnp.split(gates + params.b_ih[None, None], cell.num_gates, axis=-1)
 

@@ -1,6 +1,8 @@
 """Several devices give the numbers of one with the same batches."""
 
 import functools
+import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +25,7 @@ from parallel.runs import (
 import jaxrnn
 from jaxrnn.training import TrainState, cross_entropy
 from jaxrnn.training.gradient import make_gradient
+from jaxrnn.training.parallel import make_placement
 
 B, T, N = 16, 6, 4
 
@@ -34,9 +37,9 @@ def on_one_device(cell, windows):
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
 @pytest.mark.parametrize("windows", WINDOWS)
-@pytest.mark.parametrize("cell", ["rnn", pytest.param("gru", marks=pytest.mark.matrix), "lstm"])
-def test_devices_give_the_numbers_of_one(cell, windows, parallel, how_many, survived):
-    for devices in how_many([8] if cell == "lstm" else [4], [4, 8]):
+@pytest.mark.parametrize("cell", CELLS)
+def test_devices_give_the_numbers_of_one(cell, windows, parallel, survived):
+    for devices in (4, 8):
         config = make_config(windows, devices=devices, parallel=parallel)
         course = run(make_model(cell), config)
         assert_same_course(course, on_one_device(cell, windows))
@@ -190,6 +193,34 @@ def test_rows_in_groups_are_the_large_batch(way, accumulate):
     assert_close(ours.params, theirs.params, 1e-6)
     assert_close(ours.carry, theirs.carry, 1e-6)
     assert_close(told, expected, 1e-6)
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_by_shardings_the_devices_exchange_gradients_and_no_rows(accumulate):
+    """However the compiler puts it, as `docs/scaling.md` counts it."""
+    config = make_config(devices=N, accumulate=accumulate)
+    model, placement = make_model("lstm"), make_placement(config)
+    step = jaxrnn.make_train_step(model, config.make_optimizer(), None, accumulate)
+
+    def program(state, tokens, starts, span):
+        state, metrics = step(state, jaxrnn.Batch(tokens[0, :-1], tokens[0, 1:], None, starts[0]))
+        return state, span, metrics
+
+    state = placement.put_state(make_state(model, config))
+    tokens = placement.put_rows(
+        (1, T + 1), lambda rows: np.ones((1, T + 1, B), np.int32)[..., rows]
+    )
+    starts = placement.put_rows((1,), lambda rows: np.ones((1, B), bool)[..., rows])
+    code = placement.compile(program).lower(state, tokens, starts, 0).compile().as_text()
+    exchanges = re.findall(r" = (.*) (all-|collective-|reduce-scatter)([a-z]*)\(", code)
+    assert {kind for *_, kind in exchanges} == {"reduce"}
+    numbers = sum(
+        math.prod(int(n) for n in shape.split(",") if n)
+        for types, *_ in exchanges
+        for shape in re.findall(r"\[([\d,]*)\]", types)
+    )
+    gradients = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    assert gradients < numbers < gradients + 16
 
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
