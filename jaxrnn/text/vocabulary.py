@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from jaxrnn.checks import check_choice, check_ids, check_positive_integer
-from jaxrnn.typing import AnyArray, HostArray, Int
+from jaxrnn.typing import AnyArray, HostArray, Int, Integer
 
 Unit = Literal["character", "word"]
 
@@ -152,7 +152,7 @@ class Vocabulary:
         ids = np.array([self._token_ids.get(token, stand_in) for token in tokens], np.int32)
         return ids, np.array([token in self._token_ids for token in tokens], bool)
 
-    def decode(self, ids: Iterable[int] | Int[AnyArray, "n"]) -> str:
+    def decode(self, ids: Iterable[int] | Integer[AnyArray, "n"]) -> str:
         """The text of some ids; words are joined by spaces.
 
         Raises:

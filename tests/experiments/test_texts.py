@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 import jaxrnn
+from experiments.run import Settings
 from experiments.score import compare_with_shuffled, held_out_lines
 from experiments.texts import held_out_metrics, known_prompts, prepare_texts
 from jaxrnn.text import UnknownTokenError
+from jaxrnn.text.token_file import pieces_of, write_token_file
 from jaxrnn.training import Progress, Record, TextRecord
 
 
@@ -69,3 +71,16 @@ def test_a_model_of_alternating_letters_prefers_them_in_order():
     params = jax.tree.map(jax.numpy.asarray, params)
     outcome = compare_with_shuffled(model, params, vocabulary, ["abababab"], 20, seed=0)
     assert outcome.wins == outcome.pairs == 20
+
+
+def test_a_tokenized_text_is_asked_for_by_its_folder_and_its_unit(tmp_path):
+    text = tmp_path / "my.txt"
+    text.write_text("the end of the time machine " * 10)
+    write_token_file(lambda: pieces_of(text, "word"), tmp_path / "tokens", "word")
+    corpus, texts = Settings(corpus=str(tmp_path / "tokens"), unit="word", max_chars=40).load()
+    assert texts.vocabulary.decode(texts.ids).startswith("the end of the")
+    assert len(texts.ids) == 40
+    assert len(texts.held_out_ids) == 6  # a tenth of the sixty
+    assert "60 tokens in" in corpus.source
+    with pytest.raises(ValueError, match="tokens, word, got character"):
+        Settings(corpus=str(tmp_path / "tokens")).load()
