@@ -65,10 +65,9 @@ def test_when_one_is_lost_the_others_stop_and_say_so(tmp_path, how_many, survive
     assert f"resuming {out}" in results[0][1]
 
 
-@pytest.mark.matrix
-def test_a_signal_to_one_stops_all_at_the_same_step_saved(tmp_path, survived):
+def test_a_signal_to_one_stops_all_at_the_same_step_saved(tmp_path, how_many, survived):
     signals = [(1, signal.SIGTERM), (0, signal.SIGINT)]
-    for process, number in signals:
+    for process, number in how_many(signals[:1], signals):
         out = tmp_path / str(process)
         pair = start_experiment("train", *settings(out))
         wait_until_it_trains(pair, out)
@@ -105,6 +104,32 @@ def test_resuming_two_processes_of_two_devices_changes_no_bit(tmp_path, how_many
     for code, _, errors in finish(start_worker("resumes", tmp_path, cells, *stops), timeout=900):
         assert code == 0, errors
     survived("resume: stops, 2 x 2 devices", len(cells.split()) * len(stops))
+
+
+def test_what_one_process_alone_sees_all_act_on(tmp_path, survived):
+    """A folder that is not shared; a checkpoint that only one of them finds damaged."""
+    for code, _, errors in finish(start_worker("together", tmp_path)):
+        assert code == 0, errors
+    survived("several devices: damaged for one", 1)
+
+
+@pytest.mark.matrix
+def test_an_error_of_one_process_ends_the_others(tmp_path, survived):
+    """One of them lacks the text."""
+
+    def flags(coordinator, process):
+        where = ("--coordinator", coordinator, "--num-processes", 2, "--process-id", process)
+        return (*where, "--corpus", ("songs", "none.txt")[process])
+
+    command = (sys.executable, "-m", "experiments.train", *STATEFUL, "--out", tmp_path)
+    began = time.monotonic()
+    (code, _, complained), (own_code, _, own) = finish(start_pair(*command, flags=flags))
+    assert time.monotonic() - began < SECONDS_TO_STOP
+    assert (own_code, own.count("error: ")) == (2, 1), own
+    assert "none.txt" in own
+    assert code not in (0, None)
+    assert "Traceback" not in own + complained, complained
+    survived("several devices: an error of one", 1)
 
 
 def test_a_coordinator_that_cannot_be_reached_is_an_error_in_time(tmp_path, survived):
