@@ -45,7 +45,7 @@ class Progress(NamedTuple):
     tokens: int = 0
     """Those tokens."""
     seconds: float = 0.0
-    """Time spent in training steps since the beginning, without compilation."""
+    """Time spent in training steps since the beginning, and waiting for batches; no compilation."""
     total_tokens: int = 0
     """Tokens trained on since the beginning."""
     skipped: int = 0
@@ -110,7 +110,7 @@ def train(
     for chunk in one_ahead(feed):
         if seconds_per_step is None:  # a call of no steps compiles; the first of one step tells
             state, _, _ = run_steps(state, chunk.tokens, chunk.starts, Span.of(0, 0, 0))
-            seconds_per_step = SECONDS_PER_CALL
+            seconds_per_step, began = SECONDS_PER_CALL, time.perf_counter()
         if chunk.epoch != progress.epoch or progress.num_batches == 0:
             progress = progress._replace(epoch=chunk.epoch, batch=0, nats=0.0, tokens=0)
             progress = progress._replace(num_batches=chunk.num_batches)
@@ -118,7 +118,6 @@ def train(
             first = progress.batch - chunk.first
             (num_steps,) = agree(max(1, int(SECONDS_PER_CALL / seconds_per_step)))
             last = min(chunk.last - chunk.first, first + num_steps)
-            began = time.perf_counter()
             span = Span.of(first, last, progress.skipped_in_row)
             state, span, each = run_steps(state, chunk.tokens, chunk.starts, span)
             done = int(span.first)  # waits for the devices
@@ -126,6 +125,7 @@ def train(
             seconds_per_step = seconds / (done - first)
             progress = _after(progress, first, span, each, seconds)
             yield state, progress
+            began = time.perf_counter()  # waiting for batches counts, what the caller does not
             if progress.skipped_in_row >= config.max_skipped:
                 raise NonFiniteError(
                     f"loss or gradient was not finite in {progress.skipped_in_row} batches in a"
