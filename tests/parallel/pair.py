@@ -14,15 +14,14 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def start_pair(*command, flags=lambda coordinator, process: (), **more):
-    """The same command twice; `flags` are what each is given of its own, `more` its environment."""
+def start_pair(*command, flags=lambda coordinator, process: (), variables=lambda process: {}):
+    """The same command twice; each process is given flags and environment of its own."""
     coordinator = f"127.0.0.1:{free_port()}"
-    variables = environment() | {"JAX_NUM_CPU_DEVICES": "2"} | more
     return [
         subprocess.Popen(
             [str(word) for word in (*command, *flags(coordinator, process))],
             cwd=ROOT,
-            env=variables,
+            env=environment() | {"JAX_NUM_CPU_DEVICES": "2"} | variables(process),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -39,7 +38,7 @@ def start_worker(task, *arguments):
         task,
         *arguments,
         flags=lambda coordinator, process: (coordinator, process),
-        JAX_DISABLE_MOST_OPTIMIZATIONS="1",
+        variables=lambda process: {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
     )
 
 

@@ -1,13 +1,15 @@
 """The main job as docs/scaling.md has it: on simulated devices, and in two processes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 
 import pytest
-from commands import ROOT, environment, finish, start
-from parallel.pair import free_port
+from commands import ROOT, SMALL, environment, finish, start
+from parallel.pair import finish as finish_pair
+from parallel.pair import free_port, start_pair
 
 FEW = ("--epochs", "12", "--sample-every", "12")
 SCALING = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
@@ -59,6 +61,24 @@ def test_in_two_processes_of_two_devices(alone, tmp_path):
     assert "on 4 x cpu (cpu) in 2 processes" in said
     assert said.count("epoch 12, perplexity") == 1  # the first process alone prints
     assert summary(tmp_path)["perplexity"] == pytest.approx(alone["perplexity"], rel=0.01)
+
+
+def test_a_cluster_is_found_by_its_variables(tmp_path):
+    """Those that SLURM gives the tasks of one machine; the job's number makes the port."""
+
+    def variables(process):
+        job = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost"}
+        return job | {
+            "SLURM_NTASKS": "2",
+            "SLURM_PROCID": str(process),
+            "SLURM_LOCALID": str(process),
+        }
+
+    command = (sys.executable, "-m", "experiments.train", *SMALL, "--epochs", 2, "--distributed")
+    pair = start_pair(*command, "--sample-every", 2, "--out", tmp_path, variables=variables)
+    (code, said, errors), (other_code, *_) = finish_pair(pair)
+    assert (code, other_code) == (0, 0), errors
+    assert "on 4 x cpu (cpu) in 2 processes" in said
 
 
 def test_a_text_that_was_tokenized_trains_and_goes_on(tmp_path):
