@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.typing import AnyArray, Array, DType, Float, Int
+from jaxrnn.typing import AnyArray, Array, DType, Float, Integer
 
 
 def times(
@@ -35,7 +35,7 @@ def times(
 
 
 def rows_of(
-    table: Float[AnyArray, "V N"], ids: Int[AnyArray, "*batch"]
+    table: Float[AnyArray, "V N"], ids: Integer[AnyArray, "*batch"]
 ) -> Float[Array, "*batch N"]:
     """`one_hot(ids) @ table`, as a gather: NaN for an id out of range, where JAX would clamp it."""
     there = (ids >= 0) & (ids < len(table))
@@ -47,7 +47,7 @@ def rows_of(
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def rows_in_parts(
-    table: Float[AnyArray, "V N"], ids: Int[AnyArray, "*batch"], num_parts: int
+    table: Float[AnyArray, "V N"], ids: Integer[AnyArray, "*batch"], num_parts: int
 ) -> list[Float[Array, "*batch M"]]:
     """`rows_of`, each row cut into equal parts, an array per part.
 

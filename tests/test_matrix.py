@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxrnn
-from jaxrnn.matrix import rows_of
+from jaxrnn.matrix import rows_in_parts, rows_of
 
 
 @pytest.mark.parametrize("num_devices", [1, 4])
@@ -32,6 +32,42 @@ def test_rows_of_a_table_are_those_of_the_ids_and_nan_out_of_range(dtype):
     rows = np.asarray(rows_of(table, ids))
     assert np.isnan(rows[1]).all()
     np.testing.assert_array_equal(rows[::2], table[ids[::2]])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_parts_of_rows_and_their_derivatives_are_numpys(dtype):
+    """Rows that come several times add up; the places of 100 x 3 parts are more than 8 bits."""
+    rng = np.random.default_rng(0)
+    table, d_table = (rng.normal(size=(100, 6)).astype(np.float32) for _ in range(2))
+    ids = rng.integers(50, 100, (7, 30)).astype(dtype)
+    cotangents = rng.normal(size=(3, 7, 30, 2)).astype(np.float32)
+
+    def parts(table):
+        return rows_in_parts(table, ids, 3)
+
+    for ours, theirs in [
+        (parts(table), table[ids]),
+        (jax.jvp(parts, (table,), (d_table,))[1], d_table[ids]),
+    ]:
+        np.testing.assert_array_equal(np.concatenate(ours, axis=-1), theirs)
+    expected = np.zeros_like(table)
+    np.add.at(expected, ids, np.concatenate(cotangents, axis=-1))
+    _, pull_back = jax.vjp(parts, table)
+    (gradient,) = pull_back([jnp.asarray(part) for part in cotangents])
+    np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-5)  # sums of about ten numbers
+
+
+def test_parts_of_a_row_out_of_range_are_nan_and_have_no_gradient():
+    table, ids = jnp.ones((4, 6)), np.array([1, 4, -1])
+
+    def total(table):
+        return sum(jnp.where(jnp.isnan(p), 0.0, p).sum() for p in rows_in_parts(table, ids, 2))
+
+    assert all(np.isnan(part).any(axis=1).tolist() == [False, True, True]
+               for part in rows_in_parts(table, ids, 2))  # fmt: skip
+    expected = np.zeros((4, 6))
+    expected[1] = 1.0
+    np.testing.assert_array_equal(jax.grad(total)(table), expected)
 
 
 def test_rows_on_several_devices_stay_there():
