@@ -3,8 +3,8 @@
     python -m pytest tests/faults tests/parallel tests/text tests/experiments --matrix
 
 Without `--matrix` every test takes a few of its faults only, and those marked `matrix` are not
-selected; with it, as many as the matrix of
-docs/reliability.md counts.  `--soak 30` goes on killing runs for that many minutes in all.
+selected; with it, as many as the matrix of docs/reliability.md counts.  `--soak 30` goes on killing
+runs for that many minutes in all.
 """
 
 import collections
@@ -13,7 +13,7 @@ import pytest
 
 
 def pytest_addoption(parser):
-    parser.addoption("--matrix", action="store_true", help="all faults of the matrix: half an hour")
+    parser.addoption("--matrix", action="store_true", help="all faults of the matrix: 15 minutes")
     parser.addoption("--soak", type=float, default=0.0, help="minutes of random kills")
 
 
