@@ -45,14 +45,22 @@ class TokenFile(NamedTuple):
 
 
 def pieces_of(path: Path, unit: Unit = "character") -> Iterator[str]:
-    """A text in UTF-8, piece by piece, line breaks as spaces and no word cut in two."""
+    """A text in UTF-8, piece by piece, line breaks as spaces and no word cut in two.
+
+    Raises:
+        ValueError: it is not UTF-8.
+    """
     rest = ""
     with path.open(encoding="utf-8-sig") as file:
-        while piece := file.read(CHARACTERS_PER_PIECE):
-            piece = rest + piece.replace("\n", " ")
-            end = len(piece) if unit == "character" else piece.rfind(" ") + 1
-            rest = piece[end:]
-            yield piece[:end]
+        try:
+            while piece := file.read(CHARACTERS_PER_PIECE):
+                piece = rest + piece.replace("\n", " ")
+                end = len(piece) if unit == "character" else piece.rfind(" ") + 1
+                rest = piece[end:]
+                yield piece[:end]
+        except UnicodeDecodeError as error:
+            wrong = f"{error.reason}, 0x{error.object[error.start]:02x}"
+            raise ValueError(f"{path} must be UTF-8 text: {wrong}") from error
     yield rest
 
 
@@ -67,7 +75,7 @@ def write_token_file(
         unit: "character" or "word".
 
     Raises:
-        ValueError: the text has no token.
+        ValueError: the text has no token, or was another one the second time.
         FileExistsError: the folder is there.
     """
     if folder.exists():
@@ -120,23 +128,28 @@ def _count(pieces: Iterable[str], unit: Unit) -> dict[str, int]:
 
 def _write_ids(path: Path, text: tuple[Vocabulary, Iterable[str]], num_ids: int) -> str:
     vocabulary, pieces = text
-    dtype, digest = _id_type(vocabulary), hashlib.sha256()
+    dtype, digest, num_bytes = _id_type(vocabulary), hashlib.sha256(), 0
     with path.open("xb") as file:
         header = {"descr": dtype.str, "fortran_order": False, "shape": (num_ids,)}
         np.lib.format.write_array_header_2_0(file, header)
         for piece in pieces:
             content = _encode(vocabulary, piece).astype(dtype).tobytes()
             digest.update(content)
-            file.write(content)
+            num_bytes += file.write(content)
+    if num_bytes != num_ids * dtype.itemsize:
+        raise ValueError("the text grew or shrank while it was read")
     return digest.hexdigest()
 
 
 def _encode(vocabulary: Vocabulary, piece: str) -> HostArray:
     if vocabulary.unit == "word":
         return vocabulary.encode(piece)
-    ids = np.zeros(0x110000, np.int32)
+    ids = np.full(0x110000, -1, np.int32)
     ids[[ord(token) for token in vocabulary.tokens]] = np.arange(len(vocabulary))
-    return ids[_code_points(piece)]
+    ids = ids[_code_points(piece)]
+    if len(ids) and ids.min() < 0:
+        raise ValueError("the text changed while it was read")
+    return ids
 
 
 def _code_points(piece: str) -> HostArray:

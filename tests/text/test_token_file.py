@@ -112,3 +112,19 @@ def test_a_damaged_folder_is_a_typed_error(tmp_path, damage, survived):
     with pytest.raises(TokenFileError, match="tokens holds no tokens that can be used"):
         open_token_file(tmp_path / "tokens")
     survived("bad input", 1)
+
+
+@pytest.mark.parametrize("unit", ["character", "word"])
+@pytest.mark.parametrize("second", ["a c", "a b a", "a"])
+def test_a_text_that_changes_while_it_is_read_is_refused(tmp_path, unit, second):
+    readings = iter(["a b", second])
+    with pytest.raises(ValueError, match=r"while it was read|not in the vocabulary"):
+        write_token_file(lambda: [next(readings)], tmp_path / "tokens", unit)
+    assert not (tmp_path / "tokens").exists()
+
+
+def test_bytes_that_are_no_text_are_named_with_their_file(tmp_path, survived):
+    (tmp_path / "my.txt").write_bytes("的".encode() * 100 + b"\xff")
+    with pytest.raises(ValueError, match=r"my\.txt must be UTF-8 text: invalid start byte, 0xff"):
+        list(pieces_of(tmp_path / "my.txt"))
+    survived("bad input", 1)
