@@ -93,8 +93,10 @@ def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
 
 def _mapped_anew(ids: HostArray) -> HostArray:
     """Of a file mapped into memory, what was read stays resident for as long as the mapping."""
-    if not (isinstance(ids, np.memmap) and isinstance(ids.base, mmap.mmap)):
-        return ids  # also a part of a mapping, which does not know where it begins
+    if not isinstance(ids, np.memmap) or ids.mode == "c":  # the latter may differ from its file
+        return ids
+    if not isinstance(ids.base, mmap.mmap):  # a part, which does not know where it begins
+        return ids
     return np.memmap(ids.filename, ids.dtype, "r", ids.offset, ids.shape)
 
 

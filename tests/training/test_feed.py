@@ -147,3 +147,12 @@ def test_a_text_mapped_into_memory_trains_to_the_same_bits(tmp_path):
                             strict=True):  # fmt: skip
         np.testing.assert_array_equal(ours.tokens, theirs.tokens)
     assert jax.tree.leaves(courses[0][2].params)
+
+
+def test_what_was_changed_in_memory_alone_is_what_trains(tmp_path):
+    """A mapping that copies on write differs from its file."""
+    np.save(tmp_path / "ids.npy", IDS)
+    changed = np.load(tmp_path / "ids.npy", mmap_mode="c")
+    changed[:] = V - 1 - changed
+    (ours, *_), (theirs, *_) = (read_all(make_config(), ids=ids) for ids in (changed, V - 1 - IDS))
+    np.testing.assert_array_equal(ours.tokens, theirs.tokens)
