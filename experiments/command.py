@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +21,9 @@ from jaxrnn.training import SaveFailedError
 from jaxrnn.training.saved import first_line
 
 Settings = TypeVar("Settings")
+
+OF_OTHERS = ("gloo", "nccl", "unavailable", "deadline_exceeded", "heartbeat", "coordination")
+"""One of them is in what JAX says where another process is lost."""
 
 
 def main(
@@ -56,16 +60,19 @@ def main(
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
-        lost = f"another process of this run is gone or does not answer: {first_line(error)}"
-        _print_error(f"{lost}; start all of them again with --resume")
-        os._exit(1)  # or JAX would wait for it once more
+        if debug or not any(word in str(error).lower() for word in OF_OTHERS):
+            traceback.print_exc()
+        else:
+            lost = f"another process of this run is gone or does not answer: {first_line(error)}"
+            _print_error(f"{lost}; start all of them again with --resume")
+        _exit_at_once(1)  # or JAX would wait for it once more
     except (ValueError, TypeError, OSError) as error:
         if debug:
             raise
         message = " ".join(str(error).split())
         if isinstance(error, SaveFailedError):
             _print_error(message)
-            os._exit(2)  # or threads that tensorstore has left amid the save have the last word
+            _exit_at_once(2)  # or threads that tensorstore left amid the save have the last word
         _fail(message)
 
 
@@ -119,8 +126,14 @@ def _first_sentence(box: str) -> str:
 def _fail(message: str) -> NoReturn:
     _print_error(message)
     if jax.distributed.is_initialized():
-        os._exit(2)  # or JAX would wait for the other processes, and be aborted
+        _exit_at_once(2)  # or JAX would wait for the other processes, and be aborted
     sys.exit(2)
+
+
+def _exit_at_once(code: int) -> NoReturn:
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    os._exit(code)
 
 
 def _quieten_orbax() -> None:

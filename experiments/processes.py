@@ -28,6 +28,8 @@ class Processes:
         explicit = (self.coordinator, self.num_processes, self.process_id)
         if any(part is not None for part in explicit) and None in explicit:
             raise ValueError("coordinator, num_processes and process_id must be given together")
+        if self.distributed and self.coordinator is not None:
+            raise ValueError("distributed finds the coordinator by itself: give one of the two")
         check_positive_integer("connect_seconds", self.connect_seconds)
         if self.coordinator is not None and not re.fullmatch(r".+:\d+", self.coordinator):
             raise ValueError(f"coordinator must be HOST:PORT, got {self.coordinator!r}")

@@ -21,7 +21,8 @@ STATEFUL = [
 def environment():
     """Unlike that of the tests: one device, code that is optimised."""
     flags = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "default"}
-    return os.environ | flags | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
+    flags |= {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0", "PYTHONUNBUFFERED": ""}
+    return os.environ | flags
 
 
 def start(name, *arguments, under=()):

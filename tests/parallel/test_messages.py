@@ -1,0 +1,57 @@
+"""What a process of several says: of its flags, and of an end that it or another came to."""
+
+import jax
+import pytest
+
+from experiments import command
+from experiments.processes import Processes
+from experiments.run import Settings
+
+
+@pytest.mark.parametrize(
+    ("message", "flags"),
+    [
+        ("must be given together", {"coordinator": "host:1", "num_processes": 2}),
+        ("coordinator must be HOST:PORT, got 'host'",
+         {"coordinator": "host", "num_processes": 2, "process_id": 0}),
+        (r"process_id must lie in 0\.\.1, got 2",
+         {"coordinator": "host:1", "num_processes": 2, "process_id": 2}),
+        ("give one of the two",
+         {"distributed": True, "coordinator": "host:1", "num_processes": 2, "process_id": 0}),
+        ("connect_seconds must be at least 1, got 0", {"connect_seconds": 0}),
+    ],
+)  # fmt: skip
+def test_flags_that_do_not_fit_together_are_named(message, flags, as_users_run, survived):
+    with pytest.raises(ValueError, match=message):
+        Processes(**flags)
+    survived("bad input", 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            "Gloo all-reduce failed: Connection closed by peer",
+            "another process of this run is gone",
+        ),
+        ("RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes.", "Traceback"),
+    ],
+)
+def test_an_end_of_its_own_is_not_laid_to_the_others(error, told, monkeypatch, capsys):
+    def run(settings):
+        print("said before")
+        raise jax.errors.JaxRuntimeError(error)
+
+    def leave(code):
+        raise SystemExit(code)
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    monkeypatch.setattr("os._exit", leave)
+    with pytest.raises(SystemExit, match="1"):
+        command.main(run, Settings)
+    said = capsys.readouterr()
+    assert said.out == "said before\n"
+    assert told in said.err
+    assert error in said.err
+    assert ("another process" in said.err) == ("another process" in told)
