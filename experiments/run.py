@@ -15,7 +15,7 @@ from jaxrnn.text import Corpus, Unit, load_corpus
 from jaxrnn.text.corpora import BUNDLED
 from jaxrnn.training import Best, Progress, Record, TextRecord, TrainConfig, TrainState
 from jaxrnn.training.parallel import count_devices, local
-from jaxrnn.training.processes import check_alike
+from jaxrnn.training.processes import check_alike, wait_for_all
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,17 @@ class Run:
         self.model = jaxrnn.build(settings.model, self.vocab_size)
         self.optimizer = settings.training.make_optimizer(len(self.texts.ids))
         self.prompts = known_prompts(settings.prompts, type(settings)().prompts, self.texts)
-        count_devices(settings.training)  # an error now, rather than after compilation
         self._check_processes()
+        count_devices(settings.training)  # an error now, rather than after compilation
 
     def _check_processes(self) -> None:
         """Raise unless all processes of the run have the same settings and texts."""
         settings = dataclasses.asdict(self.settings)
-        del settings["processes"]  # each is told of its own place
+        for own in ("processes", "compilation_cache"):  # each is told of its own
+            del settings[own]
         vocabulary = hashlib.sha256(self.texts.vocabulary.to_json().encode()).hexdigest()
         texts = {"corpus SHA-256": self.corpus.digest, "vocabulary SHA-256": vocabulary}
+        wait_for_all("the texts are there")
         check_alike(settings | texts)
 
     def initial_state(self) -> TrainState:

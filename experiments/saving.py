@@ -24,7 +24,7 @@ from jaxrnn.training import (
 from jaxrnn.training.checkpoint import MAX_TO_KEEP
 from jaxrnn.training.config import plan_epoch
 from jaxrnn.training.integrity import num_bytes
-from jaxrnn.training.processes import agree, check_shared_folder
+from jaxrnn.training.processes import check_shared_folder, of_first
 from jaxrnn.training.record import environment
 
 
@@ -135,9 +135,9 @@ class Saver:
 
     def consider(self, state: TrainState, progress: Progress, held_out: dict[str, float]) -> None:
         """Keep the parameters, if they are the best so far on the held-out text."""
-        perplexity = held_out.get("held_out_perplexity", math.inf)
+        perplexity = of_first(held_out.get("held_out_perplexity", math.inf))
         least = self.best.held_out_perplexity if self.best else math.inf
-        if not any(agree(perplexity < least)):
+        if not perplexity < least:
             return
         self.best = Best(int(state.step), progress.finished_epochs, perplexity)
         self._best_params = jax.tree.map(jnp.copy, state.params)  # the next call takes the buffers

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import jax
 
 from jaxrnn.training.integrity import flatten, num_bytes
-from jaxrnn.training.processes import agree, is_first, wait_for_all
+from jaxrnn.training.processes import agree, is_first, of_first, wait_for_all
 from jaxrnn.training.record import Record
 from jaxrnn.training.saved import (
     CheckpointError,
@@ -65,7 +65,7 @@ class Checkpoints:
         self.read_only = read_only
         if read_only and not self.folder.is_dir():
             raise CheckpointError(f"{run_dir} holds no {kind}")
-        self._args = ocp.args
+        self._ocp = ocp
         options = ocp.CheckpointManagerOptions(
             max_to_keep=None if read_only else MAX_TO_KEEP[kind],
             enable_async_checkpointing=False,
@@ -82,8 +82,11 @@ class Checkpoints:
         self._manager.close()
 
     def steps(self) -> list[int]:
-        """The training steps that there seem to be checkpoints of, the newest first."""
-        return sorted(self._manager.all_steps(), reverse=True)
+        """The training steps that there seem to be checkpoints of, the newest first.
+
+        Where a run has several processes, all are told what the first one sees.
+        """
+        return of_first(sorted(self._manager.all_steps(), reverse=True))
 
     def save(self, state: TrainState, record: Record) -> None:
         """Write a checkpoint, unless this very step is on disk already.
@@ -102,13 +105,13 @@ class Checkpoints:
         if step in self.steps():
             return
         flat = {item: flatten(arrays) for item, arrays in items.items()}
-        args = {item: self._args.StandardSave(arrays) for item, arrays in flat.items()}
+        args = {item: self._ocp.args.StandardSave(arrays) for item, arrays in flat.items()}
         needed, free = num_bytes(flat) + SPARE_BYTES, shutil.disk_usage(self.folder).free
         try:
             if free < needed:
                 raise OSError(f"{free:,} bytes are free, and {needed:,} needed")
-            args["meta"] = self._args.JsonSave(make_meta(record, flat, **more))
-            saved = self._manager.save(step, args=self._args.Composite(**args))
+            args["meta"] = self._ocp.args.JsonSave(make_meta(record, flat, **more))
+            saved = self._manager.save(step, args=self._ocp.args.Composite(**args))
         except jax.errors.JaxRuntimeError:  # another process is lost
             raise
         except Exception as error:  # a full disk alone raises two unrelated types
@@ -175,6 +178,11 @@ class Checkpoints:
         return read_saved(self.folder, step, functools.partial(self._read, step))
 
     def _read(self, step: int, item: str, types: Any) -> Any:
-        args = self._args
-        how = args.JsonRestore() if types is None else args.StandardRestore(types)
-        return self._manager.restore(step, args=args.Composite(**{item: how}))[item]
+        """By this process alone: one that meets damage would leave the others waiting."""
+        ocp, this = self._ocp, jax.process_index()
+        alone = ocp.options.MultiprocessingOptions(primary_host=None, active_processes={this})
+        plain = types is None
+        handler = ocp.JsonCheckpointHandler() if plain else ocp.StandardCheckpointHandler()
+        how = ocp.args.JsonRestore() if plain else ocp.args.StandardRestore(types)
+        reader = ocp.Checkpointer(handler, multiprocessing_options=alone)
+        return reader.restore(self.folder / str(step) / item, args=how)

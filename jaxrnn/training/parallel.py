@@ -33,8 +33,9 @@ class Placement(NamedTuple):
     put_rows: Callable[[tuple[int, ...], Callable[[slice], HostArray]], Any]
     """(shape before B, rows -> their part of the array) -> an array with B last, each process
     reading only the rows of its devices; for the program alone."""
-    compile: Callable[[Program], Program]
-    """The program on all devices; it takes the state's buffers."""
+    compile: Callable[..., Program]
+    """(program, its arguments) -> the program on all devices, compiled for such arguments; it takes
+    the state's buffers."""
 
 
 def make_placement(config: TrainConfig) -> Placement:
@@ -112,9 +113,10 @@ def _by_shardings(mesh: Mesh, batch_size: int) -> Placement:
             lambda index: read(index[-1]),  # type: ignore[index]
         )
 
-    def compile(program: Program) -> Program:
+    def compile(program: Program, *arguments: Any) -> Program:
         out_shardings = (_state_of(shared, by_rows), shared, shared)
-        return jax.jit(program, donate_argnums=0, out_shardings=out_shardings)
+        jitted = jax.jit(program, donate_argnums=0, out_shardings=out_shardings)
+        return jitted.lower(*arguments).compile()
 
     return Placement(None, lambda state: _put_state(mesh, state), put_rows, compile)
 
@@ -135,7 +137,17 @@ def _by_pmap(mesh: Mesh, batch_size: int) -> Placement:
         array = jax.make_array_from_callback(shape, NamedSharding(mesh, P(AXIS)), read_part)
         return multihost_utils.global_array_to_host_local_array(array, mesh, P(AXIS))
 
-    def compile(program: Program) -> Program:
+    def to_devices(state: TrainState) -> TrainState:
+        state = multihost_utils.global_array_to_host_local_array(state, mesh, specs)
+        carry = jax.tree.map(lambda x: x.reshape(-1, num_rows, *x.shape[1:]), state.carry)
+        return state.replace(carry=carry)
+
+    def from_devices(state: TrainState) -> TrainState:
+        carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), state.carry)
+        state = state.replace(carry=carry)
+        return multihost_utils.host_local_array_to_global_array(state, mesh, specs)
+
+    def compile(program: Program, state: TrainState, *rest: Any) -> Program:
         mapped = jax.pmap(
             program,
             axis_name=AXIS,
@@ -144,15 +156,11 @@ def _by_pmap(mesh: Mesh, batch_size: int) -> Placement:
             devices=None if jax.process_count() > 1 else list(mesh.devices),
             donate_argnums=0,
         )
+        mapped.lower(to_devices(state), *rest).compile()  # which the calls below then find
 
-        def on_all(state: TrainState, tokens: Any, starts: Any, span: Any) -> Any:
-            state = multihost_utils.global_array_to_host_local_array(state, mesh, specs)
-            carry = jax.tree.map(lambda x: x.reshape(-1, num_rows, *x.shape[1:]), state.carry)
-            state, span, metrics = mapped(state.replace(carry=carry), tokens, starts, span)
-            carry = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), state.carry)
-            state = state.replace(carry=carry)
-            state = multihost_utils.host_local_array_to_global_array(state, mesh, specs)
-            return state, span, metrics
+        def on_all(state: TrainState, *rest: Any) -> Any:
+            state, span, metrics = mapped(to_devices(state), *rest)
+            return from_devices(state), span, metrics
 
         return on_all
 

@@ -2,6 +2,7 @@
 connects them.  What they decide from clocks and signals, they have to agree on.
 """
 
+import itertools
 import json
 import secrets
 import socket
@@ -17,6 +18,12 @@ from jaxrnn.typing import HostArray
 
 HEARTBEAT_SECONDS = 10
 """Without a sign of life for so long, a process counts as dead, and the others stop."""
+
+WAIT_SECONDS = 3600
+"""How long processes wait for one that does something alone, a download or a compilation, and whose
+heart beats."""
+
+_barriers = itertools.count()
 
 
 class ConnectionFailedError(ValueError):
@@ -97,9 +104,22 @@ def to_host(array: Any) -> HostArray:
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
 
+def of_first(content: Any) -> Any:
+    """What the first process has, all of it JSON."""
+    return _gather_json(content)[0] if jax.process_count() > 1 else content
+
+
 def wait_for_all(what: str) -> None:
-    """Until every process has come to this place."""
-    multihost_utils.sync_global_devices(what)
+    """Until every process has come to this place, whenever that is.
+
+    To be called wherever one may be late: collectives of devices wait half a minute at most for
+    those that have not met before.
+    """
+    if jax.process_count() > 1:
+        from orbax.checkpoint import multihost  # a second to import
+
+        wait = multihost.get_barrier_sync_fn()
+        wait(key=f"{what} ({next(_barriers)})", timeout_ms=1000 * WAIT_SECONDS)
 
 
 def check_alike(content: dict[str, Any]) -> None:
@@ -129,7 +149,7 @@ def check_shared_folder(folder: Path) -> None:
     """
     if jax.process_count() == 1:
         return
-    name = _gather_json(secrets.token_hex(8))[0]
+    name = of_first(secrets.token_hex(8))
     if is_first():
         (folder / name).touch()
     wait_for_all("the file is there")

@@ -19,7 +19,7 @@ from jaxrnn.text.windows import check_text
 from jaxrnn.training.config import TrainConfig, plan_epoch
 from jaxrnn.training.feed import chunks, one_ahead
 from jaxrnn.training.parallel import Program, make_placement
-from jaxrnn.training.processes import agree
+from jaxrnn.training.processes import agree, wait_for_all
 from jaxrnn.training.train_step import Metrics, TrainState, TrainStep, make_train_step
 from jaxrnn.typing import HostArray, Integer
 
@@ -104,13 +104,14 @@ def train(
     placement = make_placement(config)
     progress = _check_progress(config, len(ids), progress)
     step = make_train_step(model, optimizer, placement.axis_name, config.accumulate)
-    run_steps = placement.compile(_many_steps(config, step))
     feed = chunks(config, ids, model.output_size(0), progress.epoch, progress.batch, placement)
-    state, seconds_per_step = placement.put_state(state), None
+    state, run_steps = placement.put_state(state), None
     for chunk in one_ahead(feed):
-        if seconds_per_step is None:  # a call of no steps compiles; the first of one step tells
-            state, _, _ = run_steps(state, chunk.tokens, chunk.starts, Span.of(0, 0, 0))
-            seconds_per_step, began = SECONDS_PER_CALL, time.perf_counter()
+        if run_steps is None:
+            example = (state, chunk.tokens, chunk.starts, Span.of(0, 0, 0))
+            run_steps = placement.compile(_many_steps(config, step), *example)
+            wait_for_all("the program is compiled")
+            seconds_per_step, began = SECONDS_PER_CALL, time.perf_counter()  # the first is one step
         if chunk.epoch != progress.epoch or progress.num_batches == 0:
             progress = progress._replace(epoch=chunk.epoch, batch=0, nats=0.0, tokens=0)
             progress = progress._replace(num_batches=chunk.num_batches)

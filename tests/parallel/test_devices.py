@@ -60,7 +60,7 @@ def test_by_shardings_the_devices_exchange_gradients_and_no_rows(accumulate):
         (1, T + 1), lambda rows: np.ones((1, T + 1, B), np.int32)[..., rows]
     )
     starts = placement.put_rows((1,), lambda rows: np.ones((1, B), bool)[..., rows])
-    code = placement.compile(program).lower(state, tokens, starts, 0).compile().as_text()
+    code = placement.compile(program, state, tokens, starts, 0).as_text()
     exchanges = re.findall(r" = (.*) (all-|collective-|reduce-scatter)([a-z]*)\(", code)
     assert {kind for *_, kind in exchanges} == {"reduce"}
     numbers = sum(

@@ -34,8 +34,8 @@ def wait_until_it_trains(pair, out):
 
 
 def test_when_one_is_lost_the_others_stop_and_say_so(tmp_path, how_many, survived):
-    """Killed, the first killed, one that stands still; and the run goes on from what it saved."""
-    faults = [(1, signal.SIGKILL), (0, signal.SIGKILL), (1, signal.SIGSTOP)]
+    """Killed or standing still, the first or another; and the run goes on from what it saved."""
+    faults = [(victim, fault) for fault in (signal.SIGKILL, signal.SIGSTOP) for victim in (1, 0)]
     faults = how_many(faults[:1], faults)
     out = tmp_path / "run"
     for number, (victim, fault) in enumerate(faults):
@@ -53,7 +53,12 @@ def test_when_one_is_lost_the_others_stop_and_say_so(tmp_path, how_many, survive
         assert time.monotonic() - began < SECONDS_TO_STOP
         assert other.returncode != 0
         # JAX ends the process by itself, unless its message comes up in a collective first.
-        told = ("stopped sending heartbeats):\n1\n", "the leader", "another process of this run")
+        told = (
+            "stopped sending heartbeats):\n1\n",
+            "the leader",
+            "CoordinationService/Heartbeat",
+            "another process of this run",
+        )
         assert any(words in complained for words in told), complained
         assert "Traceback" not in complained, complained
     survived("several devices: a lost process", len(faults))
@@ -107,7 +112,7 @@ def test_resuming_two_processes_of_two_devices_changes_no_bit(tmp_path, how_many
 
 
 def test_what_one_process_alone_sees_all_act_on(tmp_path, survived):
-    """A folder that is not shared; a checkpoint that only one of them finds damaged."""
+    """A folder that is not shared; checkpoints that only one of them finds damaged."""
     for code, _, errors in finish(start_worker("together", tmp_path)):
         assert code == 0, errors
     survived("several devices: damaged for one", 1)
@@ -130,6 +135,28 @@ def test_an_error_of_one_process_ends_the_others(tmp_path, survived):
     assert code not in (0, None)
     assert "Traceback" not in own + complained, complained
     survived("several devices: an error of one", 1)
+
+
+def test_an_error_of_one_process_in_mid_training_ends_the_others(tmp_path, survived):
+    began = time.monotonic()
+    settings = (*STATEFUL, "--out", tmp_path, "--epochs", 4000, "--save-every", 1000)
+    pair = start_worker("fails", *settings)
+    (code, _, complained), (own_code, _, own) = finish(pair)
+    assert time.monotonic() - began < SECONDS_TO_STOP
+    assert (own_code, own.splitlines()[-1]) == (2, "error: the text is gone"), own
+    assert code not in (0, None)
+    assert "Traceback" not in own + complained, complained
+    survived("several devices: an error of one", 1)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_a_process_that_is_late_is_waited_for(parallel, tmp_path, survived):
+    """With its text, and with its program; devices would wait for one another half a minute."""
+    few = ("--out", tmp_path, "--epochs", 2, "--save-every", 1000)
+    results = finish(start_worker("late", parallel, *STATEFUL, *few))
+    assert [code for code, *_ in results] == [0, 0], results
+    survived("several devices: a late process", 1)
 
 
 def test_a_coordinator_that_cannot_be_reached_is_an_error_in_time(tmp_path, survived):

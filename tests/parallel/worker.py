@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -12,10 +13,12 @@ import pytest
 from faults import test_resume as resuming
 from parallel.runs import WINDOWS, make_config, make_model, run
 
-from jaxrnn.training import Checkpoints, trainer
+from experiments import command
+from experiments.run import Settings
+from experiments.train import train
+from jaxrnn.training import Checkpoints, feed, trainer
 from jaxrnn.training.checkpoint import CheckpointWarning
 from jaxrnn.training.processes import check_shared_folder, connect, is_first
-from jaxrnn.training.saved import DamagedCheckpointError
 
 
 def courses(folder, cells):
@@ -46,14 +49,13 @@ def together(folder):
     alone.mkdir()
     with pytest.raises(ValueError, match="must be a folder that all processes share"):
         check_shared_folder(alone)
-    for after in (1, 2):
+    for after in (1, 2, 3):
         resuming.stop("rnn", run_dir, after)
+    if not is_first():
+        spoil()
 
     def restore(saved):
-        state = saved.restore(resuming.make_state(saved.record)[1])
-        if saved.step == 2 and not is_first():
-            raise DamagedCheckpointError("as this process has it, step 2 is damaged")
-        return int(state.step)
+        return int(saved.restore(resuming.make_state(saved.record)[1]).step)
 
     with Checkpoints(run_dir) as checkpoints:
         with pytest.warns(CheckpointWarning, match="going on from step 1"):
@@ -61,8 +63,58 @@ def together(folder):
         assert checkpoints.steps() == [1]
 
 
+def spoil():
+    """For this process alone: the metadata of step 3, the carry of step 2."""
+    read = Checkpoints._read
+
+    def read_wrongly(checkpoints, step, item, types):
+        if (step, item) == (3, "meta"):
+            raise OSError("not to be read here")
+        arrays = read(checkpoints, step, item, types)
+        if (step, item) == (2, "training"):
+            arrays["carry.0.hidden"] = arrays["carry.0.hidden"] + 1
+        return arrays
+
+    Checkpoints._read = read_wrongly
+
+
+def late(parallel, *arguments):
+    """The whole command; the second process takes longer over its text and its program than a group
+    of devices takes to form.
+    """
+
+    def after_a_while(work):
+        def work_later(*arguments):
+            time.sleep(35)
+            return work(*arguments)
+
+        return work_later
+
+    if not is_first():
+        Settings.load = after_a_while(Settings.load)
+        trainer._many_steps = after_a_while(trainer._many_steps)
+    sys.argv[1:] = ["--parallel", parallel, *arguments]
+    command.main(train, Settings)
+
+
+def fails(*arguments):
+    """The whole command; the second process meets an error in the midst of training."""
+    calls, check = itertools.count(), feed.check_ids
+
+    def check_some(*arguments):
+        if next(calls) == 9:
+            raise ValueError("the text is gone")
+        check(*arguments)
+
+    if not is_first():
+        feed.check_ids = check_some
+    sys.argv[1:] = arguments
+    command.main(train, Settings)
+
+
 if __name__ == "__main__":
     task, *arguments, coordinator, process = sys.argv[1:]
     trainer.SECONDS_PER_CALL = 1e-9  # a step a call
     connect(coordinator, 2, int(process))
-    {"courses": courses, "resumes": resumes, "together": together}[task](*arguments)
+    tasks = (courses, resumes, together, late, fails)
+    {function.__name__: function for function in tasks}[task](*arguments)
