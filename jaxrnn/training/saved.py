@@ -170,7 +170,7 @@ def read_saved(folder: Path, step: int, read: Read) -> Saved:
 def _read(name: str, read: Read, item: str, how: Any) -> Any:
     try:
         return read(item, how)
-    except (MemoryError, jax.errors.JaxRuntimeError):  # the latter: another process is lost
+    except (MemoryError, jax.errors.JaxRuntimeError):  # of the machine, not of the file
         raise
     except Exception as error:  # a damaged file raises many unrelated types
         if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:

@@ -111,7 +111,8 @@ def train(
             example = (state, chunk.tokens, chunk.starts, Span.of(0, 0, 0))
             run_steps = placement.compile(_many_steps(config, step), *example)
             wait_for_all("the program is compiled")
-            seconds_per_step, began = SECONDS_PER_CALL, time.perf_counter()  # the first is one step
+            seconds_per_step = SECONDS_PER_CALL  # not known yet: the first call is of one step
+            began = time.perf_counter()
         if chunk.epoch != progress.epoch or progress.num_batches == 0:
             progress = progress._replace(epoch=chunk.epoch, batch=0, nats=0.0, tokens=0)
             progress = progress._replace(num_batches=chunk.num_batches)
