@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 from commands import ROOT, environment
 
@@ -31,14 +30,12 @@ def start_pair(*command, flags=lambda coordinator, process: (), variables=lambda
 
 
 def start_worker(task, *arguments):
-    """`tests/parallel/worker.py TASK`."""
+    """A task of `parallel.worker`."""
+    variables = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "PYTHONPATH": str(ROOT / "tests")}
     return start_pair(
-        sys.executable,
-        Path(__file__).with_name("worker.py"),
-        task,
-        *arguments,
+        *(sys.executable, "-m", "parallel.worker", task, *arguments),
         flags=lambda coordinator, process: (coordinator, process),
-        variables=lambda process: {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
+        variables=lambda process: variables,
     )
 
 

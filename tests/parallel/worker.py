@@ -1,12 +1,11 @@
-"""What each of two processes does for a test: `python worker.py TASK ... COORDINATOR PROCESS`."""
+"""What each of two processes does for a test: `python -m parallel.worker TASK ... COORDINATOR
+PROCESS`.
+"""
 
 import itertools
 import sys
 import time
 from pathlib import Path
-
-TESTS = Path(__file__).parent.parent
-sys.path[:0] = [str(TESTS.parent), str(TESTS)]  # as pytest has them
 
 import jax
 import numpy as np
