@@ -20,6 +20,7 @@ from experiments import command, run
 from experiments.texts import Texts
 from experiments.train import train
 from jaxrnn.text import Corpus, Unit, load_corpus
+from jaxrnn.training.processes import is_first, wait_for_all
 from jaxrnn.training.reporting import write_json
 
 
@@ -106,9 +107,11 @@ def ptb(settings: Settings) -> int:
     for part in ("valid", "test"):
         ids, known = vocabulary.encode_known(load_corpus(f"ptb_{part}").text)
         perplexities[part] = float(jaxrnn.score(model, params, ids, known).perplexity)
-    path = settings.out / "summary.json"
-    summary = json.loads(path.read_text(encoding="utf-8"))
-    write_json(path, summary | {f"{part}_perplexity": p for part, p in perplexities.items()})
+    if is_first():
+        path = settings.out / "summary.json"
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        write_json(path, summary | {f"{part}_perplexity": p for part, p in perplexities.items()})
+    wait_for_all("the summary is written")
     print(
         f"best parameters: validation perplexity {perplexities['valid']:.2f}, test perplexity"
         f" {perplexities['test']:.2f}"
