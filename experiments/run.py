@@ -49,7 +49,8 @@ class Settings:
     """Seconds between two checkpoints."""
     processes: Processes = field(default_factory=Processes)
     compilation_cache: Path | None = None
-    """Folder that keeps compiled programs, so that the next run of these sizes starts sooner."""
+    """Folder that keeps compiled programs, so that the next run of these sizes starts sooner.  Of
+    several processes the first one writes there, and all read."""
 
     def __post_init__(self) -> None:
         for name in ("max_chars", "sample_every", "sample_length"):
@@ -82,8 +83,7 @@ class Run:
     def _check_processes(self) -> None:
         """Raise unless all processes of the run have the same settings and texts."""
         settings = dataclasses.asdict(self.settings)
-        for own in ("processes", "compilation_cache"):  # each is told of its own
-            del settings[own]
+        del settings["processes"]  # each is told of its own place
         vocabulary = hashlib.sha256(self.texts.vocabulary.to_json().encode()).hexdigest()
         texts = {"corpus SHA-256": self.corpus.digest, "vocabulary SHA-256": vocabulary}
         wait_for_all("the texts are there")
