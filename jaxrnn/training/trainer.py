@@ -108,8 +108,9 @@ def train(
     state, run_steps = placement.put_state(state), None
     for chunk in one_ahead(feed):
         if run_steps is None:
-            example = (state, chunk.tokens, chunk.starts, Span.of(0, 0, 0))
-            run_steps = placement.compile(_many_steps(config, step), *example)
+            run_steps = placement.compile(
+                _many_steps(config, step), state, chunk.tokens, chunk.starts, Span.of(0, 0, 0)
+            )
             wait_for_all("the program is compiled")
             seconds_per_step = SECONDS_PER_CALL  # not known yet: the first call is of one step
             began = time.perf_counter()
