@@ -58,7 +58,11 @@ class Checkpoints:
         *,
         read_only: bool = False,
     ) -> None:
-        """Open `RUN_DIR/checkpoints` or `RUN_DIR/best`; unless `read_only`, make it if need be."""
+        """Open `RUN_DIR/checkpoints` or `RUN_DIR/best`; unless `read_only`, make it if need be.
+
+        Where a run has several processes, all of them do so, and call the same methods; what is
+        `read_only` one of them may open alone.
+        """
         import orbax.checkpoint as ocp  # a second to import, so only where it is used
 
         self.folder = Path(run_dir).absolute() / kind
@@ -66,12 +70,14 @@ class Checkpoints:
         if read_only and not self.folder.is_dir():
             raise CheckpointError(f"{run_dir} holds no {kind}")
         self._ocp = ocp
+        processes = self._alone() if read_only else ocp.options.MultiprocessingOptions()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=None if read_only else MAX_TO_KEEP[kind],
             enable_async_checkpointing=False,
             cleanup_tmp_directories=not read_only,
             create=not read_only,
             todelete_subdir=None if read_only else "deleted",  # a kill leaves no half of a step
+            multiprocessing_options=processes,
         )
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
@@ -84,9 +90,10 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """The training steps that there seem to be checkpoints of, the newest first.
 
-        Where a run has several processes, all are told what the first one sees.
+        Unless `read_only`, all processes are told what the first one sees.
         """
-        return of_first(sorted(self._manager.all_steps(), reverse=True))
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        return steps if self.read_only else of_first(steps)
 
     def save(self, state: TrainState, record: Record) -> None:
         """Write a checkpoint, unless this very step is on disk already.
@@ -111,7 +118,8 @@ class Checkpoints:
             if free < needed:
                 raise OSError(f"{free:,} bytes are free, and {needed:,} needed")
             args["meta"] = self._ocp.args.JsonSave(make_meta(record, flat, **more))
-            saved = self._manager.save(step, args=self._ocp.args.Composite(**args))
+            # By force, as a process's own list may be older than that of the first.
+            saved = self._manager.save(step, args=self._ocp.args.Composite(**args), force=True)
         except jax.errors.JaxRuntimeError:  # another process is lost
             raise
         except Exception as error:  # a full disk alone raises two unrelated types
@@ -139,13 +147,16 @@ class Checkpoints:
                 result = use(self.open(step))
             except DamagedCheckpointError as error:
                 reason = str(error)
-            if any(agree(reason is not None)):  # or some would go on from another step
+            failed = reason is not None
+            # Together, or some would go on from another step.
+            if failed if self.read_only else any(agree(failed)):
                 damaged[step] = reason or f"step {step} in {self.folder} is damaged for others"
                 continue
             for passed_over, reason in damaged.items():
                 message = f"{reason}: going on from step {step}"
                 warnings.warn(message, CheckpointWarning, stacklevel=2)
-                self._set_aside(passed_over)
+                if not self.read_only:
+                    self._move(passed_over, self.folder.parent / "damaged")
             return result
         found = "; ".join(damaged.values()) or "there is none"
         raise CheckpointError(f"{self.folder} holds no checkpoint that is whole: {found}")
@@ -154,18 +165,15 @@ class Checkpoints:
         """Delete what is newer than a step: it is of a future that is about to be another one."""
         for newer in self.steps():
             if newer > step:
-                self._manager.delete(newer)
+                self._move(newer, self.folder / "deleted")
         shutil.rmtree(self.folder / "deleted", ignore_errors=True)
 
-    def _set_aside(self, step: int) -> None:
-        if self.read_only:
-            return
+    def _move(self, step: int, folder: Path) -> None:
         if is_first():
-            aside = self.folder.parent / "damaged"
-            aside.mkdir(exist_ok=True)
-            shutil.rmtree(aside / str(step), ignore_errors=True)
-            (self.folder / str(step)).rename(aside / str(step))
-        wait_for_all("the damaged step is set aside")
+            folder.mkdir(exist_ok=True)
+            shutil.rmtree(folder / str(step), ignore_errors=True)
+            (self.folder / str(step)).rename(folder / str(step))
+        wait_for_all(f"step {step} is in {folder.name}")
         self._manager.reload()
 
     def open(self, step: int) -> "Saved":
@@ -179,10 +187,12 @@ class Checkpoints:
 
     def _read(self, step: int, item: str, types: Any) -> Any:
         """By this process alone: one that meets damage would leave the others waiting."""
-        ocp, this = self._ocp, jax.process_index()
-        alone = ocp.options.MultiprocessingOptions(primary_host=None, active_processes={this})
-        plain = types is None
+        ocp, plain = self._ocp, types is None
         handler = ocp.JsonCheckpointHandler() if plain else ocp.StandardCheckpointHandler()
         how = ocp.args.JsonRestore() if plain else ocp.args.StandardRestore(types)
-        reader = ocp.Checkpointer(handler, multiprocessing_options=alone)
+        reader = ocp.Checkpointer(handler, multiprocessing_options=self._alone())
         return reader.restore(self.folder / str(step) / item, args=how)
+
+    def _alone(self) -> Any:
+        this = jax.process_index()
+        return self._ocp.options.MultiprocessingOptions(primary_host=None, active_processes={this})
