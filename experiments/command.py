@@ -56,7 +56,7 @@ def main(
     try:
         sys.exit(run(parsed))
     except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+        _exit(128 + signal.SIGINT)
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
@@ -125,9 +125,14 @@ def _first_sentence(box: str) -> str:
 
 def _fail(message: str) -> NoReturn:
     _print_error(message)
+    _exit(2)
+
+
+def _exit(code: int) -> NoReturn:
+    """Exit without waiting for the other processes of the run, if there are any."""
     if jax.distributed.is_initialized():
-        _exit_at_once(2)  # or JAX would wait for the other processes, and be aborted
-    sys.exit(2)
+        _exit_at_once(code)  # or JAX would wait for them, and be aborted
+    sys.exit(code)
 
 
 def _exit_at_once(code: int) -> NoReturn:

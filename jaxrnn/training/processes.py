@@ -7,6 +7,8 @@ import json
 import secrets
 import socket
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +49,17 @@ def connect(
         timeout: seconds to wait for the others.
 
     Raises:
-        ConnectionFailedError: process 0 was not there in time, or no cluster could be found.  For
-            other processes that do not come, JAX itself ends this one, "DEADLINE_EXCEEDED".
+        ConnectionFailedError: process 0 was not there in time, its port is taken, no cluster could
+            be found, or the processes have unlike numbers of devices.  For other processes that do
+            not come, JAX itself ends this one, "DEADLINE_EXCEEDED".
     """
     where = coordinator or "the cluster that JAX looks for"
     try:
-        if coordinator is not None and process_id:
-            _wait_for_listener(coordinator, timeout)  # JAX would abort with a dump of its stack
+        if coordinator is not None:  # in either case JAX would be aborted
+            if process_id == 0:
+                socket.create_server(("", int(coordinator.rpartition(":")[2]))).close()
+            else:
+                _wait_for_listener(coordinator, timeout)
         # It would take SIGTERM for itself; the processes agree on signals at the end of each call.
         jax.config.update("jax_enable_preemption_service", False)
         jax.distributed.initialize(
@@ -68,6 +74,10 @@ def connect(
         raise ConnectionFailedError(
             f"this process could not join the run at {where} within {timeout} s: {error}"
         ) from error
+    devices = Counter(device.process_index for device in jax.devices())
+    if len(set(devices.values())) > 1:
+        told = ", ".join(f"{number} in process {i}" for i, number in sorted(devices.items()))
+        raise ConnectionFailedError(f"every process must have as many devices: {told}")
 
 
 def _wait_for_listener(coordinator: str, timeout: float) -> None:
@@ -118,8 +128,12 @@ def wait_for_all(what: str) -> None:
     if jax.process_count() > 1:
         from orbax.checkpoint import multihost  # a second to import
 
-        wait = multihost.get_barrier_sync_fn()
-        wait(key=f"{what} ({next(_barriers)})", timeout_ms=1000 * WAIT_SECONDS)
+        wait, key = multihost.get_barrier_sync_fn(), f"{what} ({next(_barriers)})"
+        thread = ThreadPoolExecutor(1)  # or Ctrl-C would have to wait, too
+        try:
+            thread.submit(wait, key=key, timeout_ms=1000 * WAIT_SECONDS).result()
+        finally:
+            thread.shutdown(wait=False)
 
 
 def check_alike(content: dict[str, Any]) -> None:

@@ -39,14 +39,14 @@ def start_worker(task, *arguments):
     )
 
 
-def start_experiment(name, *arguments):
+def start_experiment(name, *arguments, **more):
     """`python -m experiments.NAME`, as docs/scaling.md has it."""
 
     def flags(coordinator, process):
         where = ("--coordinator", coordinator, "--num-processes", 2)
         return (*where, "--process-id", process)
 
-    return start_pair(sys.executable, "-m", f"experiments.{name}", *arguments, flags=flags)
+    return start_pair(sys.executable, "-m", f"experiments.{name}", *arguments, flags=flags, **more)
 
 
 def finish(pair, timeout=240):

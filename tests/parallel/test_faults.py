@@ -2,12 +2,15 @@
 
 import json
 import signal
+import socket
 import sys
 import time
 
 import pytest
 from commands import STATEFUL, digest, rows
 from parallel.pair import finish, free_port, start_experiment, start_pair, start_worker
+
+from jaxrnn.training.processes import ConnectionFailedError, connect
 
 SECONDS_TO_STOP = 30
 
@@ -173,6 +176,40 @@ def test_a_coordinator_that_cannot_be_reached_is_an_error_in_time(tmp_path, surv
         assert "Traceback" not in errors
     assert time.monotonic() - began < SECONDS_TO_STOP
     survived("several devices: no coordinator", 1)
+
+
+def test_a_process_that_waits_can_be_interrupted(survived):
+    pair = start_worker("waits")
+    assert pair[1].stdout.readline() == "waiting\n"
+    time.sleep(0.5)
+    pair[1].send_signal(signal.SIGINT)
+    began = time.monotonic()
+    assert pair[1].wait(SECONDS_TO_STOP) == 130
+    assert time.monotonic() - began < 5
+    (code, *_), (_, _, complained) = finish(pair)
+    assert time.monotonic() - began < SECONDS_TO_STOP
+    assert code not in (0, None)
+    assert complained == ""
+    survived("several devices: a signal to one", 1)
+
+
+def test_a_port_that_is_taken_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConnectionFailedError, match=f"run at 127.0.0.1:{port} .* in use"):
+            connect(f"127.0.0.1:{port}", 2, 0)
+
+
+@pytest.mark.matrix
+def test_processes_of_unlike_numbers_of_devices_are_refused(tmp_path, survived):
+    """With one flag forgotten."""
+    some = {"variables": lambda process: {"JAX_NUM_CPU_DEVICES": str(2 - process)}}
+    for code, _, errors in finish(start_experiment("train", *settings(tmp_path), **some)):
+        assert code == 2, errors
+        assert (
+            "every process must have as many devices: 2 in process 0, 1 in process 1" in errors
+        ), errors
+    survived("bad input", 1)
 
 
 def test_processes_of_different_runs_are_refused(tmp_path, how_many, survived):

@@ -18,7 +18,7 @@ from experiments.run import Settings
 from experiments.train import train
 from jaxrnn.training import Checkpoints, feed, trainer
 from jaxrnn.training.checkpoint import CheckpointWarning
-from jaxrnn.training.processes import check_shared_folder, connect, is_first
+from jaxrnn.training.processes import check_shared_folder, connect, is_first, wait_for_all
 
 
 def courses(folder, cells):
@@ -61,6 +61,9 @@ def together(folder):
         with pytest.warns(CheckpointWarning, match="going on from step 1"):
             assert checkpoints.newest(restore) == 1
         assert checkpoints.steps() == [1]
+    if is_first():
+        with Checkpoints(run_dir, read_only=True) as checkpoints:
+            assert checkpoints.newest(restore) == 1  # the other does not come
 
 
 def spoil():
@@ -112,9 +115,22 @@ def fails(*arguments):
     command.main(train, Settings)
 
 
+def waits():
+    """The second process waits for the first, which is long about something."""
+
+    def run(_):
+        if is_first():
+            time.sleep(60)
+        print("waiting", flush=True)
+        wait_for_all("the first is done")
+
+    sys.argv[1:] = []
+    command.main(run, Settings)
+
+
 if __name__ == "__main__":
     task, *arguments, coordinator, process = sys.argv[1:]
     trainer.SECONDS_PER_CALL = 1e-9  # a step a call
     connect(coordinator, 2, int(process))
-    tasks = (courses, resumes, together, late, fails)
+    tasks = (courses, resumes, together, late, fails, waits)
     {function.__name__: function for function in tasks}[task](*arguments)
