@@ -24,6 +24,8 @@ class LoadedRun(NamedTuple):
 def load(run_dir: Path | str, kind: Kind = "checkpoints") -> LoadedRun:
     """The model, parameters and vocabulary of a run's newest checkpoint, or of its best.
 
+    Of several processes, any may call it alone.
+
     Raises:
         CheckpointError: there is none that is whole.
     """
