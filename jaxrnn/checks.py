@@ -66,6 +66,15 @@ def check_ids(name: str, ids: Any, size: int) -> None:
     check_range(name, ids, size - 1)
 
 
+def wide_ids(name: str, ids: Any, size: int) -> Any:
+    """Return ids, checked as by `check_ids`, as integers of 32 or 64 bits.
+
+    To be called where ids enter a program: in 8 bits `ids < 256` is `ids < 0`, in silence.
+    """
+    check_ids(name, ids, size)
+    return ids.astype(np.int64 if ids.dtype.itemsize == 8 else np.int32)
+
+
 def check_range(name: str, integers: Any, high: int, *, low: int = 0) -> None:
     """Raise if any of some integers, as far as they can be seen, is not in `low..high`."""
     if isinstance(integers, jax.core.Tracer) or not getattr(integers, "is_fully_addressable", True):

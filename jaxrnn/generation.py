@@ -11,15 +11,15 @@ from jax import lax
 
 from jaxrnn.checks import (
     check_array,
-    check_ids,
     check_number,
     check_positive_integer,
     check_range,
     check_shape,
+    wide_ids,
 )
 from jaxrnn.layers import Layer
 from jaxrnn.text import Vocabulary, tokenize
-from jaxrnn.typing import AnyArray, Array, Int, Key, Params
+from jaxrnn.typing import AnyArray, Array, Int, Integer, Key, Params
 
 
 class Sampling(NamedTuple):
@@ -62,7 +62,7 @@ def generate(
 
     Raises:
         UnknownTokenError: a prompt holds tokens that are not in the vocabulary.
-        ValueError: a prompt is empty, or a number out of range.
+        ValueError: a prompt is empty, a number out of range, or the model gives NaN.
         TypeError: a number is of the wrong type.
     """
     if isinstance(prompts, str):
@@ -94,10 +94,10 @@ def generate(
 def generate_ids(
     model: Layer,
     params: Params,
-    prompt_ids: Int[AnyArray, "T B"],
+    prompt_ids: Integer[AnyArray, "T B"],
     num_tokens: int,
     *,
-    lengths: Int[AnyArray, "B"] | None = None,
+    lengths: Integer[AnyArray, "B"] | None = None,
     sampling: Sampling = Sampling(),
     key: Key | None = None,
 ) -> Int[Array, "num_tokens B"]:
@@ -114,7 +114,7 @@ def generate_ids(
     if not model.causal:
         raise ValueError("model must be causal: one that sees the future cannot continue a text")
     vocab_size = model.output_size(0)
-    check_ids("prompt_ids", prompt_ids, vocab_size)
+    prompt_ids = wide_ids("prompt_ids", prompt_ids, vocab_size)
     if prompt_ids.ndim != 2 or 0 in prompt_ids.shape:
         raise ValueError(f"prompt_ids must be [T, B] with a token each, got {prompt_ids.shape}")
     check_number("temperature", sampling.temperature, low=0.0)
@@ -131,7 +131,7 @@ def generate_ids(
     check_shape("lengths", lengths.shape, (batch_size,), "[B]")
     check_range("lengths", lengths, num_steps, low=1)
     greedy = sampling.temperature < 1e-30  # below that, float32 divides by zero
-    return _continue(
+    tokens, finite = _continue(
         model,
         num_tokens,
         sampling.top_k,
@@ -142,6 +142,9 @@ def generate_ids(
         jnp.float32(sampling.temperature),
         jnp.float32(sampling.top_p),
     )
+    if not isinstance(finite, jax.core.Tracer) and not finite:
+        raise ValueError("the model's logits are not finite: look for NaN in params")
+    return tokens
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -156,7 +159,10 @@ def _continue(
     temperature: Any,
     top_p: Any,
 ) -> Any:
-    """Read the prompts, then draw token after token; `key` is None where drawing is greedy."""
+    """Read the prompts, then draw token after token; `key` is None where drawing is greedy.
+
+    Also says whether no logit was NaN or infinite; a model may exclude a token by -inf.
+    """
     batch_size = prompt_ids.shape[1]
     carry = model.initial_carry(params, batch_size)
     logits, carry = model.apply(params, prompt_ids, carry, lengths=lengths)
@@ -164,17 +170,18 @@ def _continue(
 
     def step(state: Any, step_key: Any) -> Any:
         logits, carry = state
+        finite = (logits < jnp.inf).all()
         if step_key is None:
             token = _most_likely(logits)
         else:
             below_best = logits - logits.max(axis=-1, keepdims=True)  # no overflow at 1e-30
             token = _draw(below_best / temperature, step_key, top_k, top_p)
         logits, carry = model.apply(params, token[None], carry)
-        return (logits[0], carry), token
+        return (logits[0], carry), (token, finite)
 
     keys = None if key is None else jax.random.split(key, num_tokens)
-    _, tokens = lax.scan(step, (last_logits, carry), keys, length=num_tokens)
-    return tokens
+    _, (tokens, finite) = lax.scan(step, (last_logits, carry), keys, length=num_tokens)
+    return tokens, finite.all()
 
 
 def _most_likely(logits: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jaxrnn.typing import AnyArray, Array, DType, Float, Integer
 
@@ -34,6 +35,18 @@ def times(
     return _mixed(dtype, rows.astype(kernel.dtype), kernel)
 
 
+def rounded(array: Float[Array, "*shape"], dtype: DType | None) -> Float[Array, "*shape"]:
+    """The array in its own dtype, each value rounded to another one; None leaves it as it is.
+
+    What a product in `dtype` reads, for a gather that takes the place of one.  XLA may drop a pair
+    of conversions there and back; its own operation for this stays, and so does its derivative.
+    """
+    if dtype is None or dtype == array.dtype:
+        return array
+    form = jnp.finfo(dtype)
+    return lax.reduce_precision(array, exponent_bits=form.nexp, mantissa_bits=form.nmant)
+
+
 def rows_of(
     table: Float[AnyArray, "V N"], ids: Integer[AnyArray, "*batch"]
 ) -> Float[Array, "*batch N"]:
@@ -58,8 +71,6 @@ def rows_in_parts(
     """
     vocab_size = len(table)
     parts = jnp.asarray(table).reshape(vocab_size * num_parts, -1)
-    # Places in the table may be more than ids of 8 bits can count.
-    ids = ids.astype(jnp.int64 if ids.dtype.itemsize == 8 else jnp.int32)
     first = jnp.clip(ids, -1, vocab_size) * num_parts  # what is out of range stays so
     return [rows_of(parts, first + part) for part in range(num_parts)]
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxrnn.checks import check_array, check_ids, check_mask
+from jaxrnn.checks import check_array, check_mask, wide_ids
 from jaxrnn.layers import Layer
-from jaxrnn.typing import AnyArray, Array, Bool, Float, Int, Params
+from jaxrnn.typing import AnyArray, Array, Bool, Float, Integer, Params
 
 STEPS_AT_ONCE = 512
 """Of a text that is scored: the logits of all its tokens together could fill the memory."""
@@ -30,7 +30,7 @@ class Score(NamedTuple):
 def score(
     model: Layer,
     params: Params,
-    ids: Int[AnyArray, "n *B"],
+    ids: Integer[AnyArray, "n *B"],
     mask: Bool[AnyArray, "n *B"] | None = None,
 ) -> Score:
     """How probable a text is: every token but the first, given those before it.
@@ -50,7 +50,7 @@ def score(
     check_array("ids", ids)
     if ids.ndim not in (1, 2) or ids.shape[0] < 2:
         raise ValueError(f"ids must be [n] or [n, B] with n of at least 2, got {ids.shape}")
-    check_ids("ids", ids, model.output_size(0))
+    ids = wide_ids("ids", ids, model.output_size(0))
     mask = np.ones(ids.shape, bool) if mask is None else mask
     check_mask("mask", mask, ids.shape)
     if ids.ndim == 2:

@@ -43,7 +43,7 @@ Carry: TypeAlias = Any
 """What a cell hands from one step to the next: a NamedTuple of arrays `[B, H]`, of which the field
 `hidden` is the cell's output and what the recurrent product reads."""
 
-Inputs: TypeAlias = Float[AnyArray, "T B D"] | Int[AnyArray, "T B"]
+Inputs: TypeAlias = Float[AnyArray, "T B D"] | Integer[AnyArray, "T B"]
 """Vectors, or token ids that stand for one-hot rows."""
 
 Initializer: TypeAlias = Callable[[Key, tuple[int, ...], DType], jax.Array]

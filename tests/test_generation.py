@@ -137,6 +137,27 @@ def test_bad_prompt_ids_are_named(peaked, message, ids, lengths, as_users_run):
         jaxrnn.generate_ids(model, params, ids, 3, lengths=lengths)
 
 
+@pytest.mark.parametrize("wrong", [jnp.nan, jnp.inf])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_model_whose_logits_are_not_finite_gives_no_text(
+    model_and_params, temperature, wrong, as_users_run
+):
+    model, params = model_and_params
+    params = params._replace(output=jax.tree.map(lambda p: p.at[..., 0].set(wrong), params.output))
+    sampling = jaxrnn.Sampling(temperature)
+    prompt = np.zeros((2, 1), np.int32)
+    with pytest.raises(ValueError, match="logits are not finite: look for NaN in params"):
+        jaxrnn.generate_ids(model, params, prompt, 3, sampling=sampling, key=jax.random.key(0))
+
+
+def test_a_model_may_exclude_a_token(model_and_params):
+    model, params = model_and_params
+    bias = params.output.bias.at[0].set(-jnp.inf)
+    params = params._replace(output=params.output._replace(bias=bias))
+    ids = jaxrnn.generate_ids(model, params, np.ones((1, 1), np.int32), 30)
+    assert (ids > 0).all()
+
+
 def test_the_same_key_gives_the_same_text(model_and_params):
     model, params = model_and_params
     texts = [

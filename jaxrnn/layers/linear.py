@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.checks import check_ids, check_number, check_positive_integer
+from jaxrnn.checks import check_number, check_positive_integer, wide_ids
 from jaxrnn.layers.dropout import dropout_mask
 from jaxrnn.layers.initializers import initializer
 from jaxrnn.layers.layer import Layer, memoryless
@@ -93,7 +93,7 @@ def embedding(
         return init_table(key, (vocab_size, size), jnp.float32)
 
     def transform(table: jax.Array, ids: Any, key: Key | None) -> Any:
-        check_ids("inputs", ids, table.shape[0])
+        ids = wide_ids("inputs", ids, table.shape[0])
         vectors = rows_of(table, ids)
         if key is None or dropout == 0:
             return vectors

@@ -2,13 +2,13 @@
 
 from jaxrnn.checks import check_array
 from jaxrnn.layers.layer import Layer
-from jaxrnn.typing import AnyArray, Array, Carry, Float, Int, Params
+from jaxrnn.typing import AnyArray, Array, Carry, Float, Integer, Params
 
 
 def step(
     layer: Layer,
     params: Params,
-    inputs: Float[AnyArray, "B D"] | Int[AnyArray, "B"],
+    inputs: Float[AnyArray, "B D"] | Integer[AnyArray, "B"],
     carry: Carry,
 ) -> tuple[Float[Array, "B F"], Carry]:
     """What `layer.apply` does, for one step: the outputs of as many steps are those of one `apply`.

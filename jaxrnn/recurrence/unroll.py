@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.cells import Cell, LoopParams, StepCell
-from jaxrnn.checks import check_ids
-from jaxrnn.matrix import rows_in_parts, times
+from jaxrnn.checks import wide_ids
+from jaxrnn.matrix import rounded, rows_in_parts, times
 from jaxrnn.recurrence import cudnn, scan
 from jaxrnn.recurrence.arguments import check_arguments, check_options
 from jaxrnn.recurrence.boundaries import (
@@ -21,7 +21,7 @@ from jaxrnn.recurrence.boundaries import (
 from jaxrnn.recurrence.params import RecurrentParams
 from jaxrnn.recurrence.products import cast, outputs_of
 from jaxrnn.recurrence.remat import run_in_chunks
-from jaxrnn.typing import AnyArray, Array, Bool, Carry, DType, Float, Inputs, Int
+from jaxrnn.typing import AnyArray, Array, Bool, Carry, DType, Float, Inputs, Integer
 
 IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {"scan": scan.scan, "autodiff": scan.autodiff}
 
@@ -32,7 +32,7 @@ def unroll(
     inputs: Inputs,
     carry: Carry,
     *,
-    lengths: Int[AnyArray, "B"] | None = None,
+    lengths: Integer[AnyArray, "B"] | None = None,
     resets: Bool[AnyArray, "T B"] | None = None,
     reset_carry: Carry | None = None,
     reverse: bool = False,
@@ -92,7 +92,7 @@ def unroll(
     valid = valid_steps(lengths, num_steps)
     inputs = fill_padding(valid, inputs)
     if jnp.issubdtype(inputs.dtype, jnp.integer):
-        check_ids("inputs", inputs, params.w_ih.shape[0])
+        inputs = wide_ids("inputs", inputs, params.w_ih.shape[0])
     if resets is not None and reset_carry is None:
         reset_carry = cell.initial_carry(batch_size, params.w_ih.dtype)
     sequence = Sequence(inputs, valid, resets_in_direction(resets, valid, reverse))
@@ -176,7 +176,7 @@ def _project(cell: Cell | StepCell, params: RecurrentParams, inputs: Any, dtype:
     """The input gates of the whole sequence, in one product or by gathers; an array per gate."""
     if jnp.issubdtype(inputs.dtype, jnp.integer):
         biases = jnp.split(params.b_ih, cell.num_gates)
-        rows = rows_in_parts(params.w_ih, inputs, cell.num_gates)
+        rows = rows_in_parts(rounded(params.w_ih, dtype), inputs, cell.num_gates)
         return [row + bias[None, None] for row, bias in zip(rows, biases, strict=True)]
     gates = times(inputs, cast(params.w_ih, dtype), params.w_ih.dtype)
     return jnp.split(gates + params.b_ih[None, None], cell.num_gates, axis=-1)

@@ -27,12 +27,13 @@ from jaxrnn.typing import AnyArray, Bool, HostArray, Int, Integer
 class Batch(NamedTuple):
     """What a training step reads; a leading axis `[N, ...]` stacks the batches of an epoch."""
 
-    inputs: Int[AnyArray, "*N T B"]
+    inputs: Integer[AnyArray, "*N T B"]
     """Token ids."""
-    targets: Int[AnyArray, "*N T B"]
+    targets: Integer[AnyArray, "*N T B"]
     """The token after each input."""
     mask: Bool[AnyArray, "*N T B"] | None
-    """True where the target counts in the loss; None means everywhere."""
+    """True where the target counts in the loss; None means everywhere.  The model reads all inputs:
+    padding belongs at the end of a row that starts anew with the next batch."""
     starts: Bool[AnyArray, "*N B"]
     """Rows that begin at the initial carry; the others go on from the batch before."""
 
@@ -119,7 +120,7 @@ def random_plan(
 
 
 def gather_windows(
-    ids: Integer[AnyArray, "n"], offsets: Int[AnyArray, "*N B"], num_steps: int
+    ids: Integer[AnyArray, "n"], offsets: Integer[AnyArray, "*N B"], num_steps: int
 ) -> tuple[Integer[AnyArray, "*N T B"], Integer[AnyArray, "*N T B"]]:
     """Cut out the windows that begin at `offsets`: (inputs, targets), on host or device."""
     check_positive_integer("num_steps", num_steps)
@@ -128,10 +129,11 @@ def gather_windows(
 
 
 def cut_windows(
-    ids: Integer[AnyArray, "n"], offsets: Int[AnyArray, "*N B"], length: int
+    ids: Integer[AnyArray, "n"], offsets: Integer[AnyArray, "*N B"], length: int
 ) -> Integer[AnyArray, "*N length B"]:
     """Cut out as many tokens as `length` from each offset on, on host or device."""
     check_range("offsets", offsets, ids.shape[0] - length)
+    offsets = offsets.astype(np.int64 if offsets.dtype.itemsize == 8 else np.int32)
     steps = np.arange(length, dtype=offsets.dtype).reshape((1,) * (offsets.ndim - 1) + (-1, 1))
     return ids[offsets[..., None, :] + steps]
 

@@ -11,7 +11,7 @@ import optax
 from jaxrnn.checks import check_choice, check_number, check_positive_integer, check_seed
 from jaxrnn.text import WindowPlan, random_plan, sequential_plan
 from jaxrnn.text.windows import check_long_enough
-from jaxrnn.training.train_step import make_optimizer
+from jaxrnn.training.optimizer import make_optimizer
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ class TrainConfig:
     max_grad_norm: float | None = 0.01
     """Gradients are scaled down to this global norm; None never clips."""
     max_skipped: int = 10
-    """Steps in a row that are skipped, because loss or gradient is not finite, before training
-    stops."""
+    """Steps in a row that are skipped, because something is not finite, before training stops."""
     seed: int = 0
     """Seed of the initial weights and of the order of the windows."""
     devices: int | None = None
@@ -85,7 +84,10 @@ class TrainConfig:
                 raise ValueError("num_ids must be given where the learning rate decays, got None")
             steps = most_batches(self, num_ids)
             begin = (self.decay_after - 1) * steps
-            rate = optax.exponential_decay(rate, steps, self.decay, begin, staircase=True)
+            if self.decay == 0:  # which optax's decay takes for no decay at all
+                rate = optax.piecewise_constant_schedule(rate, {begin + steps: 0.0})
+            else:
+                rate = optax.exponential_decay(rate, steps, self.decay, begin, staircase=True)
         return make_optimizer(self.optimizer, rate, self.max_grad_norm)
 
     def check_rows(self, num_devices: int) -> None:

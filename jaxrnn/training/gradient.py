@@ -60,6 +60,7 @@ def make_gradient(
         return (losses.sum(), jax.tree.map(_undeal, carry)), grads
 
     def gradient(params: Params, batch: Batch, carry: Any, key: Key) -> Gradient:
+        _check_mask(model, batch)
         _check_rows(model, params, batch, carry, accumulate)
         tokens = num_real(batch.targets, batch.mask)
         if axis_name is not None:
@@ -75,6 +76,14 @@ def make_gradient(
         return Gradient(loss, tokens, grads, carry)
 
     return gradient
+
+
+def _check_mask(model: Layer, batch: Batch) -> None:
+    if batch.mask is not None and not model.causal:
+        raise ValueError(
+            "batch.mask must be None for a model that is not causal: a mask leaves tokens out of"
+            " the loss alone, and this model would still read them"
+        )
 
 
 def _check_rows(model: Layer, params: Params, batch: Batch, carry: Any, accumulate: int) -> None:

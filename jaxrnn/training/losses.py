@@ -5,13 +5,13 @@ import math
 import jax.numpy as jnp
 import optax
 
-from jaxrnn.checks import check_ids, check_mask
-from jaxrnn.typing import AnyArray, Array, Bool, Float, Int
+from jaxrnn.checks import check_mask, wide_ids
+from jaxrnn.typing import AnyArray, Array, Bool, Float, Int, Integer
 
 
 def cross_entropy(
     logits: Float[Array, "*shape V"],
-    targets: Int[AnyArray, "*shape"],
+    targets: Integer[AnyArray, "*shape"],
     mask: Bool[AnyArray, "*shape"] | None = None,
 ) -> Float[Array, ""]:
     """The mean cross-entropy per real token, in nats.
@@ -35,7 +35,7 @@ def cross_entropy(
 
 def total_cross_entropy(
     logits: Float[Array, "*shape V"],
-    targets: Int[AnyArray, "*shape"],
+    targets: Integer[AnyArray, "*shape"],
     mask: Bool[AnyArray, "*shape"] | None = None,
 ) -> Float[Array, ""]:
     """The sum of what `cross_entropy` is the mean of; arguments and errors as there."""
@@ -43,9 +43,9 @@ def total_cross_entropy(
         check_mask("mask", mask, targets.shape)
         # Before the loss, so that nothing of the padding reaches the gradient either.
         logits = jnp.where(mask[..., None], logits, 0.0)
-        targets = jnp.where(mask, targets, 0)
+        targets = jnp.where(mask, targets, jnp.zeros_like(targets))
     vocab_size = logits.shape[-1]
-    check_ids("targets", targets, vocab_size)
+    targets = wide_ids("targets", targets, vocab_size)
     nats = optax.losses.softmax_cross_entropy_with_integer_labels(logits, targets)
     # Where an id out of range cannot be seen, the loss says so; optax would wrap a negative one.
     nats = jnp.where((targets >= 0) & (targets < vocab_size), nats, jnp.nan)
@@ -53,7 +53,7 @@ def total_cross_entropy(
 
 
 def num_real(
-    targets: Int[AnyArray, "*shape"], mask: Bool[AnyArray, "*shape"] | None
+    targets: Integer[AnyArray, "*shape"], mask: Bool[AnyArray, "*shape"] | None
 ) -> Int[Array, ""]:
     """How many tokens count."""
     return jnp.int32(targets.size) if mask is None else mask.sum(dtype=jnp.int32)

@@ -1,6 +1,7 @@
 """One step of training: a pure function from state and batch to state and metrics."""
 
-import inspect
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,10 +11,11 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from jaxrnn.checks import check_number, check_positive_integer
+from jaxrnn.checks import check_positive_integer
 from jaxrnn.layers import Layer
 from jaxrnn.text import Batch
 from jaxrnn.training.gradient import make_gradient
+from jaxrnn.training.optimizer import optax_promotion
 from jaxrnn.typing import Array, Bool, Float, Int, Key, Params
 
 
@@ -42,38 +44,15 @@ class Metrics(NamedTuple):
     grad_norm: Float[Array, ""]
     """Global norm of the gradient before clipping."""
     skipped: Bool[Array, ""]
-    """Whether loss, gradient or carry were not finite, so that nothing was learnt; the two sums are
-    then 0."""
+    """Whether something was not finite, so that nothing was learnt; the two sums are then 0."""
+    cause: Int[Array, ""]
+    """The place in `CAUSES` of what was not finite, the first of them; 0 where all was."""
 
+
+CAUSES = ("nothing", "the loss", "the gradient", "the carry", "the update")
+"""What a step is skipped for, in the order in which it is computed."""
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-
-
-def make_optimizer(
-    name: str, learning_rate: float | optax.Schedule, max_grad_norm: float | None
-) -> optax.GradientTransformation:
-    """Clipping by the global norm, then the optimizer of that name in optax.
-
-    Args:
-        name: "sgd", "adam", "adamw", ... : any function of optax that takes a learning rate.
-        learning_rate: at least 0, or a schedule of optax, from the step to the rate.
-        max_grad_norm: the gradient's global norm is scaled down to it; None never clips.
-
-    Raises:
-        TypeError: a number is of the wrong type.
-        ValueError: optax has no such optimizer, or a number is out of range.
-    """
-    if not callable(learning_rate):
-        check_number("learning_rate", learning_rate, low=0.0)
-    factory = getattr(optax, name, None)
-    takes_rate = callable(factory) and "learning_rate" in inspect.signature(factory).parameters
-    if factory is None or not takes_rate:
-        raise ValueError(f"optimizer must be one of optax, such as sgd or adam, got {name!r}")
-    optimizer: optax.GradientTransformation = factory(learning_rate)
-    if max_grad_norm is None:
-        return optimizer
-    check_number("max_grad_norm", max_grad_norm, low=0.0)
-    return optax.chain(optax.clip_by_global_norm(max_grad_norm), optimizer)
 
 
 def init_state(
@@ -95,9 +74,11 @@ def init_state(
     check_positive_integer("batch_size", batch_size)
     params_key, steps_key = jax.random.split(key)
     params = model.init(params_key, input_size)
+    with optax_promotion():
+        opt_state = optimizer.init(params)
     return TrainState(
         params=params,
-        opt_state=optimizer.init(params),
+        opt_state=opt_state,
         carry=model.initial_carry(params, batch_size),
         key=steps_key,
         step=jnp.zeros((), jnp.int32),
@@ -113,9 +94,12 @@ def make_train_step(
     """The training step of a model: forward, backward, update.
 
     Rows of a batch that do not start anew go on from the carry of the batch before; the gradient
-    stops there (truncated back-propagation through time).  A step whose loss, gradient or new carry
-    is not finite changes nothing but the step's number and the key: one NaN would otherwise reach
-    every parameter, by way of the gradient's norm.
+    stops there (truncated back-propagation through time).
+
+    A step whose loss, gradient, new carry or update is not finite changes nothing but the step's
+    number and the key: one NaN would otherwise reach every parameter, by way of the gradient's
+    norm.  An update is not finite where it would leave a parameter, or a number of the optimizer's
+    state that was finite before, infinite or NaN.
 
     Within a `jax.pmap` or `jax.shard_map` each device has some rows of the batch and their carry,
     and all of the rest.  With `axis_name`, loss, gradient and metrics are those of all rows
@@ -133,7 +117,8 @@ def make_train_step(
         (state, batch) -> (state, metrics), pure and not jitted.
 
     Raises:
-        ValueError: by the step, where the rows cannot be cut into that many groups.
+        ValueError: by the step, where the rows cannot be cut into that many groups, or where the
+            batch has a mask and the model is not causal.
 
     Reference: Williams and Peng, An efficient gradient-based algorithm for on-line training of
         recurrent network trajectories, 1990.
@@ -143,21 +128,49 @@ def make_train_step(
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         next_key, apply_key = jax.random.split(state.key)
         loss, tokens, grads, carry = gradient(state.params, batch, state.carry, apply_key)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        with optax_promotion():
+            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
         new = TrainState(params, opt_state, carry, key=next_key, step=state.step + 1)
         grad_norm = optax.tree.norm(grads)
-        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm) & _all_finite(carry, axis_name)
+        update_is_finite = _all(jax.tree.map(_is_finite, params)) & _all(
+            jax.tree.map(_stays_finite, state.opt_state, opt_state)
+        )
+        carry_is_finite = _on_all_devices(_all(jax.tree.map(_is_finite, carry)), axis_name)
+        checks = (jnp.isfinite(loss), jnp.isfinite(grad_norm), carry_is_finite, update_is_finite)
+        finite = _all(checks)
+        cause = jnp.where(finite, 0, 1 + jnp.argmin(jnp.stack(checks)).astype(jnp.int32))
         unchanged = state.replace(key=new.key, step=new.step)
         state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, unchanged)
         tokens = jnp.where(finite, tokens, 0)
         nats = jnp.where(finite, loss * tokens.astype(loss.dtype), 0.0)
-        return state, Metrics(nats, tokens, grad_norm, ~finite)
+        return state, Metrics(nats, tokens, grad_norm, ~finite, cause)
 
     return train_step
 
 
-def _all_finite(carry: Any, axis_name: str | None) -> Any:
-    """On all devices: they must agree to skip a step."""
-    num_wrong = sum(jnp.sum(~jnp.isfinite(array)) for array in jax.tree.leaves(carry))
-    return (num_wrong if axis_name is None else lax.psum(num_wrong, axis_name)) == 0
+def _on_all_devices(condition: Any, axis_name: str | None) -> Any:
+    """Whether it holds on all of them: they must agree to skip a step."""
+    if axis_name is None:
+        return condition
+    return lax.psum((~condition).astype(jnp.int32), axis_name) == 0
+
+
+def _all(conditions: Any) -> Any:
+    """Whether all of a tree hold."""
+    return functools.reduce(operator.and_, jax.tree.leaves(conditions), jnp.array(True))
+
+
+def _is_finite(array: Any) -> Any:
+    """Whether all numbers are, by one pass at the speed of memory."""
+    if not jnp.issubdtype(array.dtype, jnp.inexact):
+        return jnp.array(True)
+    return jnp.isfinite(jnp.abs(array).max(initial=0.0))  # the maximum is NaN where one number is
+
+
+def _stays_finite(old: Any, new: Any) -> Any:
+    """Whether an array of the optimizer's state is finite; a scalar, if it was so before.
+
+    Some optimizers begin with an infinite best value.
+    """
+    return _is_finite(new) if new.ndim else _is_finite(new) | ~_is_finite(old)

@@ -20,7 +20,13 @@ from jaxrnn.training.config import TrainConfig, plan_epoch
 from jaxrnn.training.feed import chunks, one_ahead
 from jaxrnn.training.parallel import Program, make_placement
 from jaxrnn.training.processes import agree, wait_for_all
-from jaxrnn.training.train_step import Metrics, TrainState, TrainStep, make_train_step
+from jaxrnn.training.train_step import (
+    CAUSES,
+    Metrics,
+    TrainState,
+    TrainStep,
+    make_train_step,
+)
 from jaxrnn.typing import HostArray, Integer
 
 SECONDS_PER_CALL = 0.5
@@ -28,7 +34,7 @@ SECONDS_PER_CALL = 0.5
 
 
 class NonFiniteError(ValueError):
-    """Loss or gradient was not finite, batch after batch."""
+    """Something was not finite, batch after batch: the message says what."""
 
 
 class Progress(NamedTuple):
@@ -49,7 +55,7 @@ class Progress(NamedTuple):
     total_tokens: int = 0
     """Tokens trained on since the beginning."""
     skipped: int = 0
-    """Steps that were skipped since the beginning, because loss or gradient was not finite."""
+    """Steps that were skipped since the beginning, because something was not finite."""
     skipped_in_row: int = 0
     """Those of them that were the last."""
 
@@ -130,9 +136,10 @@ def train(
             yield state, progress
             began = time.perf_counter()  # waiting for batches counts, what the caller does not
             if progress.skipped_in_row >= config.max_skipped:
+                cause = CAUSES[int(np.asarray(each.cause)[done - 1])]
                 raise NonFiniteError(
-                    f"loss or gradient was not finite in {progress.skipped_in_row} batches in a"
-                    f" row, up to batch {progress.batch} of epoch {progress.epoch + 1}"
+                    f"{cause} was not finite in {progress.skipped_in_row} batches in a row, up to"
+                    f" batch {progress.batch} of epoch {progress.epoch + 1}"
                 )
 
 
@@ -193,7 +200,7 @@ def _many_steps(config: TrainConfig, train_step: TrainStep) -> Program:
             return state, Span(step + 1, span.last, in_row), rows
 
         floats, whole = jnp.zeros(len(starts)), jnp.zeros(len(starts), jnp.int32)
-        rows = Metrics(nats=floats, tokens=whole, grad_norm=floats, skipped=whole > 0)
+        rows = Metrics(floats, whole, floats, skipped=whole > 0, cause=whole)
         return lax.while_loop(goes_on, one_step, (state, span, rows))
 
     return run_steps

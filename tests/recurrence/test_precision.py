@@ -72,6 +72,30 @@ def test_a_stack_hands_on_bfloat16_and_ends_in_float32():
         assert {leaf.dtype for leaf in jax.tree.leaves((params, last))} == {jnp.dtype("float32")}
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("name", CELLS)
+def test_ids_are_the_one_hot_rows_that_they_stand_for(name, dtype):
+    """Rounded like them, and so are the gradients, once each: after their sums."""
+    case = make_case(name, jnp.float32)
+    ids = jnp.arange(2 * B * case.inputs.shape[2]).reshape(-1, B) % case.inputs.shape[2]
+    rows = jax.nn.one_hot(ids, case.inputs.shape[2])
+
+    def run_and_grad(inputs):
+        def loss(params):
+            outputs, last = run(case.cell, params, inputs, dtype)
+            return jnp.sin(outputs.astype(jnp.float32)).sum(), (outputs, last)
+
+        return jax.grad(loss, has_aux=True)(case.params)
+
+    came, expected = (jax.tree.leaves(jax.jit(run_and_grad)(each)) for each in (ids, rows))
+    for a, b in zip(came, expected, strict=True):
+        assert a.dtype == b.dtype
+        # The sums of the gradients are in another order before they are rounded.
+        tolerance = 1e-6 if a.shape[0] != case.inputs.shape[2] else float(jnp.finfo(dtype).eps)
+        a, b = a.astype(jnp.float32), b.astype(jnp.float32)
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * np.abs(b).max())
+
+
 def test_a_wrong_dtype_is_named(as_users_run):
     case = make_case("rnn", jnp.float32)
     with pytest.raises(TypeError, match="dtype must be a floating type"):

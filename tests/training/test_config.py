@@ -34,6 +34,16 @@ def test_the_rate_falls_at_the_end_of_each_epoch_from_one_on(decay_after):
     np.testing.assert_allclose(rates(config, 100, 35), np.repeat(expected, batches), rtol=1e-6)
 
 
+@pytest.mark.parametrize("decay_after", [1, 3])
+def test_a_decay_of_zero_ends_the_learning(decay_after):
+    config = jaxrnn.TrainConfig(
+        windows="sequential", batch_size=3, num_steps=6, epochs=7, learning_rate=8.0,
+        decay=0.0, decay_after=decay_after, max_grad_norm=None,
+    )  # fmt: skip
+    expected = [8.0 * (epoch < decay_after) for epoch in range(7)]
+    assert rates(config, 100, 35) == np.repeat(expected, 5).tolist()
+
+
 def test_without_decay_the_length_of_the_text_does_not_matter():
     config = jaxrnn.TrainConfig(learning_rate=2.0, max_grad_norm=None)
     assert rates(config, None, 3) == [2.0, 2.0, 2.0]

@@ -12,7 +12,7 @@ from jaxrnn.cells import Cell, StepCell, gru, lstm, rnn
 from jaxrnn.checks import check_array, check_mask, check_number, check_positive_integer
 from jaxrnn.interop.weights import check_params
 from jaxrnn.layers import Layer, bidirectional, dropout, recurrent, stack
-from jaxrnn.typing import AnyArray, Bool, Carry, DType, Float, Int, Key, Params
+from jaxrnn.typing import AnyArray, Bool, Carry, DType, Float, Integer, Key, Params
 
 
 class Recurrent(nnx.Module):
@@ -109,10 +109,10 @@ class Recurrent(nnx.Module):
 
     def __call__(
         self,
-        inputs: Float[AnyArray, "B T D"] | Int[AnyArray, "B T"],
+        inputs: Float[AnyArray, "B T D"] | Integer[AnyArray, "B T"],
         *,
         initial_carry: Carry | None = None,
-        seq_lengths: Int[AnyArray, "B"] | None = None,
+        seq_lengths: Integer[AnyArray, "B"] | None = None,
         resets: Bool[AnyArray, "B T"] | None = None,
         return_carry: bool = False,
         deterministic: bool | None = None,
