@@ -20,6 +20,7 @@ from experiments import command, run
 from experiments.texts import Texts
 from experiments.train import train
 from jaxrnn.text import Corpus, Unit, load_corpus
+from jaxrnn.training import Record
 from jaxrnn.training.processes import is_first, wait_for_all
 from jaxrnn.training.reporting import write_json
 
@@ -44,14 +45,15 @@ class Settings(run.Settings):
         if self.held_out_chars < 2:
             raise ValueError(f"held_out_chars must be at least 2, got {self.held_out_chars}")
 
-    def load(self) -> tuple[Corpus, Texts]:
+    def load(self, resumed: Record | None = None) -> tuple[Corpus, Texts]:
         """The training set, whole or its beginning, and the validation set."""
         corpus = load_corpus(self.corpus)
         words = " ".join(corpus.text.split()[: self.max_chars])
-        vocabulary = jaxrnn.Vocabulary.of(words, unit=self.unit)
+        vocabulary = self.vocabulary_of(resumed) or jaxrnn.Vocabulary.of(words, unit=self.unit)
         held_out = " ".join(load_corpus("ptb_valid").text.split()[: self.held_out_chars])
+        held_out_ids, known = vocabulary.encode_known(held_out)
         ids = vocabulary.encode(words)
-        return corpus, Texts(vocabulary, ids, *vocabulary.encode_known(held_out))
+        return corpus, Texts(vocabulary, ids, held_out_ids, known)
 
 
 def preset(

@@ -12,9 +12,10 @@ from experiments.run import Run
 from jaxrnn.language_model import ModelConfig
 from jaxrnn.training import Progress, TrainState, perplexity
 from jaxrnn.training.integrity import params_digest
+from jaxrnn.training.metrics import MetricsLog
 from jaxrnn.training.processes import is_first
 from jaxrnn.training.record import device, environment
-from jaxrnn.training.reporting import MetricsLog, plot_perplexity, write_json
+from jaxrnn.training.reporting import plot_perplexity, write_json
 
 POINTS_OF_CURVE = 50
 """About how often the held-out perplexity is taken in a run."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,11 +10,29 @@ import jax
 
 import jaxrnn
 from experiments.processes import Processes
-from experiments.texts import Texts, held_out_metrics, known_prompts, open_tokens, prepare_texts
+from experiments.texts import (
+    BOOK,
+    Texts,
+    held_out_metrics,
+    known_prompts,
+    open_tokens,
+    prepare_texts,
+    read_corpus,
+)
 from jaxrnn.checks import check_number, check_positive_integer
-from jaxrnn.text import Corpus, Unit, load_corpus
-from jaxrnn.text.corpora import BUNDLED
-from jaxrnn.training import Best, Progress, Record, TextRecord, TrainConfig, TrainState
+from jaxrnn.text import Corpus, Unit, UnknownTokenError
+from jaxrnn.text.token_file import open_token_file
+from jaxrnn.training import (
+    Best,
+    CheckpointError,
+    Checkpoints,
+    CheckpointWarning,
+    Progress,
+    Record,
+    TextRecord,
+    TrainConfig,
+    TrainState,
+)
 from jaxrnn.training.parallel import count_devices, local
 from jaxrnn.training.processes import check_alike, wait_for_all
 
@@ -29,8 +48,11 @@ class Settings:
     or .zip file, or the folder that experiments.tokenize made of a larger one."""
     unit: Unit = "character"
     """What a token is."""
+    keep_line_breaks: bool | None = None
+    """Whether line breaks are tokens to be learnt; else they become spaces.  By default they are in
+    texts of your own, not in the book's; a run that is resumed does as it did."""
     max_chars: int = 10_000
-    """Characters (or words) to train on, from the beginning; line breaks become spaces."""
+    """Characters (or words) to train on, from the beginning."""
     held_out_chars: int = 2_000
     """Characters (or words) after those, for the held-out perplexity."""
     prompts: tuple[str, ...] = ()
@@ -58,12 +80,47 @@ class Settings:
         for name in ("held_out_chars", "save_every"):
             check_number(name, getattr(self, name), low=0)
 
-    def load(self) -> tuple[Corpus, Texts]:
-        """The corpus, and what to train on and to be judged by."""
+    def vocabulary_of(self, resumed: Record | None) -> jaxrnn.Vocabulary | None:
+        """The vocabulary that reads the text of a run which goes on with changes.
+
+        Another text's own would give the ids, and so the rows of the weights, another meaning.
+        """
+        return resumed.vocabulary if resumed and self.accept_changes else None
+
+    def load(self, resumed: Record | None = None) -> tuple[Corpus, Texts]:
+        """The corpus, and what to train on and to be judged by.
+
+        Args:
+            resumed: of a run that goes on.
+
+        Raises:
+            ValueError: the text cannot be had, or holds tokens that the resumed run does not know.
+        """
+        vocabulary = self.vocabulary_of(resumed)
         if (Path(self.corpus) / "text.json").is_file():
-            return open_tokens(Path(self.corpus), self.max_chars, self.held_out_chars, self.unit)
-        corpus = load_corpus(self.corpus, fallback=BUNDLED if self.corpus == "jaychou" else None)
-        return corpus, prepare_texts(corpus.text, self.max_chars, self.held_out_chars, self.unit)
+            tokens = open_token_file(Path(self.corpus))
+            if vocabulary is not None and tokens.vocabulary.tokens != vocabulary.tokens:
+                raise ValueError(f"{self.corpus} has other tokens than the run in {self.out}")
+            return open_tokens(tokens, self.max_chars, self.held_out_chars, self.unit)
+        keep = self.keep_line_breaks
+        if keep is None:
+            keep = resumed.text.keep_line_breaks if resumed else self.corpus not in BOOK
+        num_tokens = self.max_chars + int(self.held_out_chars)
+        corpus = read_corpus(self.corpus, num_tokens, self.unit)
+        try:
+            texts = prepare_texts(
+                corpus.text,
+                self.max_chars,
+                self.held_out_chars,
+                self.unit,
+                keep_line_breaks=keep,
+                vocabulary=vocabulary,
+            )
+        except UnknownTokenError as error:
+            if vocabulary is None:
+                raise
+            raise ValueError(f"{self.out} cannot go on with {self.corpus}: {error}") from error
+        return corpus, texts
 
 
 class Run:
@@ -71,7 +128,8 @@ class Run:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.corpus, self.texts = settings.load()
+        resumed = _newest_record(settings.out) if settings.resume else None
+        self.corpus, self.texts = settings.load(resumed)
         settings.training.check_text_length(len(self.texts.ids))
         self.vocab_size = len(self.texts.vocabulary)
         self.model = jaxrnn.build(settings.model, self.vocab_size)
@@ -99,7 +157,11 @@ class Run:
     def record(self, progress: Progress, best: Best | None = None) -> Record:
         settings = self.settings
         text = TextRecord(
-            self.corpus.name, self.corpus.digest, len(self.texts.ids), settings.held_out_chars
+            self.corpus.name,
+            self.corpus.digest,
+            len(self.texts.ids),
+            settings.held_out_chars,
+            self.texts.keep_line_breaks,
         )
         vocabulary = self.texts.vocabulary
         return Record(settings.model, settings.training, text, vocabulary, progress, best)
@@ -115,3 +177,13 @@ class Run:
 
     def held_out(self, state: TrainState) -> dict[str, float]:
         return held_out_metrics(self.model, local(state.params), self.texts)
+
+
+def _newest_record(out: Path) -> Record | None:
+    """What the newest checkpoint that can be read belongs to, if there is one."""
+    try:
+        with warnings.catch_warnings(), Checkpoints(out, read_only=True) as checkpoints:
+            warnings.simplefilter("ignore", CheckpointWarning)  # said where training begins
+            return checkpoints.newest(lambda saved: saved.record)
+    except CheckpointError:
+        return None

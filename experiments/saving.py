@@ -1,5 +1,6 @@
 """When a run is saved, and what: its state now and then, its best parameters beside it."""
 
+import contextlib
 import math
 import shutil
 import tempfile
@@ -23,9 +24,11 @@ from jaxrnn.training import (
 )
 from jaxrnn.training.checkpoint import MAX_TO_KEEP
 from jaxrnn.training.config import plan_epoch
-from jaxrnn.training.integrity import num_bytes
+from jaxrnn.training.integrity import bytes_needed
+from jaxrnn.training.metrics import read_metrics
 from jaxrnn.training.processes import check_shared_folder, of_first
 from jaxrnn.training.record import environment
+from jaxrnn.training.run_folder import RunFolder
 
 
 class Saver:
@@ -33,9 +36,12 @@ class Saver:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._newest, self._best = (
-            Checkpoints(run.settings.out, k) for k in ("checkpoints", "best")
-        )
+        out = run.settings.out
+        with contextlib.ExitStack() as stack:
+            self._folder = stack.enter_context(RunFolder(out))
+            self._newest = stack.enter_context(Checkpoints(out, "checkpoints"))
+            self._best = stack.enter_context(Checkpoints(out, "best"))
+            self._open = stack.pop_all()
         self.best: Best | None = None
         self._best_params: Any = None  # not yet on disk
         self._last = time.perf_counter()
@@ -48,23 +54,23 @@ class Saver:
     def __exit__(
         self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None
     ) -> None:
-        self._newest.__exit__()
-        self._best.__exit__()
+        self._open.close()
 
     def start(self) -> tuple[TrainState, Progress]:
-        """Where training begins: at the beginning, or at the newest checkpoint that is whole.
+        """Where training begins: at the beginning, or at the newest checkpoint that is intact.
+
+        A run that begins is saved before its first step, which shows that it can be.
 
         Raises:
             CheckpointError: there is none, it is of another run, or there is no room for more.
-            ValueError: the folder holds a run, which is not to be resumed.
+            ValueError: the folder holds a run, which is not to be resumed, or what is left of one.
         """
         settings, state = self.run.settings, self.run.initial_state()
         check_shared_folder(settings.out)
         self._check_room(state)
-        if not self._newest.steps():
-            self._best.drop_after(-1)  # a kill within the first save may have left one
-            if settings.resume:
-                print(f"nothing to resume in {settings.out}: starting from the beginning")
+        steps = self._newest.steps()
+        if not steps or (steps == [0] and not settings.resume):
+            self._begin(state, steps)
             return state, Progress()
         if not settings.resume:
             raise ValueError(
@@ -78,14 +84,31 @@ class Saver:
         state, saved = self._newest.newest(restore)
         self._take_up_best(saved.record)
         done = saved.record.progress
-        print(
-            f"resuming {settings.out} after batch {done.batch} of {done.num_batches} in epoch"
-            f" {done.epoch + 1}"
-        )
+        place = f"after batch {done.batch} of {done.num_batches} in epoch {done.epoch + 1}"
+        print(f"resuming {settings.out} {place if done.num_batches else 'from the beginning'}")
         num_batches = len(plan_epoch(settings.training, len(self.run.texts.ids), done.epoch))
         if done.num_batches != num_batches:  # another text, which was accepted
             done = done._replace(batch=0, num_batches=0, nats=0.0, tokens=0)
         return state, done
+
+    def _begin(self, state: TrainState, steps: list[int]) -> None:
+        """Save the state before the first step, in place of one that no step has followed."""
+        settings, left = self.run.settings, []
+        if not steps:
+            left = [f"best/{step}" for step in self._best.steps()]
+            if read_metrics(settings.out):
+                left.append("metrics.jsonl")
+        if left:
+            raise ValueError(
+                f"{settings.out} holds {', '.join(left)} of a run whose checkpoints are gone: move"
+                " them, or choose another --out"
+            )
+        if settings.resume:
+            print(f"nothing to resume in {settings.out}: starting from the beginning")
+        for step in steps:
+            self._newest.delete(step)
+        self._best.set_aside_after(-1)  # a kill within the first save may have left one
+        self.save(state, Progress())
 
     def _take_up_best(self, record: Record) -> None:
         """The best so far, if its parameters are there and the held-out text is the same."""
@@ -94,9 +117,18 @@ class Saver:
             print("another held-out text: the best parameters so far no longer count")
             self.best = None
         if self.best and self.best.step not in self._best.steps():
-            warnings.warn(f"the best parameters, of step {self.best.step}, are gone", stacklevel=3)
-            self.best = None
-        self._best.drop_after(self.best.step if self.best else -1)
+            gone, self.best = self.best.step, self._best_before(self.best.step)
+            instead = f": those of step {self.best.step} take their place" if self.best else ""
+            warnings.warn(f"the best parameters, of step {gone}, are gone{instead}", stacklevel=3)
+        self._best.set_aside_after(self.best.step if self.best else -1)
+
+    def _best_before(self, step: int) -> Best | None:
+        """The best on disk that is older than a step."""
+        for older in self._best.steps():
+            with contextlib.suppress(CheckpointError):
+                if older < step and (best := self._best.open(older).record.best):
+                    return best
+        return None
 
     def _check_same_run(self, saved: Saved) -> None:
         settings = self.run.settings
@@ -126,7 +158,7 @@ class Saver:
             pass
         # While one is written, none of the older ones is gone.
         there = len(self._newest.steps()) + len(self._best.steps())
-        needed = max(1, 1 + sum(MAX_TO_KEEP.values()) - there) * num_bytes(state)
+        needed = max(1, 1 + sum(MAX_TO_KEEP.values()) - there) * bytes_needed(state)
         free = shutil.disk_usage(out).free
         if free < needed:
             raise CheckpointError(
@@ -143,7 +175,11 @@ class Saver:
         self._best_params = jax.tree.map(jnp.copy, state.params)  # the next call takes the buffers
 
     def is_due(self) -> bool:
-        """Whether, by this process's clock, the last save is `save_every` seconds ago."""
+        """Whether, by this process's clock, the last save is `save_every` seconds ago.
+
+        To be asked every few seconds, as it also tells other machines that this run is alive.
+        """
+        self._folder.give_sign()
         return time.perf_counter() - self._last >= self.run.settings.save_every
 
     def save(self, state: TrainState, progress: Progress) -> None:

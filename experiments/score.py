@@ -18,7 +18,6 @@ import tyro
 
 import jaxrnn
 from experiments import command
-from experiments.texts import LINE_BREAK
 from jaxrnn.layers import Layer
 from jaxrnn.text.corpora import BUNDLED
 from jaxrnn.training import Checkpoints, Kind, Record, perplexity
@@ -64,8 +63,10 @@ def score(settings: Settings) -> None:
 
 
 def line_break(vocabulary: jaxrnn.Vocabulary) -> str:
-    """What stands before a line; words have no such token, but those of the Penn Treebank."""
-    return "<eos> " if "<eos>" in vocabulary else LINE_BREAK
+    """The text between two lines: of the Penn Treebank a word, else a line feed or a space."""
+    if "<eos>" in vocabulary:
+        return "<eos> "
+    return "\n" if "\n" in vocabulary else " "
 
 
 def score_lines(

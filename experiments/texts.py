@@ -1,21 +1,21 @@
 """The texts of a run: what it trains on, what it is judged by."""
 
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 import jaxrnn
 from jaxrnn.layers import Layer
-from jaxrnn.text import Corpus, Unit, tokenize
+from jaxrnn.text import Corpus, Unit, load_corpus, tokenize
+from jaxrnn.text.corpora import BUNDLED, SOURCES
 from jaxrnn.text.ngrams import unigram_perplexity
-from jaxrnn.text.token_file import open_token_file
+from jaxrnn.text.token_file import TokenFile
 from jaxrnn.training import bits_per_character
 from jaxrnn.typing import Params
 
-LINE_BREAK = " "
-"""What stands for a line break, as in the book."""
+BOOK = frozenset({*SOURCES, BUNDLED})
+"""Corpora whose line breaks become spaces, as in the book, unless they are asked for."""
 
 
 class Texts(NamedTuple):
@@ -27,39 +27,70 @@ class Texts(NamedTuple):
     held_out_ids: np.ndarray
     held_out_known: np.ndarray
     """True where the vocabulary has the token; only those count."""
+    keep_line_breaks: bool = False
+    """Whether line breaks are tokens, not spaces."""
 
 
 def prepare_texts(
-    text: str, max_tokens: int, held_out_tokens: int, unit: Unit = "character"
+    text: str,
+    max_tokens: int,
+    held_out_tokens: int,
+    unit: Unit = "character",
+    *,
+    keep_line_breaks: bool = False,
+    vocabulary: jaxrnn.Vocabulary | None = None,
 ) -> Texts:
-    """Line breaks become spaces, as in the book; the vocabulary is of the training text alone.
+    """Cut a text into what is trained on and what is held out, and both into tokens.
 
     A text that has no more than `max_tokens` keeps its last tenth, at most, for the held-out text.
+
+    Args:
+        text: the text, at least as much of it as is used.
+        max_tokens: tokens to train on.
+        held_out_tokens: tokens after those.
+        unit: what a token is.
+        keep_line_breaks: whether they are tokens; else they become spaces, as in the book.
+        vocabulary: of a run that goes on; by default that of the training text alone.
+
+    Raises:
+        UnknownTokenError: a token to train on is not in the vocabulary.
     """
-    tokens = tokenize(text.replace("\n", LINE_BREAK), unit)
+    tokens = tokenize(text if keep_line_breaks else text.replace("\n", " "), unit)
     max_tokens = min(max_tokens, len(tokens) - min(held_out_tokens, len(tokens) // 10))
     joint = "" if unit == "character" else " "
     training = joint.join(tokens[:max_tokens])
-    vocabulary = jaxrnn.Vocabulary.of(training, unit=unit)
+    vocabulary = vocabulary or jaxrnn.Vocabulary.of(training, unit=unit)
     held_out = joint.join(tokens[max_tokens : max_tokens + held_out_tokens])
-    return Texts(vocabulary, vocabulary.encode(training), *vocabulary.encode_known(held_out))
+    held_out_ids, known = vocabulary.encode_known(held_out)
+    return Texts(vocabulary, vocabulary.encode(training), held_out_ids, known, keep_line_breaks)
+
+
+def read_corpus(name: str, num_tokens: int, unit: Unit) -> Corpus:
+    """The corpus of that name; of a file, so many tokens at least, or all that it holds."""
+    fallback = BUNDLED if name == "jaychou" else None
+    num_chars = num_tokens if unit == "character" else 16 * num_tokens  # words are mostly shorter
+    corpus = load_corpus(name, fallback=fallback, max_chars=num_chars)
+    if unit == "character" or len(tokenize(corpus.text, unit)) > num_tokens:
+        return corpus
+    return load_corpus(name, fallback=fallback)  # the last word may have been cut in two
 
 
 def open_tokens(
-    folder: Path, max_tokens: int, held_out_tokens: int, unit: Unit
+    tokens: TokenFile, max_tokens: int, held_out_tokens: int, unit: Unit
 ) -> tuple[Corpus, Texts]:
     """Those of a text that has been tokenized: the training text is mapped into memory.
 
     The vocabulary is that of the whole.
     """
-    tokens = open_token_file(folder)
+    folder = tokens.folder
     if tokens.vocabulary.unit != unit:
         raise ValueError(f"unit must be that of {folder}, {tokens.vocabulary.unit}, got {unit}")
     held_out_tokens = min(held_out_tokens, tokens.num_ids // 10)
     max_tokens = min(max_tokens, tokens.num_ids - held_out_tokens)
     held_out = np.array(tokens.ids()[max_tokens : max_tokens + held_out_tokens], np.int32)
     source = f"{tokens.num_ids:,} tokens in {folder}"
-    texts = Texts(tokens.vocabulary, tokens.ids(max_tokens), held_out, held_out >= 0)
+    ids, known = tokens.ids(max_tokens), held_out >= 0
+    texts = Texts(tokens.vocabulary, ids, held_out, known, tokens.keep_line_breaks)
     return Corpus(str(folder), "", tokens.digest, source), texts
 
 

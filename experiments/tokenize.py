@@ -27,12 +27,18 @@ class Settings:
     out: Annotated[Path, tyro.conf.arg(help="Folder of the ids and their vocabulary.")]
     unit: Unit = "character"
     """What a token is."""
+    keep_line_breaks: bool = True
+    """Whether line breaks are tokens to be learnt; else they become spaces."""
 
 
 def tokenize(settings: Settings) -> None:
     """Write the folder, and say what is in it."""
+    keep, unit = settings.keep_line_breaks, settings.unit
     tokens = write_token_file(
-        lambda: pieces_of(settings.text, settings.unit), settings.out, settings.unit
+        lambda: pieces_of(settings.text, unit, keep_line_breaks=keep),
+        settings.out,
+        unit,
+        keep_line_breaks=keep,
     )
     print(
         f"{tokens.num_ids:,} {tokens.vocabulary.unit}s, {len(tokens.vocabulary):,} distinct, in"

@@ -1,9 +1,11 @@
-"""Read every checkpoint of a run, and say which are what was saved.
+"""Read every checkpoint of a run, or a tokenized text, and say which are what was written.
 
     python -m experiments.verify runs/jaychou
+    python -m experiments.verify big.tokens
 
-Each line names a checkpoint, where in the training it is, and whether all its bytes are those that
-were written.  The exit code is 1 if one is damaged.
+Each line names a checkpoint, where in the training it is, and whether all that is read of it, its
+arrays and what they belong to, is what was written.  Files in its folder that nothing reads are not
+compared.  The exit code is 1 if one is damaged.
 """
 
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Annotated, get_args
 import tyro
 
 from experiments import command
+from jaxrnn.text.token_file import TokenFileError, open_token_file
 from jaxrnn.training import CheckpointError, Checkpoints, Kind, Saved, perplexity
 
 
@@ -21,11 +24,13 @@ class Settings:
     """What is verified."""
 
     run_dir: Annotated[Path, tyro.conf.Positional]
-    """Folder of the run."""
+    """Folder of the run, or of a text that experiments.tokenize made."""
 
 
 def verify(settings: Settings) -> int:
     """Print a line for each checkpoint; returns the exit code."""
+    if (settings.run_dir / "text.json").exists():
+        return _verify_tokens(settings.run_dir)
     damaged = found = 0
     for kind in get_args(Kind):
         if kind == "best" and not (settings.run_dir / kind).is_dir():
@@ -40,16 +45,28 @@ def verify(settings: Settings) -> int:
                     damaged += 1
                     print(f"{kind}/{step}: {error}")
                 else:
-                    print(f"{kind}/{step}: whole; {_told(kind, saved)}")
+                    print(f"{kind}/{step}: intact; {_place(kind, saved)}")
     if not found:
         raise CheckpointError(f"{settings.run_dir} holds no checkpoint")
     return 1 if damaged else 0
 
 
-def _told(kind: str, saved: Saved) -> str:
+def _verify_tokens(folder: Path) -> int:
+    try:
+        tokens = open_token_file(folder)
+    except TokenFileError as error:
+        print(error)
+        return 1
+    print(f"{folder}: intact; {tokens.num_ids:,} tokens, {len(tokens.vocabulary):,} distinct")
+    return 0
+
+
+def _place(kind: str, saved: Saved) -> str:
     best, progress = saved.record.best, saved.record.progress
     if kind == "best" and best is not None:
         return f"after epoch {best.epoch}, held-out perplexity {best.held_out_perplexity:.3f}"
+    if progress.num_batches == 0:
+        return "before the first step"
     return (
         f"after batch {progress.batch} of {progress.num_batches} in epoch {progress.epoch + 1},"
         f" perplexity {perplexity(progress.nats_per_token):.3f}"

@@ -5,6 +5,9 @@ Each check names the argument, what came and what was expected.
 
 import math
 import numbers
+import os
+import stat
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -47,6 +50,20 @@ def check_seed(name: str, value: Any) -> None:
     check_integer(name, value)
     if not 0 <= int(value) < 2**32:
         raise ValueError(f"{name} must be between 0 and 2**32 - 1, got {value}")
+
+
+def check_regular_file(path: Path, most_bytes: float = math.inf) -> None:
+    """Raise unless `path` is a regular file, and not too large: reading others may never end.
+
+    Raises:
+        OSError: it is not there.
+        ValueError: it is something else, or larger than `most_bytes`.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{path} must be a regular file")
+    if status.st_size > most_bytes:
+        raise ValueError(f"{path} must have at most {most_bytes:,} bytes, got {status.st_size:,}")
 
 
 def check_array(name: str, value: Any) -> None:

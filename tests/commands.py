@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from jaxrnn.training.metrics import read_metrics
+
 ROOT = Path(__file__).parent.parent
 SMALL = [
     "--corpus", "songs", "--max-chars", "2000", "--held-out-chars", "300", "--hidden-size", "16",
@@ -63,11 +65,8 @@ def digest(out):
 
 def rows(out):
     """The metrics, but for times."""
-    lines = (out / "metrics.jsonl").read_text().splitlines()
-    return [
-        {k: v for k, v in json.loads(line).items() if k not in ("seconds", "tokens_per_second")}
-        for line in lines
-    ]
+    times = ("seconds", "tokens_per_second")
+    return [{k: v for k, v in row.items() if k not in times} for row in read_metrics(out)]
 
 
 def epochs(out):

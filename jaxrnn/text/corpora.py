@@ -5,7 +5,9 @@ A name or a path leads to a text: the path itself, else the folder in the enviro
 come with this package.  The digest of what was read is in the result, to be printed and recorded.
 """
 
+import codecs
 import hashlib
+import io
 import lzma
 import os
 import re
@@ -14,6 +16,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+from jaxrnn.checks import check_regular_file
 
 MAX_BYTES = 1 << 30
 """Most bytes that a text may have, also inside a zip file, which could expand without end."""
@@ -25,7 +29,8 @@ class Corpus(NamedTuple):
     name: str
     """A known name, or the path as it was given."""
     text: str
-    """The whole text; its lines end in a line feed, whatever they ended in."""
+    """The text, or as much of it as was asked for; its lines end in a line feed, whatever they
+    ended in."""
     digest: str
     """SHA-256 of the file that was read, in hexadecimal."""
     source: str
@@ -114,7 +119,7 @@ BUNDLED = "songs"
 it and dedicated to the public domain (CC0 1.0)."""
 
 
-def load_corpus(name: str, *, fallback: str | None = None) -> Corpus:
+def load_corpus(name: str, *, fallback: str | None = None, max_chars: int | None = None) -> Corpus:
     """The text of that name.
 
     Args:
@@ -123,6 +128,8 @@ def load_corpus(name: str, *, fallback: str | None = None) -> Corpus:
             each line); "songs", which comes with this package; or the path of any `.txt` or `.zip`
             file (a zip must hold exactly one `.txt`).
         fallback: the name to load instead of a known corpus that is neither here nor to be had.
+        max_chars: of a file, read no more than its first characters; the digest is of all of it.
+            None reads all.
 
     Returns:
         A Corpus, whose `source` tells what was used.
@@ -136,7 +143,7 @@ def load_corpus(name: str, *, fallback: str | None = None) -> Corpus:
         songs = _read(Path(__file__).parent / "songs.txt", name)
         return songs._replace(source="the songs that come with jaxrnn")
     if name not in SOURCES:
-        return _read(Path(name), name)
+        return _read(Path(name), name, max_chars)
     source = SOURCES[name]
     try:
         path, origin = _find(source)
@@ -177,21 +184,24 @@ def _find(source: Source) -> tuple[Path, str]:
     return path, source.url
 
 
-def _read(path: Path, name: str) -> Corpus:
+def _read(path: Path, name: str, max_chars: int | None = None) -> Corpus:
     if not os.path.isfile(path):  # unlike Path.is_file, False for a name that is too long
         known = ", ".join((*SOURCES, BUNDLED))
         raise CorpusNotFoundError(f"corpus must be one of {known}, or a file; no file {path}")
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path} must have at most {MAX_BYTES:,} bytes")
-    content = path.read_bytes()
-    text_bytes = _unzipped(path) if path.suffix.lower() == ".zip" else content
+    check_regular_file(path, MAX_BYTES)
+    content = path.read_bytes()  # once: what is hashed must be what is used
+    # UTF-8 takes four bytes for a character at most, and three for its mark.
+    most_bytes = MAX_BYTES + 1 if max_chars is None else 4 * max_chars + 3
+    is_zip = path.suffix.lower() == ".zip"
+    text_bytes = _unzipped(path, content, most_bytes) if is_zip else content[:most_bytes]
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
     try:
-        text = text_bytes.decode("utf-8-sig")
+        text = decoder.decode(text_bytes, final=len(text_bytes) < most_bytes)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} must be UTF-8 text: {error}") from error
     if not text.strip():
         raise ValueError(f"{path} must hold some text, got an empty one")
-    text = text.replace("\r\n", "\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")[:max_chars]
     return Corpus(name, text, hashlib.sha256(content).hexdigest(), str(path))
 
 
@@ -203,25 +213,28 @@ _UNREADABLE = (  # all that a damaged zip file makes `zipfile` raise
     OSError,
     NotImplementedError,
     RuntimeError,
+    ValueError,
 )
 
 
-def _unzipped(path: Path) -> bytes:
-    """The one text of a zip file, read without extracting anything to disk."""
+def _unzipped(path: Path, content: bytes, most_bytes: int) -> bytes:
+    """The one text of a zip file, or its beginning, without extracting anything to disk."""
+    text = b""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             texts = [
                 member
                 for member in archive.infolist()
                 if member.filename.endswith(".txt") and not member.filename.startswith("__MACOSX")
             ]
-            if len(texts) != 1:
-                listed = ", ".join(text.filename for text in texts) or "none"
-                raise ValueError(f"{path} must hold exactly one .txt file, got {listed}")
-            with archive.open(texts[0]) as member:
-                content = member.read(MAX_BYTES + 1)
+            if len(texts) == 1:
+                with archive.open(texts[0]) as member:
+                    text = member.read(most_bytes)
     except _UNREADABLE as error:
         raise ValueError(f"{path} must be a zip file that can be read: {error}") from error
-    if len(content) > MAX_BYTES:
+    if len(texts) != 1:
+        listed = ", ".join(text.filename for text in texts) or "none"
+        raise ValueError(f"{path} must hold exactly one .txt file, got {listed}")
+    if len(text) > MAX_BYTES:
         raise ValueError(f"{path} must hold at most {MAX_BYTES:,} bytes of text")
-    return content
+    return text

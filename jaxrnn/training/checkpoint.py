@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import jax
 
-from jaxrnn.training.integrity import flatten, num_bytes
+from jaxrnn.training.integrity import bytes_needed, flatten, not_finite
 from jaxrnn.training.processes import agree, is_first, of_first, wait_for_all
 from jaxrnn.training.record import Record
 from jaxrnn.training.saved import (
@@ -29,6 +29,7 @@ from jaxrnn.training.saved import (
     read_saved,
     training_arrays,
 )
+from jaxrnn.training.step_folders import check_name, delete, is_save, move, steps_in
 from jaxrnn.training.train_step import TrainState
 from jaxrnn.typing import Params
 
@@ -37,9 +38,6 @@ Kind = Literal["checkpoints", "best"]
 
 MAX_TO_KEEP: dict[Kind, int] = {"checkpoints": 3, "best": 4}
 """Saves of each kind that stay on disk: the best that any checkpoint names is among them."""
-
-SPARE_BYTES = 1 << 20
-"""Left free beside the arrays of a save: metadata, and what orbax adds."""
 
 Use = TypeVar("Use")
 
@@ -62,24 +60,29 @@ class Checkpoints:
 
         Where a run has several processes, all of them do so, and call the same methods; what is
         `read_only` one of them may open alone.
+
+        Raises:
+            CheckpointError: there is none to read, or orbax cannot use a folder of that name.
         """
         import orbax.checkpoint as ocp  # a second to import, so only where it is used
 
         self.folder = Path(run_dir).absolute() / kind
+        self.kind = kind
         self.read_only = read_only
+        check_name(self.folder, read_only)
         if read_only and not self.folder.is_dir():
             raise CheckpointError(f"{run_dir} holds no {kind}")
         self._ocp = ocp
         processes = self._alone() if read_only else ocp.options.MultiprocessingOptions()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=None if read_only else MAX_TO_KEEP[kind],
+            max_to_keep=None,  # it would delete by number, whatever is in the folder of that name
             enable_async_checkpointing=False,
             cleanup_tmp_directories=not read_only,
             create=not read_only,
-            todelete_subdir=None if read_only else "deleted",  # a kill leaves no half of a step
             multiprocessing_options=processes,
         )
         self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._was_read = False
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -92,14 +95,15 @@ class Checkpoints:
 
         Unless `read_only`, all processes are told what the first one sees.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
+        steps = steps_in(self.folder)
         return steps if self.read_only else of_first(steps)
 
     def save(self, state: TrainState, record: Record) -> None:
         """Write a checkpoint, unless this very step is on disk already.
 
         Raises:
-            SaveFailedError: it could not be written; those before it are as they were.
+            SaveFailedError: it could not be written, is not found where it was written, or has
+                parameters that are not finite; those before it are as they were.
         """
         items = {"params": {"params": state.params}, "training": training_arrays(state)}
         self._write(int(state.step), items, record, key=str(jax.random.key_impl(state.key)))
@@ -109,12 +113,14 @@ class Checkpoints:
         self._write(step, {"params": {"params": params}}, record)
 
     def _write(self, step: int, items: dict[str, Any], record: Record, **more: str) -> None:
-        if step in self.steps():
+        if self._holds(step):
             return
         flat = {item: flatten(arrays) for item, arrays in items.items()}
         args = {item: self._ocp.args.StandardSave(arrays) for item, arrays in flat.items()}
-        needed, free = num_bytes(flat) + SPARE_BYTES, shutil.disk_usage(self.folder).free
+        needed, free = bytes_needed(flat), shutil.disk_usage(self.folder).free
         try:
+            if wrong := not_finite(flat["params"]):
+                raise ValueError(f"{wrong} is not finite")
             if free < needed:
                 raise OSError(f"{free:,} bytes are free, and {needed:,} needed")
             args["meta"] = self._ocp.args.JsonSave(make_meta(record, flat, **more))
@@ -128,7 +134,44 @@ class Checkpoints:
             ) from error
         if not saved:
             raise SaveFailedError(f"step {step} was not saved to {self.folder}")
-        shutil.rmtree(self.folder / "deleted", ignore_errors=True)
+        self._look_at(step)
+        if is_first():
+            saves = [s for s in steps_in(self.folder) if is_save(self.folder / str(s))]
+            for old in saves[MAX_TO_KEEP[self.kind] :]:
+                delete(self.folder / str(old))
+
+    def _holds(self, step: int) -> bool:
+        """Whether a step is on disk; a folder of that name which is no save makes room."""
+        if step not in self.steps():
+            return False
+        try:
+            self.open(step)
+            damaged = False
+        except CheckpointError:
+            damaged = True
+        (damaged,) = map(bool, agree(damaged))
+        if damaged:
+            self._move(step, "damaged")
+        return not damaged
+
+    def _look_at(self, step: int) -> None:
+        """Raise unless a save is found where it was written; the first one is read as a whole.
+
+        A storage library may read a path in its own way, and write somewhere else.
+        """
+        problem = ""
+        if is_first():
+            try:
+                saved = self.open(step)
+                saved.check_is_there(self.folder / str(step))
+                if not self._was_read:
+                    saved.verify()
+            except CheckpointError as error:
+                problem = str(error)
+                delete(self.folder / str(step))
+        if problem := of_first(problem):
+            raise SaveFailedError(f"step {step} cannot be read after it was saved: {problem}")
+        self._was_read = True
 
     def newest(self, use: Callable[["Saved"], Use]) -> Use:
         """`use` of the newest checkpoint that is whole.
@@ -156,24 +199,31 @@ class Checkpoints:
                 message = f"{reason}: going on from step {step}"
                 warnings.warn(message, CheckpointWarning, stacklevel=2)
                 if not self.read_only:
-                    self._move(passed_over, self.folder.parent / "damaged")
+                    self._move(passed_over, "damaged")
             return result
         found = "; ".join(damaged.values()) or "there is none"
         raise CheckpointError(f"{self.folder} holds no checkpoint that is whole: {found}")
 
-    def drop_after(self, step: int) -> None:
-        """Delete what is newer than a step: it is of a future that is about to be another one."""
-        for newer in self.steps():
-            if newer > step:
-                self._move(newer, self.folder / "deleted")
-        shutil.rmtree(self.folder / "deleted", ignore_errors=True)
+    def delete(self, step: int) -> None:
+        """Delete a step, which its run is about to save anew."""
+        if is_first() and is_save(self.folder / str(step)):
+            delete(self.folder / str(step))
+        self._reload(f"step {step} is deleted")
 
-    def _move(self, step: int, folder: Path) -> None:
+    def set_aside_after(self, step: int) -> None:
+        """Move what is newer than a step to `set_aside/`: it is of a future that may not come."""
+        for newer in self.steps():
+            if newer > step and is_save(self.folder / str(newer)):
+                self._move(newer, f"set_aside/{self.kind}")
+
+    def _move(self, step: int, folder: str) -> None:
+        """Out of the way, to a folder of the run's."""
         if is_first():
-            folder.mkdir(exist_ok=True)
-            shutil.rmtree(folder / str(step), ignore_errors=True)
-            (self.folder / str(step)).rename(folder / str(step))
-        wait_for_all(f"step {step} is in {folder.name}")
+            move(self.folder / str(step), self.folder.parent / folder)
+        self._reload(f"step {step} is in {folder}")
+
+    def _reload(self, why: str) -> None:
+        wait_for_all(why)
         self._manager.reload()
 
     def open(self, step: int) -> "Saved":

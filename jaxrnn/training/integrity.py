@@ -7,12 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from jaxrnn.training.processes import to_host
 from jaxrnn.typing import Params
 
 Description = dict[str, Any]
 """The dtype, shape and SHA-256 of one array, in JSON types."""
+
+
+SPARE_BYTES = 1 << 20
+"""Left free beside the arrays of a save: metadata, and what orbax adds."""
 
 
 def flatten(tree: Any) -> dict[str, Any]:
@@ -47,9 +53,22 @@ def type_of(array: Any) -> str:
     return f"{array.dtype}{list(array.shape)}"
 
 
+def not_finite(arrays: Mapping[str, Any]) -> str | None:
+    """The place of an array with NaN or an infinity in it, or None."""
+    for place, array in arrays.items():
+        if jnp.issubdtype(array.dtype, jnp.inexact) and not np.isfinite(to_host(array)).all():
+            return place
+    return None
+
+
 def num_bytes(arrays: Any) -> int:
     """Of all arrays of a tree, or of what describes them."""
     return sum(array.size * array.dtype.itemsize for array in jax.tree.leaves(arrays))
+
+
+def bytes_needed(arrays: Any) -> int:
+    """What a disk must have free before a save of these arrays is begun."""
+    return num_bytes(arrays) + SPARE_BYTES
 
 
 def physical_memory() -> int:

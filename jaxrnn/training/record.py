@@ -38,6 +38,8 @@ class TextRecord:
     """Characters that are trained on."""
     held_out_chars: int
     """Characters after those that are held out."""
+    keep_line_breaks: bool = False
+    """Whether line breaks are tokens like others; or they became spaces, as in the book."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """One checkpoint on disk: its metadata verified, its arrays compared, checked and restored."""
 
 import errno
+import itertools
+import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,11 +11,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrnn.checks import check_regular_file
 from jaxrnn.training.integrity import (
     Description,
     canonical_digest,
     describe,
     flatten,
+    not_finite,
     num_bytes,
     physical_memory,
     type_of,
@@ -21,11 +26,15 @@ from jaxrnn.training.record import Record, environment
 from jaxrnn.training.train_step import TrainState
 from jaxrnn.typing import Params
 
-FORMAT = 2
+FORMAT = 3
 """Number of the layout on disk, in every checkpoint."""
 
+READABLE = (2, 3)
+"""Formats that are read.  Runs of format 2 have no marker, metrics without sums, and line breaks as
+spaces."""
+
 MAX_META_BYTES = 1 << 26
-"""A larger metadata file is not read."""
+"""A larger file is not read, but for those of array data."""
 
 OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM)
 """Errors that say nothing about a file's content."""
@@ -65,6 +74,8 @@ class Saved(NamedTuple):
             DamagedCheckpointError: it is damaged.
             CheckpointError: it is of another form.
         """
+        if "training" not in self.meta["arrays"]:
+            raise CheckpointError(f"{self.name} holds parameters alone")
         if self.meta["key"] != str(jax.random.key_impl(like.key)):
             raise CheckpointError(f"the random key of {self.name} is a {self.meta['key']}")
         training = self._restore("training", training_arrays(like))
@@ -77,9 +88,15 @@ class Saved(NamedTuple):
         return params
 
     def verify(self) -> None:
-        """Read everything; raise DamagedCheckpointError if it is not what was saved."""
+        """Read all arrays; raise DamagedCheckpointError if they are not what was saved."""
         for item in self.meta["arrays"]:
             self._arrays(item)
+
+    def check_is_there(self, folder: Path) -> None:
+        """Raise a DamagedCheckpointError unless each item has its index in that folder."""
+        for item in self.meta["arrays"]:
+            if not (folder / item / "manifest.ocdbt").is_file():
+                raise DamagedCheckpointError(f"{item} of {self.name} are not in {folder}")
 
     def _restore(self, item: str, like: Any) -> Any:
         here = {place: type_of(array) for place, array in flatten(like).items()}
@@ -112,6 +129,8 @@ class Saved(NamedTuple):
         for place, description in describe(arrays).items():
             if description != descriptions[place]:
                 raise DamagedCheckpointError(f"{place} in {self.name} is damaged")
+        if item == "params" and (wrong := not_finite(arrays)):
+            raise DamagedCheckpointError(f"{wrong} in {self.name} is not finite")
         return arrays
 
 
@@ -141,30 +160,48 @@ def read_saved(folder: Path, step: int, read: Read) -> Saved:
         CheckpointError: it is of another format.
     """
     name = f"step {step} in {folder}"
-    try:
-        size = (folder / str(step) / "meta" / "metadata").stat().st_size
-    except OSError as error:
-        raise DamagedCheckpointError(f"{name} is not whole") from error
-    if size > MAX_META_BYTES:
-        raise DamagedCheckpointError(
-            f"the metadata of {name} has {size:,} bytes, more than the {MAX_META_BYTES:,} allowed"
-        )
+    _check_files(name, folder / str(step))
     meta = _read(name, read, "meta", None)
     try:
-        whole = meta.pop("digest") == canonical_digest(meta)
-    except (AttributeError, KeyError, ValueError):
-        whole = False
-    if not whole:
-        raise DamagedCheckpointError(f"the metadata of {name} is damaged")
-    if meta["format"] != FORMAT:
-        raise CheckpointError(f"{name} is of format {meta['format']}, this jaxrnn reads {FORMAT}")
-    try:
-        record = Record.from_json(meta["record"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if meta.pop("digest") != canonical_digest(meta):
+            raise ValueError("its sum is another")
+        if meta["format"] in READABLE:
+            _check_form(meta)
+            return Saved(name, step, meta, Record.from_json(meta["record"]), read)
+    except Exception as error:  # content of any form raises many unrelated types
         raise DamagedCheckpointError(
-            f"the metadata of {name} is of no run: {first_line(error)}"
+            f"the metadata of {name} is damaged: {first_line(error)}"
         ) from error
-    return Saved(name, step, meta, record, read)
+    known = " and ".join(map(str, READABLE))
+    raise CheckpointError(f"{name} is of format {meta['format']}, this jaxrnn reads {known}")
+
+
+def _check_files(name: str, folder: Path) -> None:
+    """Raise unless all files are regular and of a size that can be read.
+
+    Others could keep a reader waiting for ever, or fill the memory.
+    """
+    try:
+        check_regular_file(folder / "meta" / "metadata")
+        for place, _, files in os.walk(folder):
+            most = math.inf if Path(place).name == "d" else MAX_META_BYTES
+            for file in files:
+                check_regular_file(Path(place) / file, most)
+    except (OSError, ValueError) as error:
+        raise DamagedCheckpointError(f"{name} is not whole: {error}") from error
+
+
+def _check_form(meta: dict[str, Any]) -> None:
+    """Raise unless the arrays are those of a checkpoint, or parameters alone."""
+    arrays = meta["arrays"]
+    if set(arrays) != ({"params", "training"} if "key" in meta else {"params"}):
+        raise ValueError(f"its arrays are {', '.join(arrays)}")
+    if not arrays["params"]:
+        raise ValueError("it has no parameters")
+    for description in itertools.chain(*(item.values() for item in arrays.values())):
+        jnp.dtype(description["dtype"])
+        if not all(size >= 0 for size in description["shape"]):
+            raise ValueError(f"the shape of an array is {description['shape']}")
 
 
 def _read(name: str, read: Read, item: str, how: Any) -> Any:

@@ -1,13 +1,23 @@
 """What a run keeps, how it goes on, and how it refuses to go on as another run."""
 
 import json
+import re
 import shutil
 
 import jax
 import pytest
 from commands import SMALL, epochs
 
+import jaxrnn
+from experiments.run import Run, Settings
+from experiments.saving import Saver
 from jaxrnn.training import Checkpoints, CheckpointWarning
+
+
+def content_of(folder):
+    """Every file below a folder, but the lock, which says who came last."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "jaxrnn.json")
+    return {path: path.read_bytes() for path in files}
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +68,27 @@ def test_another_text_is_refused_or_accepted(small, run):
     corpus.write_text("xyz uvw\n" * 120)
     code, _, error = run("train", *settings, "--prompts", "xy", "--resume", "--accept-changes")
     assert code == 2
-    assert "vocabulary" in error or "params" in error
+    assert "cannot go on with" in error
+    assert "not in the vocabulary of 10: 'x' 'y' 'z' 'u' 'v' 'w'" in error
+
+
+def test_a_run_that_goes_on_with_another_text_keeps_the_meaning_of_its_ids(small, run):
+    """Ids are ordered by frequency, which is another one here; the weights' rows are not."""
+    out, settings = small
+    assert run("train", *settings, "--epochs", 1)[0] == 0
+    before = jaxrnn.load(out).vocabulary
+    corpus = settings[settings.index("--corpus", 2) + 1]
+    corpus.write_text("h g f e d c b a\n" * 60 + "a\n" * 300)
+    flags = ("--resume", "--accept-changes", "--epochs", 2)
+    assert run("train", *settings, *flags)[0] == 0
+    assert jaxrnn.load(out).vocabulary == before
+    assert jaxrnn.Vocabulary.of(corpus.read_text()[:700]).tokens != before.tokens
+    # And where the text is tokenized already, and cannot be read by another vocabulary.
+    tokens = corpus.with_name("tokens")
+    assert run("tokenize", "--text", corpus, "--out", tokens)[0] == 0
+    code, _, error = run("train", *settings, "--corpus", tokens, *flags)
+    assert code == 2
+    assert "has other tokens than the run in" in error
 
 
 def test_the_same_text_elsewhere_and_what_reports_may_change(small, run):
@@ -122,7 +152,8 @@ def test_verify_names_what_is_damaged(small, run):
     assert run("train", *settings, "--epochs", 2, "--resume")[0] == 0
     code, said, _ = run("verify", out)
     assert code == 0
-    assert said.count("whole; after batch") == 2
+    assert said.count("intact; after batch") == 2
+    assert said.count("intact; before the first step") == 1
     assert "best/" in said
     newest = max((out / "checkpoints").iterdir(), key=lambda path: int(path.name))
     meta = newest / "meta" / "metadata"
@@ -157,15 +188,53 @@ def test_a_fall_back_keeps_the_best_of_then(small, run):
         assert then.step in checkpoints.steps()
 
 
-def test_a_best_without_a_checkpoint_is_dropped(small, run):
-    """What a kill within the first save leaves behind."""
+@pytest.mark.parametrize("flags", [[], ["--resume"]])
+def test_what_is_left_of_a_run_without_checkpoints_is_not_touched(small, run, flags):
     out, settings = small
     settings = [*settings, "--sample-every", 1]
     assert run("train", *settings, "--epochs", 2)[0] == 0
     shutil.rmtree(out / "checkpoints")
+    before = content_of(out)
+    code, _, error = run("train", *settings, "--epochs", 2, *flags)
+    assert code == 2
+    assert re.search(r"holds best/\d+, .*metrics.jsonl of a run whose checkpoints are gone", error)
+    assert content_of(out) == before
+
+
+def test_an_older_best_takes_the_place_of_one_that_is_gone(small, run):
+    """Also where the run is finished already; nothing else of what did best is lost."""
+    out, settings = small
+    settings = [*settings, "--sample-every", 1, "--save-every", 0]
+    assert run("train", *settings, "--epochs", 4)[0] == 0
+    best = sorted((int(path.name) for path in (out / "best").iterdir()), reverse=True)
+    assert len(best) > 1
+    shutil.rmtree(out / "best" / str(best[0]))
+    instead = f"step {best[0]}, are gone: those of step {best[1]} take their place"
+    with pytest.warns(UserWarning, match=instead):
+        assert run("train", *settings, "--epochs", 4, "--resume")[0] == 0
+    assert sorted((int(path.name) for path in (out / "best").iterdir()), reverse=True) == best[1:]
+
+
+def test_a_run_that_has_not_made_a_step_may_begin_anew(small, run):
+    out, settings = small
+    with Saver(Run(Settings(corpus="songs", max_chars=2000, out=out))) as saver:
+        saver.start()
     assert run("train", *settings, "--seed", 5, "--epochs", 2)[0] == 0
-    with Checkpoints(out, "best", read_only=True) as checkpoints:
-        assert checkpoints.open(checkpoints.steps()[0]).record.training.seed == 5
+    assert epochs(out) == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["x\\y", "[a]", "a*", "what?", "\udcff"])
+def test_a_folder_that_the_storage_library_would_misread_is_refused(
+    small, run, name, tmp_path, survived
+):
+    """Before anything is trained; tensorstore would write to x/y, and all saves be unreadable."""
+    _, settings = small
+    code, said, error = run("train", *settings, "--out", tmp_path / "runs" / name)
+    assert code == 2
+    assert "in its path and be UTF-8" in error
+    assert "epoch" not in said
+    assert not (tmp_path / "runs").exists()
+    survived("bad input", 1)
 
 
 def test_a_finished_run_without_summary_gets_one(small, run):

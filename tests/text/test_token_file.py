@@ -1,7 +1,9 @@
 """A text as ids in a file: the same ids, whatever the pieces; never a wrong one in silence."""
 
 import json
+import os
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,19 +22,25 @@ from jaxrnn.text.token_file import (
 TEXT = "猪 吃 我\nthe  time\r\n\r\nmachine 😀 the end\n" * 7
 
 
-def write(tmp_path, text, unit="character", name="tokens"):
+def write(tmp_path, text, unit="character", name="tokens", keep_line_breaks=True):
     path = tmp_path / "text.txt"
     path.write_text(text, encoding="utf-8", newline="")
-    return write_token_file(lambda: pieces_of(path, unit), tmp_path / name, unit)
+    keep = {"keep_line_breaks": keep_line_breaks}
+    return write_token_file(lambda: pieces_of(path, unit, **keep), tmp_path / name, unit, **keep)
 
 
 @pytest.mark.parametrize("unit", ["character", "word"])
 @pytest.mark.parametrize("characters", [1, 2, 3, 7, 1 << 22])
-def test_ids_and_vocabulary_are_those_of_the_whole_text(tmp_path, unit, characters, monkeypatch):
+@pytest.mark.parametrize("keep", [True, False], ids=["lines", "one line"])
+def test_ids_and_vocabulary_are_those_of_the_whole_text(
+    tmp_path, unit, characters, keep, monkeypatch
+):
     monkeypatch.setattr(token_file, "CHARACTERS_PER_PIECE", characters)
-    write(tmp_path, TEXT, unit)
+    write(tmp_path, TEXT, unit, keep_line_breaks=keep)
     tokens = open_token_file(tmp_path / "tokens")
-    plain = TEXT.replace("\r\n", "\n").replace("\n", " ")
+    plain = TEXT.replace("\r\n", "\n")
+    plain = plain if keep else plain.replace("\n", " ")
+    assert tokens.keep_line_breaks == keep
     vocabulary = jaxrnn.Vocabulary.of(plain, unit=unit)
     assert tokens.vocabulary == vocabulary
     np.testing.assert_array_equal(tokens.ids(), vocabulary.encode(plain))
@@ -88,6 +96,11 @@ def spoil_json(folder, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def make_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
 DAMAGES = {
     "no folder": lambda folder: folder.rename(folder.with_name("elsewhere")),
     "no text.json": lambda folder: (folder / "text.json").unlink(),
@@ -99,7 +112,12 @@ DAMAGES = {
     "ids of another length": lambda folder: np.save(folder / "ids.npy", np.zeros(3, np.uint16)),
     "ids of another type": lambda folder: np.save(folder / "ids.npy", np.zeros(238, np.float32)),
     "pickled ids": lambda folder: np.save(folder / "ids.npy", np.array([print], dtype=object)),
-    "another format": lambda folder: spoil_json(folder, format=2),
+    "another format": lambda folder: spoil_json(folder, format=3),
+    "a format that would need no sum": lambda folder: spoil_json(folder, format=1, num_ids=0),
+    "no object": lambda folder: (folder / "text.json").write_text("[]"),
+    "an abyss of brackets": lambda folder: (folder / "text.json").write_text("[" * 100_000),
+    "ids that are a pipe": lambda folder: make_pipe(folder / "ids.npy"),
+    "a text.json that is a pipe": lambda folder: make_pipe(folder / "text.json"),
     "another count": lambda folder: spoil_json(folder, num_ids=-1),
     "a vocabulary that is none": lambda folder: spoil_json(folder, vocabulary="[]"),
 }
@@ -111,6 +129,61 @@ def test_a_damaged_folder_is_a_typed_error(tmp_path, damage, survived):
     DAMAGES[damage](tmp_path / "tokens")
     with pytest.raises(TokenFileError, match="tokens holds no tokens that can be used"):
         open_token_file(tmp_path / "tokens")
+    survived("bad input", 1)
+
+
+def test_no_flipped_bit_gives_other_ids_or_another_vocabulary(tmp_path, how_many, survived):
+    whole = write(tmp_path, TEXT)
+    files = {path: path.read_bytes() for path in whole.folder.iterdir()}
+    ids = whole.ids().tolist()
+    generator = random.Random(0)
+    refused, count = 0, how_many(200, 2000)
+    for _ in range(count):
+        path = generator.choice(sorted(files))
+        content = bytearray(files[path])
+        content[generator.randrange(len(content))] ^= 1 << generator.randrange(8)
+        path.write_bytes(content)
+        try:
+            tokens = open_token_file(whole.folder)
+        except TokenFileError:
+            refused += 1
+        else:
+            assert (tokens.ids().tolist(), tokens) == (ids, whole)
+        path.write_bytes(files[path])
+    assert refused > count / 2  # the others are in the white space of two headers
+    survived("corruption: token files", count)
+
+
+def test_folders_of_the_first_format_are_read(tmp_path):
+    """They have no sum of their own, and line breaks as spaces."""
+    write(tmp_path, TEXT, keep_line_breaks=False)
+    path = tmp_path / "tokens" / "text.json"
+    content = json.loads(path.read_text())
+    del content["sum"], content["keep_line_breaks"]
+    path.write_text(json.dumps(content | {"format": 1}))
+    tokens = open_token_file(tmp_path / "tokens")
+    assert not tokens.keep_line_breaks
+    assert tokens.vocabulary.decode(tokens.ids()) == TEXT.replace("\r", "").replace("\n", " ")
+
+
+def test_a_text_without_white_space_is_not_held_as_one_word(tmp_path, monkeypatch, survived):
+    monkeypatch.setattr(token_file, "CHARACTERS_PER_PIECE", 100)
+    monkeypatch.setattr(token_file, "MAX_WORD", 1000)
+    path = tmp_path / "my.txt"
+    path.write_text("a" * 999 + " b")
+    assert "".join(pieces_of(path, "word")) == path.read_text()
+    path.write_text("a" * 100_000)
+    with pytest.raises(ValueError, match=r"my\.txt must have words of at most 1,000 char.*'aaaa"):
+        list(pieces_of(path, "word"))
+    survived("bad input", 1)
+
+
+@pytest.mark.parametrize("unit", ["character", "word"])
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path, unit, survived):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(ValueError, match=f"{path} must be a regular file"):
+            list(pieces_of(path, unit))
     survived("bad input", 1)
 
 

@@ -100,8 +100,8 @@ def test_another_format_is_refused(tmp_path, monkeypatch):
     record = make_record()
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(make_state(record)[1], record)
-        monkeypatch.setattr("jaxrnn.training.saved.FORMAT", 3)
-        with pytest.raises(CheckpointError, match="of format 2, this jaxrnn reads 3"):
+        monkeypatch.setattr("jaxrnn.training.saved.READABLE", (4, 5))
+        with pytest.raises(CheckpointError, match="of format 3, this jaxrnn reads 4 and 5"):
             checkpoints.open(0)
 
 
@@ -135,15 +135,19 @@ def test_the_best_parameters_are_kept_alone(tmp_path):
     assert params_digest(jaxrnn.load(tmp_path, "best").params) == params_digest(better)
 
 
-def test_a_future_that_will_be_another_one_is_dropped(tmp_path):
+def test_a_future_that_will_be_another_one_is_set_aside(tmp_path):
     record = make_record()
     _, state = make_state(record)
     with Checkpoints(tmp_path) as checkpoints:
         for step in (1, 5, 9):
             checkpoints.save(state.replace(step=jnp.int32(step)), record)
-        checkpoints.drop_after(5)
+        checkpoints.set_aside_after(5)
         assert checkpoints.steps() == [5, 1]
+        checkpoints.save(state.replace(step=jnp.int32(9)), record)
+        checkpoints.set_aside_after(5)  # nothing of what was set aside before is lost
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["1", "5"]
+    aside = tmp_path / "set_aside" / "checkpoints"
+    assert sorted(p.name for p in aside.iterdir()) == ["9", "9.1"]
 
 
 def test_what_was_saved_elsewhere_says_where(tmp_path):
