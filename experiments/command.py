@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TypeVar
 import jax
 import tyro
 
+from experiments.output import named_output
 from jaxrnn.training import SaveFailedError
 from jaxrnn.training.saved import first_line
 
@@ -49,12 +50,13 @@ def main(
     debug = arguments[:1] == ["--debug"]
     arguments = arguments[debug:]
     default = None if presets is None else _take_preset(arguments, presets)
-    parsed = _parse(settings, arguments, default, description)
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     if not debug:
         _quieten_orbax()
     try:
-        sys.exit(run(parsed))
+        with named_output():
+            code = run(_parse(settings, arguments, default, description))
+        sys.exit(code)
     except KeyboardInterrupt:
         _exit(128 + signal.SIGINT)
     except jax.errors.JaxRuntimeError as error:
@@ -108,6 +110,7 @@ def _parse(
             )
     except SystemExit as stop:
         if not stop.code:
+            sys.stdout.flush()
             raise
         _fail(_first_sentence(said.getvalue()))
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 from tqdm import tqdm
 
 from experiments.run import Run
+from jaxrnn.checks import check_regular_file
 from jaxrnn.language_model import ModelConfig
 from jaxrnn.training import Progress, TrainState, perplexity
 from jaxrnn.training.integrity import params_digest
@@ -124,10 +125,11 @@ def _told(row: dict[str, Any]) -> str:
 def has_summary(out: Path, finished_epochs: int) -> bool:
     """Whether the summary is of so many epochs."""
     try:
+        check_regular_file(out / "summary.json", 1 << 26)
         summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return bool(summary["epochs"] == finished_epochs)
+    except Exception:  # content of any form raises many unrelated types
         return False
-    return bool(summary.get("epochs") == finished_epochs)
 
 
 def report_end(

@@ -135,9 +135,9 @@ class Saver:
         differences = self.run.record(Progress()).differences(saved.record)
         there, here = saved.meta["environment"], environment(settings.training)
         changed = {
-            name: f"{name}: {there.get(name)} there, {value} here"
+            name: f"{name}: {there.get(name, '')!r} there, {value!r} here"
             for name, value in here.items()
-            if value != there.get(name)
+            if value != there.get(name, "")
         }
         if "device" in changed:
             differences.append(changed.pop("device"))

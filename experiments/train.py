@@ -15,6 +15,7 @@ from tqdm import tqdm
 import jaxrnn
 from experiments import command
 from experiments.compilation import keep_programs_in, timed_compilation
+from experiments.output import outlived_output
 from experiments.report import (
     Log,
     Seconds,
@@ -33,6 +34,11 @@ from jaxrnn.training.processes import agree, is_first, wait_for_all
 
 def train(settings: Settings) -> int:
     """Train as the settings say; returns the exit code, 128 + n where signal n ended it."""
+    with outlived_output():
+        return _train(settings)
+
+
+def _train(settings: Settings) -> int:
     began = time.perf_counter()
     if settings.compilation_cache is not None:
         keep_programs_in(settings.compilation_cache)

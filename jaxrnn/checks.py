@@ -73,7 +73,7 @@ def check_array(name: str, value: Any) -> None:
 
 
 def check_ids(name: str, ids: Any, size: int) -> None:
-    """Raise unless `ids` are integers and, where their values can be seen, in `0..size - 1`.
+    """Raise unless `ids` are integers and, where they are concrete, in `0..size - 1`.
 
     JAX's gather would clamp an id past the end and wrap a negative one, both in silence.
     """
@@ -92,9 +92,15 @@ def wide_ids(name: str, ids: Any, size: int) -> Any:
     return ids.astype(np.int64 if ids.dtype.itemsize == 8 else np.int32)
 
 
+def is_concrete(array: Any) -> bool:
+    """Whether the values of an array can be looked at: it is not traced, and on this process."""
+    traced = isinstance(array, jax.core.Tracer)
+    return not traced and getattr(array, "is_fully_addressable", True)
+
+
 def check_range(name: str, integers: Any, high: int, *, low: int = 0) -> None:
-    """Raise if any of some integers, as far as they can be seen, is not in `low..high`."""
-    if isinstance(integers, jax.core.Tracer) or not getattr(integers, "is_fully_addressable", True):
+    """Raise if any of some integers is not in `low..high`, unless they are not concrete."""
+    if not is_concrete(integers):
         return
     values = np.asarray(integers)  # under jit, a method of a jax.Array would be traced
     wrong = values[(values < low) | (values > high)]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxrnn.checks import is_concrete
 from jaxrnn.typing import AnyArray, Array, DType, Float, Integer
 
 
@@ -50,12 +51,16 @@ def rounded(array: Float[Array, "*shape"], dtype: DType | None) -> Float[Array, 
 def rows_of(
     table: Float[AnyArray, "V N"], ids: Integer[AnyArray, "*batch"]
 ) -> Float[Array, "*batch N"]:
-    """`one_hot(ids) @ table`, as a gather: NaN for an id out of range, where JAX would clamp it."""
+    """`one_hot(ids) @ table`, as a gather: NaN for an id out of range, where JAX would clamp it.
+
+    Concrete ids were checked where they came in; a NaN that nobody reads would stop whoever looks
+    for one with jax_debug_nans.
+    """
     there = (ids >= 0) & (ids < len(table))
     rows: Any = jnp.asarray(table).at[jnp.where(there, ids, 0)]
     # The gather's own check is a loop of its own, which takes longer than to read one row.
     rows = rows.get(mode="promise_in_bounds", wrap_negative_indices=False)
-    return jnp.where(there[..., None], rows, jnp.nan)
+    return rows if is_concrete(ids) else jnp.where(there[..., None], rows, jnp.nan)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))

@@ -70,11 +70,14 @@ def _score(model: Layer, params: Params, ids: Any, mask: Any) -> Score:
     texts, carry = (ids[:-1], ids[1:]), model.initial_carry(params, ids.shape[1])
     whole = len(texts[0]) // STEPS_AT_ONCE * STEPS_AT_ONCE
     pieces = tuple(text[:whole].reshape(-1, STEPS_AT_ONCE, text.shape[1]) for text in texts)
-    carry, of_tokens = lax.scan(piece, carry, pieces)
-    of_tokens = of_tokens.reshape(whole, ids.shape[1])
+    scored = []
+    if whole:  # JAX_DISABLE_JIT has no loops of no steps
+        carry, of_pieces = lax.scan(piece, carry, pieces)
+        scored.append(of_pieces.reshape(whole, ids.shape[1]))
     if whole < len(texts[0]):
         _, last = piece(carry, (texts[0][whole:], texts[1][whole:]))
-        of_tokens = jnp.concatenate([of_tokens, last])
+        scored.append(last)
+    of_tokens = jnp.concatenate(scored)
     of_tokens = jnp.where(mask[1:], of_tokens, 0.0)
     total = of_tokens.sum(axis=0)
     return Score(total, jnp.exp(-total / mask[1:].sum(axis=0, dtype=total.dtype)), of_tokens)

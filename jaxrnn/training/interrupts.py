@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -12,9 +13,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def deferred_interrupts() -> Iterator[Callable[[], int | None]]:
     """Within this block the first Ctrl-C (or SIGTERM) is only noted; a second one acts as ever.
 
+    Signals come to the main thread: in another one there is nothing to note.
+
     Yields:
         A function that returns the signal that came, or None.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
     received: list[int] = []
     before = {number: signal.getsignal(number) for number in SIGNALS}
 

@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 import optax
 
-from jaxrnn.checks import check_mask, wide_ids
+from jaxrnn.checks import check_mask, is_concrete, wide_ids
 from jaxrnn.typing import AnyArray, Array, Bool, Float, Int, Integer
 
 
@@ -47,8 +47,8 @@ def total_cross_entropy(
     vocab_size = logits.shape[-1]
     targets = wide_ids("targets", targets, vocab_size)
     nats = optax.losses.softmax_cross_entropy_with_integer_labels(logits, targets)
-    # Where an id out of range cannot be seen, the loss says so; optax would wrap a negative one.
-    nats = jnp.where((targets >= 0) & (targets < vocab_size), nats, jnp.nan)
+    if not is_concrete(targets):  # so that the loss says what no check could; optax would wrap
+        nats = jnp.where((targets >= 0) & (targets < vocab_size), nats, jnp.nan)
     return nats.sum() if mask is None else jnp.where(mask, nats, 0.0).sum()
 
 

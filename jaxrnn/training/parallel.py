@@ -116,7 +116,8 @@ def _by_shardings(mesh: Mesh, batch_size: int) -> Placement:
     def compile(program: Program, *arguments: Any) -> Program:
         out_shardings = (_state_of(shared, by_rows), shared, shared)
         jitted = jax.jit(program, donate_argnums=0, out_shardings=out_shardings)
-        return jitted.lower(*arguments).compile()
+        # Without jit, as one debugs, there is nothing to compile.
+        return jitted if jax.config.jax_disable_jit else jitted.lower(*arguments).compile()
 
     return Placement(None, lambda state: _put_state(mesh, state), put_rows, compile)
 
@@ -156,7 +157,8 @@ def _by_pmap(mesh: Mesh, batch_size: int) -> Placement:
             devices=None if jax.process_count() > 1 else list(mesh.devices),
             donate_argnums=0,
         )
-        mapped.lower(to_devices(state), *rest).compile()  # which the calls below then find
+        if not jax.config.jax_disable_jit:
+            mapped.lower(to_devices(state), *rest).compile()  # which the calls below then find
 
         def on_all(state: TrainState, *rest: Any) -> Any:
             state, span, metrics = mapped(to_devices(state), *rest)

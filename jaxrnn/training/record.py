@@ -22,6 +22,9 @@ FLAGS = (
     "JAX_ENABLE_X64",
     "JAX_DEFAULT_MATMUL_PRECISION",
     "JAX_DISABLE_MOST_OPTIMIZATIONS",
+    "JAX_DISABLE_JIT",
+    "JAX_DEFAULT_PRNG_IMPL",
+    "JAX_THREEFRY_PARTITIONABLE",
 )
 """Environment variables that change the program."""
 
