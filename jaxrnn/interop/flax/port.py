@@ -21,7 +21,7 @@ def from_flax(module: Any, variables: Mapping[str, Any] | None = None) -> tuple[
 
     How the module is called (`time_major`, `return_carry`, `unroll`, ...) stays behind: ours reads
     `[T, B, D]`.  Parameters that two directions share, because they are one RNN or hold one cell,
-    become two equal copies, which training then changes apart.
+    become two equal copies, which are then trained independently.
 
     Args:
         module: a SimpleCell, GRUCell, LSTMCell or OptimizedLSTMCell of `flax.nnx` or `flax.linen`,
