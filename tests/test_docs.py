@@ -1,6 +1,9 @@
 """The Python in the documentation, as it stands; and that its cells are what it says."""
 
+import ast
 import re
+import sys
+from importlib.metadata import requires
 from pathlib import Path
 
 import jax
@@ -15,10 +18,14 @@ DOCS = Path(__file__).parent.parent / "docs"
 B, H, T, D = 2, 4, 5, 3
 
 
+def blocks_of(name):
+    return re.findall(r"```python\n(.*?)```", (DOCS / name).read_text("utf-8"), re.S)
+
+
 def run_page(name):
     """Block after block in one session, as a reader would type them."""
     session = {}
-    for block in re.findall(r"```python\n(.*?)```", (DOCS / name).read_text("utf-8"), re.S):
+    for block in blocks_of(name):
         exec(block, session)
     return session
 
@@ -128,3 +135,61 @@ def test_the_interop_page_runs(as_users_run):
         pytest.importorskip(library)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         assert run_page("interop.md")["outputs"].shape == (5, 3, 4)
+
+
+def packages_of(name):
+    """What the blocks of a page import, without what `pip install jaxrnn` brings."""
+    nodes = [node for block in blocks_of(name) for node in ast.walk(ast.parse(block))]
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    extra = {"interop"} if "jaxrnn.interop.export" in modules else set()  # for flatbuffers
+    brought = {re.match(r"\w+", line)[0] for line in requires("jaxrnn") if "extra ==" not in line}
+    names = {module.split(".")[0] for module in modules}
+    return (names | extra) - brought - {"jaxrnn"} - sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("name", ["interop.md", "own_cell.md", "recurrence.md"])
+def test_a_page_says_at_its_top_what_its_examples_need(name):
+    top = (DOCS / name).read_text("utf-8").split("\n## ")[0]
+    (command,) = re.findall(r"`pip install (.*?jaxrnn.*?)`", top)
+    assert packages_of(name) <= set(re.findall(r"\w+", command))
+    assert ("KERAS_BACKEND=jax" in top) == ("keras" in command)
+
+
+PRECISE = {
+    "scan": jaxrnn.recurrent(jaxrnn.lstm(H)),
+    "autodiff": jaxrnn.recurrent(jaxrnn.gru(H), implementation="autodiff"),
+    "step cell": jaxrnn.recurrent(jaxrnn.gru(H, reset_after=False)),
+    "projected": jaxrnn.recurrent(jaxrnn.lstm(H), projection_size=2),
+    "heads, rematerialised": jaxrnn.recurrent(jaxrnn.lstm(H), num_heads=2, remat_every=2),
+    "deep": jaxrnn.stack([jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.rnn(H))), jaxrnn.linear(2)]),
+}
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+@pytest.mark.parametrize("name", PRECISE)
+def test_the_highest_precision_reaches_every_product(name, platform):
+    """As the page says; lowered for devices that are not here, to the text that XLA is given."""
+    layer = PRECISE[name]
+    params, inputs = layer.init(jax.random.key(0), D), jnp.ones((T, B, D))
+
+    def loss(params):
+        outputs, _ = layer.apply(params, inputs, layer.initial_carry(params, B))
+        return jnp.square(outputs).sum()
+
+    def products(function):
+        traced = jax.jit(function).trace(params)
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        return [line for line in text.splitlines() if "dot_general" in line]
+
+    def both_modes():
+        return [
+            *products(jax.value_and_grad(loss)),
+            *products(lambda params: jax.jvp(loss, (params,), (params,))),
+        ]
+
+    assert not any("HIGHEST" in line for line in both_modes())
+    with jax.default_matmul_precision("highest"):
+        lines = both_modes()
+    assert lines
+    assert all("precision = [HIGHEST, HIGHEST]" in line for line in lines)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import export
 
 from jaxrnn.checks import check_positive_integer
+from jaxrnn.interop.optional import import_optional
 from jaxrnn.interop.weights import check_layer
 from jaxrnn.layers import Layer, step
 from jaxrnn.typing import Params
@@ -25,7 +26,7 @@ def export_step(
 ) -> bytes:
     """Serialise `jaxrnn.step` of a layer, its parameters included.
 
-    What comes back needs only jax:
+    What comes back needs only jax and flatbuffers:
 
         stream = jax.export.deserialize(bytearray(content))
         starts = np.ones(B, bool)               # rows that start from the initial carry
@@ -45,9 +46,11 @@ def export_step(
         tuples of this package would not be known there.
 
     Raises:
+        ModuleNotFoundError: flatbuffers, which jax.export writes with, is not installed.
         TypeError: a size is not an integer, or `layer` not a Layer.
         ValueError: the layer is not causal, a size is below 1, or a platform is unknown.
     """
+    import_optional("flatbuffers", "jax.export")
     check_layer("bytes", layer)
     if isinstance(platforms, str) or not set(platforms) <= PLATFORMS:
         known = ", ".join(sorted(PLATFORMS))

@@ -72,7 +72,8 @@ def unroll(
         dtype: of the operands of the matrix products, such as `jnp.bfloat16`, and of the outputs.
             Gates, carry and their sums stay in the precision of the params; products of the
             derivative are rounded to it, those of the weights' gradients after their sums.  None
-            means the precision of the params.
+            means the precision of the params; float32 products are less exact than that on TPUs
+            and recent GPUs unless `jax_default_matmul_precision` is "highest".
 
     Returns:
         (outputs `[T, B, H]`, or `[T, B, P]` where `w_hh` is `LowRank`, the carry after the last

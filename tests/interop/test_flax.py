@@ -239,14 +239,6 @@ def test_variables_come_with_or_without_their_collection_and_boxed():
     assert params.w_ih.shape == (D, 3 * H)
 
 
-def test_directions_that_share_a_module_become_two_copies():
-    shared = nnx.RNN(nnx_cell("GRUCell"))
-    layer, params = from_flax(nnx.Bidirectional(shared, shared))
-    assert layer.name == "bidirectional"
-    assert_close(params.forward, params.backward, 0)
-    assert jnp.abs(params.forward.w_ih).min() > 0
-
-
 class Derived(nnx.GRUCell):
     """A cell that may compute anything."""
 
@@ -255,6 +247,10 @@ def bidirectional_of(forward, backward=None, **options):
     return nnx.Bidirectional(nnx.RNN(forward), nnx.RNN(backward or forward), **options)
 
 
+ONE_BY_ONE = (
+    "has no port: port its layers one by one, and put them in a jaxrnn.stack (linen stores the"
+    " weights of a cell that several layers share once, under the first of them)"
+)
 REFUSED = {
     "another cell": (
         lambda: linen.MGUCell(H),
@@ -300,7 +296,16 @@ REFUSED = {
     "reverse": (
         lambda: nnx.RNN(nnx_cell("GRUCell"), reverse=True),
         "an RNN with reverse=True has no port, no layer runs backward only: port its cell and run"
-        " that with jaxrnn.unroll(..., reverse=True)",
+        " that with jaxrnn.unroll(..., reverse=True), whose outputs are in the order of"
+        " keep_order=True",
+    ),
+    "a Sequential of nnx": (
+        lambda: nnx.Sequential(nnx.RNN(nnx_cell("GRUCell"))),
+        f"nnx.Sequential {ONE_BY_ONE}",
+    ),
+    "a Sequential of linen": (
+        lambda: linen.Sequential([linen.RNN(linen_cell("GRUCell"))]),
+        f"linen.Sequential {ONE_BY_ONE}",
     ),
     "merge_fn": (
         lambda: bidirectional_of(nnx_cell("GRUCell"), merge_fn=jnp.add),

@@ -57,23 +57,32 @@ def name_of(module: Any) -> str:
     return f"{'nnx' if isinstance(module, nnx.Module) else 'linen'}.{type(module).__name__}"
 
 
-def cells_in(module: Any) -> dict[str, Any]:
-    """The one or two cells of a module, by the prefix that the names of their weights have."""
+def cells_in(module: Any) -> list[tuple[str, Any]]:
+    """Each direction's cell, with the prefix that the names of its weights have."""
     if type(module) in (nnx.RNN, linen.RNN):
         if module.reverse:
             raise ValueError(
                 "an RNN with reverse=True has no port, no layer runs backward only: port its cell"
-                " and run that with jaxrnn.unroll(..., reverse=True)"
+                " and run that with jaxrnn.unroll(..., reverse=True), whose outputs are in the"
+                " order of keep_order=True"
             )
-        return {"cell.": module.cell}
+        return [("cell.", module.cell)]
     if type(module) in (nnx.Bidirectional, linen.Bidirectional):
         if module.merge_fn is not type(module).merge_fn:
             raise ValueError(
                 "a Bidirectional with a merge_fn has no port: ours lays outputs side by side"
             )
-        names = ("forward_rnn", "backward_rnn")
-        return {f"{name}.cell.": _cell_of_direction(getattr(module, name)) for name in names}
-    return {"": module}
+        forward, backward = map(_cell_of_direction, (module.forward_rnn, module.backward_rnn))
+        # Linen stores the weights of a shared cell once, under the direction that runs first.
+        stored = "forward_rnn" if backward is forward else "backward_rnn"
+        return [("forward_rnn.cell.", forward), (f"{stored}.cell.", backward)]
+    if type(module) in (nnx.Sequential, linen.Sequential):
+        raise ValueError(
+            f"{name_of(module)} has no port: port its layers one by one, and put them in a"
+            " jaxrnn.stack (linen stores the weights of a cell that several layers share once,"
+            " under the first of them)"
+        )
+    return [("", module)]
 
 
 def _cell_of_direction(over_time: Any) -> Any:

@@ -1,6 +1,6 @@
 """Weights and carries to and from Flax: its recurrent cells, of nnx and of linen."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,12 +20,15 @@ def from_flax(module: Any, variables: Mapping[str, Any] | None = None) -> tuple[
     """A recurrent cell of Flax, or one that runs over time, as a layer and its parameters.
 
     How the module is called (`time_major`, `return_carry`, `unroll`, ...) stays behind: ours reads
-    `[T, B, D]`.  Parameters that two directions share become two copies.
+    `[T, B, D]`.  Parameters that two directions share, because they are one RNN or hold one cell,
+    become two equal copies, which are then trained independently.
 
     Args:
         module: a SimpleCell, GRUCell, LSTMCell or OptimizedLSTMCell of `flax.nnx` or `flax.linen`,
             an RNN of one, or a Bidirectional of two such RNN; its `dtype` None or the weights' own.
         variables: what `module.init` of a linen module returned, or its "params"; None for nnx.
+            Linen stores a shared cell once, where it was first used or in the module that made it:
+            pass `{"forward_rnn": {"cell": weights}}` for a Bidirectional of a cell made elsewhere.
 
     Returns:
         (layer, params): `recurrent(cell)`, or `bidirectional` of it.  A GRU's `b_hh` is zero except
@@ -41,18 +44,17 @@ def from_flax(module: Any, variables: Mapping[str, Any] | None = None) -> tuple[
     if isinstance(module, nnx.Module) and variables is not None:
         raise TypeError("variables must be None: an nnx module holds its own weights")
     cells = counterparts.cells_in(module)
-    our_cell, *others = (counterparts.our_cell(cell) for cell in cells.values())
+    our_cell, *others = (counterparts.our_cell(cell) for _, cell in cells)
     if others not in ([], [our_cell]):
         raise ValueError("both directions must have the same cell to be one bidirectional layer")
     weights = _weights_in(cells, variables)
     shapes: dict[str, tuple[int, ...]] = {}
-    for prefix, cell in cells.items():
+    for prefix, cell in cells:
         shapes |= counterparts.shapes_of(type(cell), our_cell, prefix, weights)
     check_entries(counterparts.name_of(module), weights, shapes)
     _check_dtypes(cells, weights)
     params = [
-        counterparts.our_params(type(cell), our_cell, prefix, weights)
-        for prefix, cell in cells.items()
+        counterparts.our_params(type(cell), our_cell, prefix, weights) for prefix, cell in cells
     ]
     layer = recurrent(our_cell)
     return (layer, params[0]) if len(params) == 1 else (bidirectional(layer), Directions(*params))
@@ -154,22 +156,24 @@ def carry_to_flax(carry: Carry) -> Any:
     return (carry.memory, carry.hidden) if isinstance(carry, LSTMCarry) else carry.hidden
 
 
-def _weights_in(cells: Mapping[str, Any], variables: Mapping[str, Any] | None) -> dict[str, Any]:
+def _weights_in(
+    cells: Sequence[tuple[str, Any]], variables: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """All arrays by name: of linen the variables, of nnx what the cells hold."""
     if variables is not None:
         flat = traverse_util.flatten_dict(linen.meta.unbox(variables), sep=".")
         return {name.removeprefix("params."): array for name, array in flat.items()}
     return {
         prefix + ".".join(map(str, path)): param[...]
-        for prefix, cell in cells.items()
+        for prefix, cell in cells
         for path, param in nnx.to_flat_state(nnx.state(cell, nnx.Param))
     }
 
 
-def _check_dtypes(cells: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+def _check_dtypes(cells: Sequence[tuple[str, Any]], weights: Mapping[str, Any]) -> None:
     """Raise unless everything is computed in the one dtype of the weights."""
     found = [array.dtype for array in weights.values()]
-    for cell in cells.values():
+    for _, cell in cells:
         found += [dtype for dtype in (cell.param_dtype, cell.dtype) if dtype is not None]
     names = list(dict.fromkeys(jnp.dtype(dtype).name for dtype in found))
     if len(names) > 1:

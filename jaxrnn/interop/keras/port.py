@@ -14,6 +14,7 @@ from jaxrnn.interop.keras.reading import (
     refusal,
     reorder_gates,
 )
+from jaxrnn.interop.optional import import_optional
 from jaxrnn.interop.weights import cell_to_port, check_layer, check_params
 from jaxrnn.layers import Directions, Layer, bidirectional, dropout, recurrent, stack
 from jaxrnn.recurrence import BlockDiagonal, LowRank, RecurrentParams
@@ -37,7 +38,8 @@ def from_keras(source: Any) -> tuple[Layer, Params]:
             an RNN of such a cell, a Bidirectional of one of these (`merge_mode="concat"`), a
             Dropout or a SpatialDropout1D; or a Sequential or a list of these.  InputLayers are
             passed over.  The `dropout` of a recurrent layer becomes a `dropout` layer before it,
-            the `recurrent_dropout` of a SimpleRNN that of `recurrent`.
+            the `recurrent_dropout` of a SimpleRNN that of `recurrent`.  A layer or a cell that is
+            used twice becomes two copies.
 
     Returns:
         (layer, params): one `recurrent`, `bidirectional` or `dropout`, or a `stack` of several.
@@ -45,6 +47,7 @@ def from_keras(source: Any) -> tuple[Layer, Params]:
         initialisers, regularizers, constraints, seeds, `trainable`, `unroll`, `use_cudnn`.
 
     Raises:
+        ModuleNotFoundError: keras, or the backend that it was told to use, is not installed.
         TypeError: `source` is neither a layer of Keras nor a list of such.
         ValueError: a layer is not built, or does what no layer of ours does; the message says what.
     """
@@ -77,11 +80,11 @@ def to_keras(layer: Layer, params: Params) -> Any:
         Dropout, or SpatialDropout1D where it is variational.
 
     Raises:
+        ModuleNotFoundError: keras, or the backend that it was told to use, is not installed.
         TypeError: `layer` is not a Layer, or `params` are not its parameters.
         ValueError: a parameter is of a wrong shape, or Keras has no such layer.
     """
-    import keras
-
+    keras = import_optional("keras", "to_keras")
     check_layer("a Keras layer", layer)
     leaves = jax.tree.leaves(params)
     # The first leaf of a recurrent layer's parameters is w_ih [D, G*H].
@@ -100,13 +103,18 @@ def to_keras(layer: Layer, params: Params) -> Any:
 
 def _leaves(source: Any) -> list[Any]:
     """The layers of a list or a Sequential, in their order, without their InputLayers."""
-    import keras
-
+    keras = import_optional("keras", "from_keras")
     if isinstance(source, list | tuple) or type(source) is keras.Sequential:
         parts = getattr(source, "layers", source)
         return [leaf for part in parts for leaf in _leaves(part)]
     if not isinstance(source, keras.layers.Layer):
         raise TypeError(f"source must be a Keras layer or a list of such, got {source!r}")
+    if isinstance(source, keras.Model):
+        raise refusal(
+            source,
+            f"a {type(source).__name__} may be any graph: pass its layers in a list, in the order"
+            " in which they are called, and twice what is called twice",
+        )
     return [] if isinstance(source, keras.layers.InputLayer) else [source]
 
 

@@ -62,6 +62,7 @@ def carry_to_torch(layer: Layer, params: Params, carry: Carry) -> Any:
         is.
 
     Raises:
+        ModuleNotFoundError: torch is not installed.
         TypeError: `layer`, `params` or `carry` are not what they should be.
         ValueError: the layer has no counterpart in PyTorch, or a shape is wrong.
     """

@@ -42,9 +42,11 @@ def from_torch(
         (layer, params): a `stack` of a recurrent layer, or a bidirectional one, for each layer of
         PyTorch's, and between them the `dropout` that a module may have and weights do not tell.
         Params keep the type of the weights, one of bfloat16, float16, float32 and float64, and
-        share no memory with them.  Biases that a module does without are zero.
+        share no memory with them, or with each other where tensors do: a module that is used twice
+        becomes two copies.  Biases that a module does without are zero.
 
     Raises:
+        ModuleNotFoundError: a file was given and safetensors is not installed.
         TypeError: `source` is none of these, or the weights are not all of one of these types, or
             are float64 where JAX has none.
         ValueError: weights are missing, unexpected or misshapen, nothing lies under `prefix`, or
@@ -81,6 +83,7 @@ def to_torch(layer: Layer, params: Params) -> Any:
         module: `module.eval()` turns its dropout off.
 
     Raises:
+        ModuleNotFoundError: torch is not installed.
         TypeError: `layer` is not a Layer, or `params` are not of its structure or not of one type.
         ValueError: no module is the same function, or a shape in `params` is wrong.
     """

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxrnn.interop.optional import import_optional
 from jaxrnn.interop.torch.architecture import Architecture
 from jaxrnn.interop.weights import check_entries
 
@@ -14,6 +15,8 @@ _NAME = re.compile(
     r"(?P<suffix>_l(?P<layer>\d{1,3})(?P<direction>_reverse)?)?"
 )
 """Of a weight; those of a cell have no suffix."""
+
+_ONE_BY_ONE = ": port its recurrent modules one by one, and put their layers in a jaxrnn.stack"
 
 
 def read(source: Any, prefix: str) -> tuple[str, dict[str, Any]]:
@@ -78,13 +81,16 @@ def _with_sizes(
 
 
 def _check_module(source: Any) -> None:
-    from torch import nn
-
-    if not isinstance(source, nn.RNN | nn.GRU | nn.LSTM | nn.RNNCell | nn.GRUCell | nn.LSTMCell):
+    nn = import_optional("torch", "a source that is neither a mapping nor a path").nn
+    recurrent = (nn.RNN, nn.GRU, nn.LSTM, nn.RNNCell, nn.GRUCell, nn.LSTMCell)
+    if not isinstance(source, recurrent):
+        inner = source.modules() if isinstance(source, nn.Module) else ()
+        holds_some = any(isinstance(module, recurrent) for module in inner)
         raise TypeError(
             "source must be an nn.RNN, nn.GRU or nn.LSTM, or the nn.RNNCell, nn.GRUCell or"
             " nn.LSTMCell of one step, or a state dict, or the path of a .safetensors file, got"
             f" {type(source).__module__}.{type(source).__qualname__}"
+            f"{_ONE_BY_ONE if holds_some else ''}"
         )
 
 
@@ -93,17 +99,29 @@ def _read_file(path: Path, prefix: str) -> dict[str, Any]:
     if path.suffix != ".safetensors":
         raise ValueError(
             f"source must be a .safetensors file, got {path}: PyTorch's other formats are pickles,"
-            " which can run any code when they are read. If you trust this one, convert it by"
-            " safetensors.torch.save_file(torch.load(path, weights_only=True), new_path)"
+            " which can run any code when they are read. If you trust this one, pass the state dict"
+            " that torch.load(path, weights_only=True) returns"
         )
-    from safetensors import SafetensorError, safe_open
-
+    safetensors = import_optional("safetensors", "a .safetensors file")
     try:
-        with safe_open(path, framework="numpy") as file:
-            own_names = _own_names(str(path), file.keys(), prefix)
-            return {own: file.get_tensor(name) for name, own in own_names.items()}
-    except SafetensorError as error:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            stored = _stored_names(file)
+            own_names = _own_names(str(path), stored, prefix)
+            return {own: file.get_tensor(stored[name]) for name, own in own_names.items()}
+    except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}") from error
+
+
+def _stored_names(file: Any) -> dict[str, str]:
+    """The names of all tensors, each with the one that its values are stored under.
+
+    Of tensors that are one in memory `safetensors.torch.save_model` stores one, and notes in the
+    file's metadata which of them the others equal.
+    """
+    names = list(file.keys())
+    stored = dict(zip(names, names, strict=True))
+    metadata = file.metadata() or {}
+    return {name: kept for name, kept in metadata.items() if kept in stored} | stored
 
 
 def _own_names(source: str, names: Iterable[str], prefix: str) -> dict[str, str]:

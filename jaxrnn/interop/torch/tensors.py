@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrnn.interop.optional import import_optional
 from jaxrnn.typing import HostArray
 
 DTYPES = ("bfloat16", "float16", "float32", "float64")
@@ -35,8 +36,7 @@ def to_host(array: Any) -> HostArray:
 
 def to_tensor(array: Any) -> Any:
     """A tensor of its own memory, of the array's type."""
-    import torch
-
+    torch = import_optional("torch", "a tensor")
     by_way_of = np.array(array, np.float64, order="C")
     return torch.from_numpy(by_way_of).to(getattr(torch, str(array.dtype)))
 
