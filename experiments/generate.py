@@ -13,7 +13,8 @@ import tyro
 
 import jaxrnn
 from experiments import command
-from jaxrnn.checks import check_seed
+from experiments.run import MAX_TO_GENERATE
+from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.training import Kind
 
 
@@ -44,6 +45,7 @@ class Settings:
 def generate(settings: Settings) -> None:
     """Print each prompt with its continuation."""
     check_seed("seed", settings.seed)
+    check_positive_integer("length", settings.length, MAX_TO_GENERATE)
     model, params, vocabulary = jaxrnn.load(settings.run_dir, settings.use)
     texts = jaxrnn.generate(
         model,

@@ -30,7 +30,7 @@ class Processes:
             raise ValueError("coordinator, num_processes and process_id must be given together")
         if self.distributed and self.coordinator is not None:
             raise ValueError("distributed finds the coordinator by itself: give one of the two")
-        check_positive_integer("connect_seconds", self.connect_seconds)
+        check_positive_integer("connect_seconds", self.connect_seconds, 86_400)
         if self.coordinator is not None and not re.fullmatch(r".+:\d+", self.coordinator):
             raise ValueError(f"coordinator must be HOST:PORT, got {self.coordinator!r}")
         if self.num_processes is not None and self.process_id is not None:

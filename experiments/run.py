@@ -33,8 +33,12 @@ from jaxrnn.training import (
     TrainConfig,
     TrainState,
 )
+from jaxrnn.training.integrity import num_bytes, physical_memory
 from jaxrnn.training.parallel import count_devices, local
 from jaxrnn.training.processes import check_alike, wait_for_all
+
+MAX_TO_GENERATE = 1_000_000
+"""Characters (or words) that a command adds to a text: seconds of work, and no more."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,9 @@ class Settings:
     several processes the first one writes there, and all read."""
 
     def __post_init__(self) -> None:
-        for name in ("max_chars", "sample_every", "sample_length"):
+        for name in ("max_chars", "sample_every"):
             check_positive_integer(name, getattr(self, name))
+        check_positive_integer("sample_length", self.sample_length, MAX_TO_GENERATE)
         for name in ("held_out_chars", "save_every"):
             check_number(name, getattr(self, name), low=0)
 
@@ -137,6 +142,7 @@ class Run:
         self.prompts = known_prompts(settings.prompts, type(settings)().prompts, self.texts)
         self._check_processes()
         count_devices(settings.training)  # an error now, rather than after compilation
+        self._check_memory()
 
     def _check_processes(self) -> None:
         """Raise unless all processes of the run have the same settings and texts."""
@@ -146,6 +152,17 @@ class Run:
         texts = {"corpus SHA-256": self.corpus.digest, "vocabulary SHA-256": vocabulary}
         wait_for_all("the texts are there")
         check_alike(settings | texts)
+
+    def _check_memory(self) -> None:
+        """Raise where the process would be aborted for want of memory before it began."""
+        state = jax.eval_shape(self.initial_state)
+        needed = num_bytes(state.params) + num_bytes((state.params, state.opt_state, state.carry))
+        if needed > physical_memory():
+            raise ValueError(
+                f"parameters, their gradient and the optimizer's state need {needed:,} bytes, and"
+                f" this machine has {physical_memory():,}: choose a smaller hidden_size,"
+                " embedding_size, num_layers or batch_size"
+            )
 
     def initial_state(self) -> TrainState:
         training = self.settings.training

@@ -18,10 +18,14 @@ import tyro
 
 import jaxrnn
 from experiments import command
+from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.layers import Layer
 from jaxrnn.text.corpora import BUNDLED
 from jaxrnn.training import Checkpoints, Kind, Record, perplexity
 from jaxrnn.typing import Params
+
+MAX_SHUFFLES = 1000
+"""All shuffled copies of all lines are scored at once."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Settings:
 
 def score(settings: Settings) -> None:
     """Rank the texts, or run the shuffle test."""
+    check_seed("seed", settings.seed)
+    check_positive_integer("shuffles", settings.shuffles, MAX_SHUFFLES)
     if bool(settings.texts) == settings.shuffle_test:
         raise ValueError("give texts to rank, or --shuffle-test")
     model, params, vocabulary = jaxrnn.load(settings.run_dir, settings.use)
@@ -56,6 +62,8 @@ def score(settings: Settings) -> None:
             raise ValueError("texts must hold at least one character each, got an empty one")
         vocabulary.check_known(line_break(vocabulary) + text)
     log_probabilities = score_lines(model, params, vocabulary, settings.texts)
+    if np.isnan(log_probabilities).any():
+        raise ValueError(f"the model in {settings.run_dir} gives probabilities that are NaN")
     for place in np.argsort(-log_probabilities):
         text, nats = settings.texts[place], -float(log_probabilities[place])
         each = perplexity(nats / len(vocabulary.encode(text)))

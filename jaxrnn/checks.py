@@ -14,6 +14,12 @@ import jax
 import jax.export
 import numpy as np
 
+INT32_MAX = 2**31 - 1
+"""The largest of JAX's default integers."""
+
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
 
 def check_integer(name: str, value: Any) -> None:
     """Raise unless `value` is an integer, or a symbol for one in `jax.export`."""
@@ -23,11 +29,13 @@ def check_integer(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be an integer, got {value!r}")
 
 
-def check_positive_integer(name: str, value: Any) -> None:
-    """Raise unless `value` is an integer of at least 1."""
+def check_positive_integer(name: str, value: Any, high: float = math.inf) -> None:
+    """Raise unless `value` is an integer of at least 1, and at most `high`."""
     check_integer(name, value)
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
+    if value > high:
+        raise ValueError(f"{name} must be at most {high:,}, got {value}")
 
 
 def check_number(name: str, value: Any, *, low: float, high: float = math.inf) -> None:

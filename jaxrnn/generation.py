@@ -10,6 +10,8 @@ import numpy as np
 from jax import lax
 
 from jaxrnn.checks import (
+    FLOAT32_MAX,
+    INT32_MAX,
     check_array,
     check_number,
     check_positive_integer,
@@ -110,7 +112,7 @@ def generate_ids(
     Returns:
         The tokens that follow, one continuation a column.
     """
-    check_positive_integer("num_tokens", num_tokens)
+    check_positive_integer("num_tokens", num_tokens, INT32_MAX)
     if not model.causal:
         raise ValueError("model must be causal: one that sees the future cannot continue a text")
     vocab_size = model.output_size(0)
@@ -120,8 +122,7 @@ def generate_ids(
     check_number("temperature", sampling.temperature, low=0.0)
     check_number("top_p", sampling.top_p, low=0.0, high=1.0)
     if sampling.top_k is not None:
-        check_positive_integer("top_k", sampling.top_k)
-        check_number("top_k", sampling.top_k, low=1, high=vocab_size)
+        check_positive_integer("top_k", sampling.top_k, vocab_size)
     if sampling.temperature > 0 and key is None:
         raise ValueError("key must be given where the temperature is above 0")
     num_steps, batch_size = prompt_ids.shape
@@ -139,7 +140,7 @@ def generate_ids(
         jnp.asarray(prompt_ids),
         jnp.asarray(lengths),
         None if greedy else key,
-        jnp.float32(sampling.temperature),
+        jnp.float32(min(sampling.temperature, FLOAT32_MAX)),
         jnp.float32(sampling.top_p),
     )
     if not isinstance(finite, jax.core.Tracer) and not finite:

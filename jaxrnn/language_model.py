@@ -7,7 +7,13 @@ from typing import Any, Literal, NamedTuple
 import jax
 
 from jaxrnn.cells import Cell, StepCell, gru, lstm, rnn
-from jaxrnn.checks import check_choice, check_number, check_positive_integer
+from jaxrnn.checks import (
+    FLOAT32_MAX,
+    INT32_MAX,
+    check_choice,
+    check_number,
+    check_positive_integer,
+)
 from jaxrnn.layers import (
     Layer,
     LinearParams,
@@ -19,6 +25,9 @@ from jaxrnn.layers import (
 )
 from jaxrnn.layers.initializers import symmetric_uniform
 from jaxrnn.typing import Initializer, Key, Params
+
+MAX_LAYERS = 1000
+"""Each layer is compiled by itself, which takes about a second."""
 
 CELLS: dict[str, Callable[[int], Cell | StepCell]] = {"rnn": rnn, "gru": gru, "lstm": lstm}
 
@@ -178,13 +187,13 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_choice("cell", self.cell, tuple(CELLS))
-        check_positive_integer("num_layers", self.num_layers)
-        check_positive_integer("hidden_size", self.hidden_size)
+        check_positive_integer("num_layers", self.num_layers, MAX_LAYERS)
+        check_positive_integer("hidden_size", self.hidden_size, INT32_MAX)
         if self.embedding_size is not None:
-            check_positive_integer("embedding_size", self.embedding_size)
+            check_positive_integer("embedding_size", self.embedding_size, INT32_MAX)
         check_choice("init", self.init, ("normal", "uniform", "orthogonal"))
         if self.init_scale is not None:
-            check_number("init_scale", self.init_scale, low=0.0)
+            check_number("init_scale", self.init_scale, low=0.0, high=FLOAT32_MAX)
             if self.init != "uniform":
                 raise ValueError(f"init_scale is of the init uniform, got {self.init}")
         if self.forget_gate_bias is not None and self.cell != "lstm":

@@ -250,7 +250,7 @@ def test_the_three_reference_cases_of_perplexity(peaked):
             {"sampling": (math.nan, None, 1.0)},
         ),
         (ValueError, "top_k must be at least 1, got 0", {"sampling": (1.0, 0, 1.0)}),
-        (ValueError, f"top_k must be between 1 and {V}", {"sampling": (1.0, V + 1, 1.0)}),
+        (ValueError, f"top_k must be at most {V}", {"sampling": (1.0, V + 1, 1.0)}),
         (ValueError, "top_p must be between 0 and 1", {"sampling": (1.0, None, 1.5)}),
         (ValueError, "key must be given", {"sampling": (1.0, None, 1.0)}),
         (TypeError, "temperature must be a number", {"sampling": ("hot", None, 1.0)}),

@@ -1,13 +1,12 @@
 """One cell over time, as a layer."""
 
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxrnn.cells import Cell, StepCell
-from jaxrnn.checks import check_number, check_positive_integer
+from jaxrnn.checks import FLOAT32_MAX, check_number, check_positive_integer
 from jaxrnn.layers.dropout import dropout_mask
 from jaxrnn.layers.initializers import initializer
 from jaxrnn.layers.layer import Layer
@@ -152,7 +151,7 @@ def _check_weights(
     forget_gate_bias: float | None,
 ) -> None:
     if forget_gate_bias is not None:
-        check_number("forget_gate_bias", forget_gate_bias, low=-math.inf)
+        check_number("forget_gate_bias", forget_gate_bias, low=-FLOAT32_MAX, high=FLOAT32_MAX)
         if cell.forget_gate is None:
             raise ValueError(f"forget_gate_bias needs a cell with a forget gate, got {cell.name}")
     check_number("recurrent_dropout", recurrent_dropout, low=0.0, high=1.0)

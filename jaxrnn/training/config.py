@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import optax
 
-from jaxrnn.checks import check_choice, check_number, check_positive_integer, check_seed
+from jaxrnn.checks import INT32_MAX, check_choice, check_number, check_positive_integer, check_seed
 from jaxrnn.text import WindowPlan, random_plan, sequential_plan
 from jaxrnn.text.windows import check_long_enough
 from jaxrnn.training.optimizer import make_optimizer
@@ -57,7 +57,7 @@ class TrainConfig:
         check_choice("parallel", self.parallel, ("jit", "pmap"))
         sizes = ("batch_size", "num_steps", "epochs", "decay_after", "max_skipped", "accumulate")
         for name in sizes:
-            check_positive_integer(name, getattr(self, name))
+            check_positive_integer(name, getattr(self, name), INT32_MAX)
         if self.devices is not None:
             check_positive_integer("devices", self.devices)
         self.check_rows(self.devices or 1)

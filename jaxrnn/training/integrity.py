@@ -22,7 +22,7 @@ SPARE_BYTES = 1 << 20
 
 
 def flatten(tree: Any) -> dict[str, Any]:
-    """A flat dictionary from each array's place in the tree to the array.
+    """A flat dictionary from each array's place in the tree to the array; of a key, its bits.
 
     Raises:
         ValueError: two arrays would have the same name on disk.
@@ -31,7 +31,12 @@ def flatten(tree: Any) -> dict[str, Any]:
     flat = {jax.tree_util.keystr(path, simple=True, separator="."): x for path, x in leaves}
     if len(flat) < len(leaves):
         raise ValueError("two arrays of the state would have the same name on disk")
-    return flat
+    return {place: jax.random.key_data(x) if is_key(x) else x for place, x in flat.items()}
+
+
+def is_key(array: Any) -> bool:
+    """Whether an array holds typed keys, as that of an optimizer that adds noise."""
+    return bool(jnp.issubdtype(array.dtype, jax.dtypes.prng_key))
 
 
 def describe(arrays: Mapping[str, Any]) -> dict[str, Description]:

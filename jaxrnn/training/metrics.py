@@ -82,7 +82,9 @@ class MetricsLog:
         with errors_name(self._path):
             self._file.write(_line(self.rows[-1]))
             self._file.flush()
-        numbers = {name: value for name, value in row.items() if name != "epoch"}
+        numbers = {
+            name: x for name, x in self.rows[-1].items() if name != "epoch" and x is not None
+        }
         self._write_events(
             [Event(step=row["epoch"], summary=scalar(*each)) for each in numbers.items()]
         )

@@ -14,6 +14,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxrnn.training.config import TrainConfig
+from jaxrnn.training.integrity import physical_memory
 from jaxrnn.training.train_step import TrainState
 from jaxrnn.typing import HostArray
 
@@ -116,10 +117,25 @@ def _by_shardings(mesh: Mesh, batch_size: int) -> Placement:
     def compile(program: Program, *arguments: Any) -> Program:
         out_shardings = (_state_of(shared, by_rows), shared, shared)
         jitted = jax.jit(program, donate_argnums=0, out_shardings=out_shardings)
-        # Without jit, as one debugs, there is nothing to compile.
-        return jitted if jax.config.jax_disable_jit else jitted.lower(*arguments).compile()
+        if jax.config.read("jax_disable_jit"):  # as one debugs: there is nothing to compile
+            return jitted
+        compiled = jitted.lower(*arguments).compile()
+        _check_memory(compiled)
+        return compiled
 
     return Placement(None, lambda state: _put_state(mesh, state), put_rows, compile)
+
+
+def _check_memory(compiled: Any) -> None:
+    """Raise where a CPU has less than the program needs: XLA would abort the process."""
+    if jax.default_backend() != "cpu" or (needs := compiled.memory_analysis()) is None:
+        return
+    needed = needs.temp_size_in_bytes + needs.argument_size_in_bytes
+    if needed > physical_memory():
+        raise ValueError(
+            f"a training step needs {needed:,} bytes of memory, and this machine has"
+            f" {physical_memory():,}: choose a smaller batch_size or num_steps, or accumulate"
+        )
 
 
 def _by_pmap(mesh: Mesh, batch_size: int) -> Placement:
@@ -157,7 +173,7 @@ def _by_pmap(mesh: Mesh, batch_size: int) -> Placement:
             devices=None if jax.process_count() > 1 else list(mesh.devices),
             donate_argnums=0,
         )
-        if not jax.config.jax_disable_jit:
+        if not jax.config.read("jax_disable_jit"):
             mapped.lower(to_devices(state), *rest).compile()  # which the calls below then find
 
         def on_all(state: TrainState, *rest: Any) -> Any:

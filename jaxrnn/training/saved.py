@@ -17,6 +17,7 @@ from jaxrnn.training.integrity import (
     canonical_digest,
     describe,
     flatten,
+    is_key,
     not_finite,
     num_bytes,
     physical_memory,
@@ -110,7 +111,14 @@ class Saved(NamedTuple):
                     f" {here.get(place, 'missing')} here"
                 )
         arrays = self._arrays(item)
-        return jax.tree.unflatten(jax.tree.structure(like), [arrays[place] for place in here])
+        leaves = zip(here, jax.tree.leaves(like), strict=True)
+        restored = [
+            jax.random.wrap_key_data(arrays[place], impl=jax.random.key_impl(leaf))
+            if is_key(leaf)
+            else arrays[place]
+            for place, leaf in leaves
+        ]
+        return jax.tree.unflatten(jax.tree.structure(like), restored)
 
     def _arrays(self, item: str) -> dict[str, Any]:
         """Each checked against its description."""
