@@ -181,5 +181,5 @@ def test_uniform_weights_may_have_a_width_of_their_own():
         assert 0.02 < jnp.abs(leaf).max() <= 0.03
     with pytest.raises(ValueError, match="init_scale is of the init uniform, got normal"):
         jaxrnn.ModelConfig(init_scale=0.1)
-    with pytest.raises(ValueError, match="init_scale must be at least 0"):
+    with pytest.raises(ValueError, match="init_scale must be between 0 and"):
         jaxrnn.ModelConfig(init="uniform", init_scale=-0.1)

@@ -117,7 +117,7 @@ def _by_shardings(mesh: Mesh, batch_size: int) -> Placement:
     def compile(program: Program, *arguments: Any) -> Program:
         out_shardings = (_state_of(shared, by_rows), shared, shared)
         jitted = jax.jit(program, donate_argnums=0, out_shardings=out_shardings)
-        if jax.config.read("jax_disable_jit"):  # as one debugs: there is nothing to compile
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]  # there is nothing to compile
             return jitted
         compiled = jitted.lower(*arguments).compile()
         _check_memory(compiled)
@@ -173,7 +173,7 @@ def _by_pmap(mesh: Mesh, batch_size: int) -> Placement:
             devices=None if jax.process_count() > 1 else list(mesh.devices),
             donate_argnums=0,
         )
-        if not jax.config.read("jax_disable_jit"):
+        if not jax.config.jax_disable_jit:  # type: ignore[attr-defined]
             mapped.lower(to_devices(state), *rest).compile()  # which the calls below then find
 
         def on_all(state: TrainState, *rest: Any) -> Any:
