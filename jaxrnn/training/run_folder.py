@@ -142,7 +142,7 @@ def _read_holder(file: int) -> dict[str, Any]:
     try:
         content = json.loads(os.pread(file, 4096, 0))
         return content if {"process", "host", "since"} <= content.keys() else {}
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return {}
 
 
