@@ -6,14 +6,16 @@ A line reads "GRU, seed 2: epoch 12.5 of 40 (31%), 0:12 gone, about 0:27 left, p
 import contextlib
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from time import monotonic
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 from jaxrnn.training import Progress, TrainState, perplexity
+
+Item = TypeVar("Item")
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_FRAMES = 0.25
@@ -51,10 +53,11 @@ class Bar:
             enabled: False for a process that shows nothing.
         """
         self.name, self.total, self.unit, self.enabled = name, total, unit, enabled
-        self._done, self._words = done, words
+        self._done, self._words, self._news = done, words, False
         self._first: tuple[float, float] | None = None
         """When `show` was first called, and what was done by then."""
         self._tqdm: Any = None
+        self._every = SECONDS_BETWEEN_LINES
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._show_until_over, daemon=True)
 
@@ -66,6 +69,7 @@ class Bar:
             if self._stream.isatty():
                 with contextlib.suppress(OSError, ValueError):  # of tqdm's flushing standard output
                     self._tqdm = self._new_tqdm()
+                    self._every = SECONDS_BETWEEN_FRAMES
             self._tell(at_once=True)
             self._thread.start()
         return self
@@ -77,7 +81,7 @@ class Bar:
             return
         self._over.set()
         self._thread.join()
-        if kind is None:
+        if kind is None and self._news:
             self._tell(at_once=True)
         if self._tqdm is not None:
             self._tqdm.close()
@@ -97,7 +101,7 @@ class Bar:
         self._last = monotonic()
         if self._first is None:
             self._first = (self._last, done)
-        self._done, self._words = done, words
+        self._done, self._words, self._news = done, words, True
         self._tell()
 
     def show_training(self, progress: Progress) -> None:
@@ -108,18 +112,25 @@ class Bar:
         done = progress.epoch + progress.batch / max(1, progress.num_batches)
         self.show(done, f"perplexity {shown}, {speed:,.0f} tokens/s")
 
+    def follow(
+        self, steps: Iterable[tuple[TrainState, Progress]]
+    ) -> Iterator[tuple[TrainState, Progress]]:
+        """Hand on what `jaxrnn.train` gives, and show how far it is."""
+        for state, progress in steps:
+            self.show_training(progress)
+            yield state, progress
+
     def _show_until_over(self) -> None:
         """In a thread: a compilation or a long step calls nothing for minutes."""
-        while not self._over.wait(SECONDS_BETWEEN_FRAMES):
+        while not self._over.wait(self._told + self._every - monotonic()):
             self._tell()
 
     def _tell(self, *, at_once: bool = False) -> None:
         """Write a line or a frame, if it is time for one."""
-        every = SECONDS_BETWEEN_LINES if self._tqdm is None else SECONDS_BETWEEN_FRAMES
         with tqdm.get_lock():
             now = monotonic()
-            if self.enabled and (at_once or now - self._told >= every):
-                self._told = now
+            if self.enabled and (at_once or now - self._told >= self._every):
+                self._told, self._news = now, False
                 gone, left = now - self._began, self._seconds_left(now)
                 if self._tqdm is None:
                     self._write_line(gone, left)
@@ -151,14 +162,15 @@ class Bar:
         return max(0.0, (self.total - self._done) * seconds / done_since - (now - self._last))
 
 
-def follow_training(
-    name: str, epochs: int, steps: Iterable[tuple[TrainState, Progress]]
-) -> Iterator[tuple[TrainState, Progress]]:
-    """Hand on what `jaxrnn.train` gives, and show how far it is."""
-    with Bar(name, epochs) as bar:
-        for state, progress in steps:
-            bar.show_training(progress)
-            yield state, progress
+def one_by_one(
+    name: str, items: Collection[Item], unit: str, *, enabled: bool = True
+) -> Iterator[Item]:
+    """Hand on the items, and show how many are done; of names, which one is under way."""
+    with Bar(name, len(items), unit, words="", enabled=enabled) as bar:
+        for done, item in enumerate(items):
+            bar.show(done, item if isinstance(item, str) else "")
+            yield item
+        bar.show(len(items))
 
 
 def _rounded(number: float) -> float:

@@ -15,6 +15,7 @@ cores.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from jax import lax
 
 import jaxrnn
 from experiments import command, pictures
+from experiments.progress import one_by_one
 from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.training.reporting import plain_labels, write_json
 from jaxrnn.typing import Array, Float, HostArray
@@ -88,7 +90,7 @@ def minimise(loss: Callable[[Any], Any], params: Any, steps: int) -> Any:
         (params, _), _ = lax.scan(step, (params, optimizer.init(params)), None, length=steps)
         return params
 
-    return run(params)
+    return jax.block_until_ready(run(params))
 
 
 class Perceptron(nnx.Module):
@@ -179,11 +181,14 @@ def errors(series: np.ndarray, predictions: np.ndarray) -> list[float]:
 def sine(settings: Settings) -> None:
     """Learn, predict, tabulate, draw."""
     series = make_series(settings.seed)
-    forecasts: dict[str, Forecast] = {
-        f"window of {tau}": learn_window(series, tau, settings) for tau in settings.windows
+    learners: dict[str, Callable[[], Forecast]] = {
+        f"window of {tau}": partial(learn_window, series, tau, settings) for tau in settings.windows
     }
-    forecasts["GRU"] = learn_latent(series, settings)
-    predictions = {name: np.asarray(f(jnp.asarray(series))) for name, f in forecasts.items()}
+    learners["GRU"] = partial(learn_latent, series, settings)
+    predictions = {
+        name: np.asarray(learners[name]()(jnp.asarray(series)))
+        for name in one_by_one("learning and predicting", learners, "model")
+    }
     by_horizon = {name: errors(series, made) for name, made in predictions.items()}
     time = np.arange(NUM_TRAINING, NUM_POINTS)
     noise = float(np.square(series[time] - np.sin(0.01 * (time + 1))).mean())

@@ -9,6 +9,7 @@ import jaxrnn
 from experiments import gradients, pictures, sine
 from experiments.blanks import blank_filler, candidates, learn_to_fill
 from experiments.no_hidden_state import perplexity_with_context
+from experiments.progress import Bar
 from experiments.texts import prepare_texts
 from jaxrnn.training import cross_entropy
 
@@ -65,8 +66,8 @@ def test_a_blank_is_not_seen_and_what_is_read_is(both):
 def test_blanks_between_letters_that_tell_are_filled():
     """abcabc...: either side tells, so both kinds learn it."""
     texts = prepare_texts("abc" * 800, 2000, 300)
-    with jax.numpy_dtype_promotion("standard"):
-        filler = learn_to_fill(texts, 6, 0, both=True, hidden_size=8)
+    with jax.numpy_dtype_promotion("standard"), Bar("blanks", 6) as bar:
+        filler = learn_to_fill(texts, 6, 0, bar, both=True, hidden_size=8)
     assert filler.accuracy > 0.95
     assert candidates(filler, texts.vocabulary, "ab_ab")[0] == "c"
 

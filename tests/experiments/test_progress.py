@@ -10,7 +10,7 @@ import pytest
 from tqdm import tqdm
 
 from experiments import progress
-from experiments.progress import Bar, follow_training
+from experiments.progress import Bar, one_by_one
 from jaxrnn.training import Progress
 
 
@@ -37,10 +37,9 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The clock of all bars, whose own thread sleeps."""
+    """The clock of all bars; their own threads go by it, too."""
     clock = Clock()
     monkeypatch.setattr(progress, "monotonic", clock)
-    monkeypatch.setattr(progress, "SECONDS_BETWEEN_FRAMES", 3600.0)
     return clock
 
 
@@ -83,7 +82,6 @@ def test_the_first_line_is_there_at_once(stderr):
 
 def test_work_that_says_nothing_is_told_of_all_the_same(stderr, monkeypatch):
     """As long as it compiles, it cannot call `show`."""
-    monkeypatch.setattr(progress, "SECONDS_BETWEEN_FRAMES", 0.01)
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.01)
     deadline = time.monotonic() + 20
     with Bar("GRU", total=40):
@@ -246,12 +244,32 @@ def test_what_a_stream_cannot_encode_is_escaped(isatty, clock, monkeypatch):
 
 
 def test_a_training_is_followed(stderr, clock):
-    states = [
-        ("after a batch", Progress(0, 1, 4, 0.0, 100, 0.5, 1000)),
-        ("at the end", Progress(1, 4, 4, 100 * 7.0, 100, 2.0, 4000)),
+    steps = [
+        ("early", Progress(0, 1, 4, nats=500.0, tokens=500, seconds=0.5, total_tokens=500)),
+        ("later", Progress(1, 3, 4, nats=700.0, tokens=100, seconds=2.0, total_tokens=4000)),
     ]
-    assert list(follow_training("LSTM", 2, states)) == states
+
+    def train():
+        for step in steps:
+            clock.now += 10
+            yield step
+
+    with Bar("LSTM", 2) as bar:
+        assert list(bar.follow(train())) == steps
+    assert stderr()[1:] == [
+        "LSTM: epoch 0.25 of 2 (12%), 0:10 gone, perplexity 2.72, 1,000 tokens/s",
+        "LSTM: epoch 1.75 of 2 (87%), 0:20 gone, about 0:01 left, perplexity 1,097, 2,000 tokens/s",
+    ]
+
+
+def test_items_are_handed_on_one_by_one(stderr, clock):
+    for _ in one_by_one("learning", {"RNN": 1, "GRU": 2}, "model"):
+        clock.now += 10
+    assert list(one_by_one("counting", range(3), "order")) == [0, 1, 2]
     assert stderr() == [
-        "LSTM: epoch 0 of 2 (0%), 0:00 gone, compiling",
-        "LSTM: epoch 2 of 2 (100%), 0:00 gone, perplexity 1,097, 2,000 tokens/s",
+        "learning: model 0 of 2 (0%), 0:00 gone",
+        "learning: model 1 of 2 (50%), 0:10 gone, about 0:10 left, GRU",
+        "learning: model 2 of 2 (100%), 0:20 gone",
+        "counting: order 0 of 3 (0%), 0:00 gone",
+        "counting: order 3 of 3 (100%), 0:00 gone",
     ]
