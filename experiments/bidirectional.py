@@ -174,12 +174,12 @@ def _draw(settings: Settings, found: dict[str, Any]) -> None:
             values = 100 * np.array(numbers[key])
             axes.barh(place + offset, np.median(values), 0.38, color=color, alpha=0.6,
                       label=label if place == 0 else None)  # fmt: skip
-            axes.plot(values, [place + offset] * len(values), "k.", markersize=4)
+            axes.plot(values, [place + offset] * len(values), "k.", markersize=4,
+                      label="one seed" if place == 0 and key == "accuracy" else None)  # fmt: skip
     axes.set_yticks(range(len(found)), list(found))
-    axes.set(
-        xlabel="held-out blanks filled, %", title="我___饿了: filling blanks, a dot for each seed"
-    )
-    axes.legend()
+    title = "我___饿了: filling blanks" if pictures.has_chinese_font() else "Filling blanks"
+    axes.set(xlabel="held-out blanks filled, %", title=title)
+    pictures.legend_below(axes, 3)
     pictures.save(figure, settings.out / "blanks.png")
 
 

@@ -232,16 +232,15 @@ def _draw(settings: Settings, numbers: dict[str, Any]) -> None:
         for when, style in (("before", ":"), ("after", "-")):
             label = name if when == "after" else None
             left.semilogy(distances, numbers[when][name], style, color=f"C{number}", label=label)
-    left.axvline(settings.truncate, color="grey", linewidth=1)
-    at_bottom = left.get_xaxis_transform()
-    left.text(settings.truncate, 0.03, f" truncated at {settings.truncate}", transform=at_bottom)
+    cut = f"truncated at {settings.truncate}"
+    left.axvline(settings.truncate, color="grey", linewidth=1, label=cut)
     for scale, norms in numbers["scaled"].items():
-        right.semilogy(distances, norms, label=f"recurrent weights x {scale:g}")
+        right.semilogy(distances, norms, label=f"weights x {scale:g}")
     left.set(title="Vanishing: before training (dotted) and after")
     right.set(title="Exploding: an untrained RNN, scaled up")
-    for axes in (left, right):
+    for axes, columns in ((left, 3), (right, 4)):
         axes.set(xlabel="distance in steps", ylabel="norm of d loss / d carry")
-        axes.legend(fontsize="small")
+        pictures.legend_below(axes, columns)
     pictures.save(figure, settings.out / "distance.png")
     figure, (axes,) = pictures.new_figure()
     for name, norms in reversed(numbers["steps"].items()):

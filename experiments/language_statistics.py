@@ -11,6 +11,7 @@ pairs that training has r times come again, beside what each smoothing expects. 
 Kneser-Ney's 5-grams on the Penn Treebank, which is what the literature has.
 """
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,19 +98,18 @@ def _draw_zipf(settings: Settings, counts: dict[int, NgramCounts]) -> dict[int, 
     exponents = {}
     for n, (_, falling) in counts.items():
         ranks = np.arange(1, len(falling) + 1)
-        (line,) = axes.loglog(ranks, falling, ".", markersize=3)
-        fit = fit_zipf(falling)
-        exponents[n] = fit.exponent
         name = ("single tokens", "pairs", "triples")[n - 1]
-        line.set_label(f"{name}: exponent {fit.exponent:.2f}")
-        axes.loglog(ranks, fit.at(ranks), "--", color=line.get_color(), linewidth=1)
-    axes.set(
-        xlabel="rank",
-        ylabel="occurrences",
-        title=f"Zipf's law: {settings.unit}s of {settings.corpus}",
-    )
+        axes.loglog(ranks, falling, ".", markersize=3, label=name)
+    for n, (_, falling) in counts.items():  # over all points, and a column of the legend
+        fit, ends = fit_zipf(falling), np.array([1, len(falling)])
+        exponents[n] = fit.exponent
+        label = f"fit: exponent {fit.exponent:.2f}"
+        axes.loglog(ends, fit.at(ends), "--", color=f"C{n - 1}", linewidth=1, label=label)
+    axes.set(xlabel="rank", ylabel="occurrences")
+    title = f"Zipf's law: {settings.unit}s of {Path(settings.corpus).name}"
+    axes.set_title(textwrap.fill(title, 60), parse_math=False)  # a file's name: no formula
     axes.set_ylim(bottom=0.7)
-    axes.legend()
+    axes.legend(ncols=2)
     print(
         "\nZipf's law, exponents: " + ", ".join(f"n = {n}: {e:.3f}" for n, e in exponents.items())
     )

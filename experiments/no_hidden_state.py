@@ -26,7 +26,7 @@ from jaxrnn.checks import check_positive_integer
 from jaxrnn.layers import Layer
 from jaxrnn.text import load_corpus
 from jaxrnn.text.ngrams import KneserNey
-from jaxrnn.training.reporting import plain_labels, write_json
+from jaxrnn.training.reporting import write_json
 from jaxrnn.typing import Params
 
 CONTEXTS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -148,7 +148,7 @@ def _draw(settings: Settings, curves: dict[str, list[float]], counted: dict[int,
     axes.set_xticks(CONTEXTS, [str(context) for context in CONTEXTS])
     axes.set(xlabel="characters seen", ylabel="held-out perplexity", yscale="log")
     axes.set(title="What the past is worth")
-    plain_labels(axes.yaxis)
+    pictures.plain_ticks(axes.yaxis)
     axes.legend()
     pictures.save(figure, settings.out / "context.png")
 

@@ -16,6 +16,7 @@ cores.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ import jaxrnn
 from experiments import command, pictures
 from experiments.progress import one_by_one
 from jaxrnn.checks import check_positive_integer, check_seed
-from jaxrnn.training.reporting import plain_labels, write_json
+from jaxrnn.training.reporting import write_json
 from jaxrnn.typing import Array, Float, HostArray
 
 NUM_POINTS, NUM_TRAINING, NOISE = 1_000, 600, 0.2
@@ -205,17 +206,18 @@ def sine(settings: Settings) -> None:
 def _draw_predictions(
     settings: Settings, series: np.ndarray, predictions: dict[str, np.ndarray]
 ) -> None:
+    """A panel for each horizon: together, the lines would hide one another."""
     names = (f"window of {settings.windows[0]}", "GRU")
-    figure, all_axes = pictures.new_figure(len(names), width=13)
+    figure, all_axes = pictures.new_figure(len(HORIZONS), 13, 5.4, rows=len(names))
     time = np.arange(1, NUM_POINTS + 1)
-    for axes, name in zip(all_axes, names, strict=True):
-        axes.plot(time, series, ".", color="0.8", markersize=3, label="data")
-        for horizon in HORIZONS:
-            made = predictions[name][horizon - 1][:-horizon]
-            axes.plot(time[horizon:], made, linewidth=1, label=f"{horizon} ahead")
+    for axes, (name, horizon) in zip(all_axes, product(names, HORIZONS), strict=True):
+        axes.plot(time, series, ".", color="0.8", markersize=2)
+        axes.plot(time[horizon:], predictions[name][horizon - 1][:-horizon], "C0", linewidth=1)
         axes.axvline(NUM_TRAINING, color="black", linewidth=1)
-        axes.set(xlabel="time", ylabel="value", ylim=(-2, 2), title=f"{name}; trained to the left")
-        axes.legend(fontsize="small", ncols=3)
+        axes.set(ylim=(-2, 2), title=f"{name}, {horizon} ahead")
+    figure.suptitle("Data (grey) and predictions; the points before the line were trained on")
+    figure.supxlabel("time")
+    figure.supylabel("value")
     pictures.save(figure, settings.out / "predictions.png")
 
 
@@ -225,7 +227,7 @@ def _draw_errors(settings: Settings, by_horizon: dict[str, list[float]], noise: 
         axes.plot(range(1, len(each) + 1), each, label=name)
     axes.axhline(noise, color="black", linestyle=":", label="variance of the noise")
     axes.set(xlabel="steps ahead", ylabel="mean squared error", yscale="log")
-    plain_labels(axes.yaxis)
+    pictures.plain_ticks(axes.yaxis)
     axes.set(title="Error against the horizon, points that were not trained on")
     axes.legend()
     pictures.save(figure, settings.out / "errors.png")

@@ -4,6 +4,8 @@ import contextlib
 import json
 import math
 import os
+import re
+import textwrap
 import time
 import warnings
 from collections.abc import Iterator
@@ -69,7 +71,10 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
-    """Draw training and held-out perplexity against the epoch, on a logarithmic scale."""
+    """Draw training and held-out perplexity against the epoch, on a logarithmic scale.
+
+    The epoch that did best on the held-out text is marked.  Without a number there is no picture.
+    """
     from matplotlib.figure import Figure  # not needed by `import jaxrnn`
     from matplotlib.ticker import MaxNLocator
 
@@ -83,13 +88,23 @@ def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
         points = [(row["epoch"], row[name]) for row in rows if row.get(name) is not None]
         if points:
             marker = "." if len(points) < 5 else ""
-            axes.plot(*zip(*points, strict=True), style, marker=marker, label=label)
-    axes.set(xlabel="epoch", ylabel="perplexity per token", yscale="log", title=title)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            (line,) = axes.plot(*zip(*points, strict=True), style, marker=marker, label=label)
+        if points and name == "held_out_perplexity":
+            epoch, least = min(points, key=lambda point: point[1])
+            shown = f"{least:.4g}" if least < 1000 else f"{least:,.0f}"
+            label = f"best held out: {shown}, epoch {epoch}"
+            axes.plot(epoch, least, "o", color=line.get_color(), label=label)
+    if not axes.has_data():
+        return
+    axes.set(xlabel="epoch", ylabel="perplexity per token", yscale="log")
+    # The title may be a file's name: no formula, and Chinese as code points, which have no font.
+    title = re.sub("[\u2e80-\uffff]", lambda c: f"\\u{ord(c[0]):04x}", title)
+    axes.set_title(textwrap.fill(title, 60), parse_math=False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     plain_labels(axes.yaxis)
+    axes.yaxis.set_major_formatter("{x:,.10g}")
     axes.grid(which="both", alpha=0.3)
-    if axes.has_data():
-        axes.legend()
+    figure.legend(loc="outside lower center", ncols=2)  # wherever the curves run
     beside = path.with_name(f"{path.stem}.new{path.suffix}")
     with _errors_name(path):
         figure.savefig(beside, dpi=150)
