@@ -22,7 +22,8 @@ import numpy as np
 
 import jaxrnn
 from experiments import command, pictures
-from experiments.blanks import BLANK, TOP, candidates, learn_to_fill
+from experiments.blanks import BLANK, TOP, Filler, candidates, learn_to_fill
+from experiments.progress import Bar, one_by_one
 from experiments.texts import Texts, prepare_texts
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.layers import Layer
@@ -81,8 +82,10 @@ def leak(settings: Settings) -> dict[str, Any]:
         seed=seed,
     )
     optimizer = training.make_optimizer()
-    state = jaxrnn.init_state(model, optimizer, size, training.batch_size, jax.random.key(seed))
-    *_, (state, progress) = jaxrnn.train(model, optimizer, training, texts.ids, state)
+    with Bar("leaky language model", training.epochs) as bar:
+        state = jaxrnn.init_state(model, optimizer, size, training.batch_size, jax.random.key(seed))
+        steps = jaxrnn.train(model, optimizer, training, texts.ids, state)
+        *_, (state, progress) = bar.follow(steps)
     found = perplexity(progress.nats_per_token)
     text = _generate_blindly(model, state.params, texts, "time traveller", 50)
     print(f"leaky language model: training perplexity {found:.3f}, and it writes\n  - {text}")
@@ -113,12 +116,17 @@ def blanks(settings: Settings) -> dict[str, Any]:
         "forward only, twice as wide": {"both": False, "hidden_size": 2 * settings.hidden_size},
         "both directions": {"both": True, "hidden_size": settings.hidden_size},
     }
-    fillers = {
-        name: [learn_to_fill(texts, settings.epochs, seed, **how) for seed in settings.seeds]
-        for name, how in kinds.items()
-    }
+
+    def learn(name: str, seed: int) -> Filler:
+        with Bar(f"{name}, seed {seed}", settings.epochs) as bar:
+            return learn_to_fill(texts, settings.epochs, seed, bar, **kinds[name])
+
+    fillers = {name: [learn(name, seed) for seed in settings.seeds] for name in kinds}
     # In turns, so that whatever else the machine does meets all of them alike.
-    rounds = [[each[0].time_step() for each in fillers.values()] for _ in range(ROUNDS)]
+    rounds = [
+        [each[0].time_step() for each in fillers.values()]
+        for _ in one_by_one("timing a step", range(ROUNDS), "round")
+    ]
     costs = np.median(rounds, axis=0)
     found: dict[str, Any] = {}
     print(f"| network | parameters | right, by seed | among {TOP} | time of a step |")
@@ -166,12 +174,12 @@ def _draw(settings: Settings, found: dict[str, Any]) -> None:
             values = 100 * np.array(numbers[key])
             axes.barh(place + offset, np.median(values), 0.38, color=color, alpha=0.6,
                       label=label if place == 0 else None)  # fmt: skip
-            axes.plot(values, [place + offset] * len(values), "k.", markersize=4)
+            axes.plot(values, [place + offset] * len(values), "k.", markersize=4,
+                      label="one seed" if place == 0 and key == "accuracy" else None)  # fmt: skip
     axes.set_yticks(range(len(found)), list(found))
-    axes.set(
-        xlabel="held-out blanks filled, %", title="我___饿了: filling blanks, a dot for each seed"
-    )
-    axes.legend()
+    title = "我___饿了: filling blanks" if pictures.has_chinese_font() else "Filling blanks"
+    axes.set(xlabel="held-out blanks filled, %", title=title)
+    pictures.legend_below(axes, 3)
     pictures.save(figure, settings.out / "blanks.png")
 
 

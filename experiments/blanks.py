@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 import jaxrnn
+from experiments.progress import Bar
 from experiments.texts import Texts
 from jaxrnn.layers import Layer
 from jaxrnn.text import Batch, Windows, gather_windows, random_plan
@@ -70,7 +71,9 @@ class Filler(NamedTuple):
     """Takes an epoch more, of a copy, and tells the milliseconds of a step."""
 
 
-def learn_to_fill(texts: Texts, epochs: int, seed: int, *, both: bool, hidden_size: int) -> Filler:
+def learn_to_fill(
+    texts: Texts, epochs: int, seed: int, bar: Bar, *, both: bool, hidden_size: int
+) -> Filler:
     """Train on windows of 35 characters, each of them a blank in its turn."""
     size, batch_size, num_steps = len(texts.vocabulary), 32, 35
     model = blank_filler(size, hidden_size, both=both)
@@ -88,7 +91,8 @@ def learn_to_fill(texts: Texts, epochs: int, seed: int, *, both: bool, hidden_si
 
     for number in range(epochs):
         windows = random_plan(len(texts.ids), batch_size, num_steps, seed, number)[:]
-        state = epoch(state, windows)
+        state = jax.block_until_ready(epoch(state, windows))
+        bar.show(number + 1)
 
     def time_step() -> float:
         began = time.perf_counter()

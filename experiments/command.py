@@ -10,13 +10,14 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import jax
 import tyro
 
+from experiments.help_text import help_text, joined_docstrings
 from experiments.output import named_output
 from jaxrnn.training import SaveFailedError
 from jaxrnn.training.saved import first_line
@@ -55,7 +56,7 @@ def main(
         _quieten_orbax()
     try:
         with named_output():
-            code = run(_parse(settings, arguments, default, description))
+            code = run(_parse(settings, arguments, default, description or "", presets or ()))
         sys.exit(code)
     except KeyboardInterrupt:
         _exit(128 + signal.SIGINT)
@@ -93,26 +94,27 @@ def _parse(
     settings: type[Settings],
     arguments: list[str],
     default: Settings | None,
-    description: str | None,
+    description: str,
+    presets: Collection[str],
 ) -> Settings:
     options: dict[str, Any] = {} if default is None else {"default": default}
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
-    said = io.StringIO()
+    out, err = io.StringIO(), io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), joined_docstrings():
             return tyro.cli(
                 settings,
                 prog=f"python -m experiments.{Path(sys.argv[0]).stem}",
                 args=arguments,
-                description=description,
+                description="",
                 config=config,
                 **options,
             )
     except SystemExit as stop:
-        if not stop.code:
-            sys.stdout.flush()
-            raise
-        _fail(_first_sentence(said.getvalue()))
+        if stop.code:
+            _fail(_first_sentence(err.getvalue()))
+        print(help_text(out.getvalue(), description, presets), flush=True)
+        raise
 
 
 def _first_sentence(box: str) -> str:

@@ -1,7 +1,10 @@
 """Continue a text with a trained model.
 
-python -m experiments.generate runs/jaychou --prompt 分开
-python -m experiments.generate runs/jaychou --prompt 分开 天晴 --temperature 0.8 --top-p 0.9
+    python -m experiments.generate runs/jaychou --prompt 分开
+    python -m experiments.generate runs/jaychou --prompt 分开 天晴 --temperature 0.8 --top-p 0.9
+
+Prints each prompt with its continuation.  At temperature 0, the default, that is always the same
+one; above it, every --seed gives another.
 """
 
 from dataclasses import dataclass

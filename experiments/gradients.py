@@ -22,6 +22,7 @@ from jax import lax
 
 import jaxrnn
 from experiments import command, pictures
+from experiments.progress import Bar, one_by_one
 from experiments.texts import Texts, prepare_texts
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.layers import Layer
@@ -146,9 +147,11 @@ def train(settings: Settings, name: str, texts: Texts) -> Trained:
     )
     model, optimizer = jaxrnn.build(config, size), training.make_optimizer()
     key = jax.random.key(settings.seed)
-    state = jaxrnn.init_state(model, optimizer, size, training.batch_size, key)
-    before = jax.tree.map(jnp.copy, state.params)  # training takes the state's buffers
-    *_, (state, progress) = jaxrnn.train(model, optimizer, training, texts.ids, state)
+    with Bar(name, settings.epochs) as bar:
+        state = jaxrnn.init_state(model, optimizer, size, training.batch_size, key)
+        before = jax.tree.map(jnp.copy, state.params)  # training takes the state's buffers
+        steps = jaxrnn.train(model, optimizer, training, texts.ids, state)
+        *_, (state, progress) = bar.follow(steps)
     print(f"{name}: training perplexity {perplexity(progress.nats_per_token):.2f}")
     return Trained(model, before, state.params)
 
@@ -176,7 +179,8 @@ def norms_while_training(
         return state, metrics.grad_norm
 
     norms = []
-    for _ in range(settings.epochs):
+    limit = "not clipped" if max_grad_norm is None else f"clipped to {max_grad_norm:g}"
+    for _ in one_by_one(f"RNN by SGD, {limit}", range(settings.epochs), "epoch"):
         state, each = epoch(state)
         norms.append(np.asarray(each))
     return np.concatenate(norms)
@@ -190,7 +194,8 @@ def gradients(settings: Settings) -> None:
     trained = {name: train(settings, name, texts) for name in NETWORKS}
     numbers: dict[str, Any] = {"before": {}, "after": {}, "scaled": {}, "truncation_error": {}}
     measure = jax.jit(norms_by_distance, static_argnums=0)
-    for name, (model, before, after) in trained.items():
+    for name in one_by_one("measuring", trained, "network"):
+        model, before, after = trained[name]
         numbers["before"][name] = np.asarray(measure(model, before, ids)).tolist()
         numbers["after"][name] = np.asarray(measure(model, after, ids)).tolist()
         error = truncation_error(model, after, ids, settings.truncate)
@@ -227,16 +232,15 @@ def _draw(settings: Settings, numbers: dict[str, Any]) -> None:
         for when, style in (("before", ":"), ("after", "-")):
             label = name if when == "after" else None
             left.semilogy(distances, numbers[when][name], style, color=f"C{number}", label=label)
-    left.axvline(settings.truncate, color="grey", linewidth=1)
-    at_bottom = left.get_xaxis_transform()
-    left.text(settings.truncate, 0.03, f" truncated at {settings.truncate}", transform=at_bottom)
+    cut = f"truncated at {settings.truncate}"
+    left.axvline(settings.truncate, color="grey", linewidth=1, label=cut)
     for scale, norms in numbers["scaled"].items():
-        right.semilogy(distances, norms, label=f"recurrent weights x {scale:g}")
+        right.semilogy(distances, norms, label=f"weights x {scale:g}")
     left.set(title="Vanishing: before training (dotted) and after")
     right.set(title="Exploding: an untrained RNN, scaled up")
-    for axes in (left, right):
+    for axes, columns in ((left, 3), (right, 4)):
         axes.set(xlabel="distance in steps", ylabel="norm of d loss / d carry")
-        axes.legend(fontsize="small")
+        pictures.legend_below(axes, columns)
     pictures.save(figure, settings.out / "distance.png")
     figure, (axes,) = pictures.new_figure()
     for name, norms in reversed(numbers["steps"].items()):

@@ -11,6 +11,8 @@ pairs that training has r times come again, beside what each smoothing expects. 
 Kneser-Ney's 5-grams on the Penn Treebank, which is what the literature has.
 """
 
+import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import numpy as np
 
 import jaxrnn
 from experiments import command, pictures
+from experiments.progress import one_by_one
 from experiments.texts import Texts, prepare_texts
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.text import Unit, load_corpus
@@ -73,7 +76,7 @@ def language_statistics(settings: Settings) -> None:
         f"{settings.corpus}: {len(texts.ids):,} {vocabulary.unit}s, {len(vocabulary):,} distinct;"
         f" held out {len(texts.held_out_ids):,}, of which {texts.held_out_known.mean():.1%} known"
     )
-    counts = {n: count_ngrams(texts.ids, n) for n in (1, 2, 3)}
+    counts = {n: count_ngrams(texts.ids, n) for n in one_by_one("counting", (1, 2, 3), "order")}
     numbers: dict[str, Any] = {"settings": {"corpus": settings.corpus, "unit": settings.unit}}
     numbers["most_frequent"] = {n: _top(vocabulary, c, settings.top) for n, c in counts.items()}
     for n, table in numbers["most_frequent"].items():
@@ -95,19 +98,18 @@ def _draw_zipf(settings: Settings, counts: dict[int, NgramCounts]) -> dict[int, 
     exponents = {}
     for n, (_, falling) in counts.items():
         ranks = np.arange(1, len(falling) + 1)
-        (line,) = axes.loglog(ranks, falling, ".", markersize=3)
-        fit = fit_zipf(falling)
-        exponents[n] = fit.exponent
         name = ("single tokens", "pairs", "triples")[n - 1]
-        line.set_label(f"{name}: exponent {fit.exponent:.2f}")
-        axes.loglog(ranks, fit.at(ranks), "--", color=line.get_color(), linewidth=1)
-    axes.set(
-        xlabel="rank",
-        ylabel="occurrences",
-        title=f"Zipf's law: {settings.unit}s of {settings.corpus}",
-    )
+        axes.loglog(ranks, falling, ".", markersize=3, label=name)
+    for n, (_, falling) in counts.items():  # over all points, and a column of the legend
+        fit, ends = fit_zipf(falling), np.array([1, len(falling)])
+        exponents[n] = fit.exponent
+        label = f"fit: exponent {fit.exponent:.2f}"
+        axes.loglog(ends, fit.at(ends), "--", color=f"C{n - 1}", linewidth=1, label=label)
+    axes.set(xlabel="rank", ylabel="occurrences")
+    title = f"Zipf's law: {settings.unit}s of {Path(settings.corpus).name}"
+    axes.set_title(textwrap.fill(title, 60), parse_math=False)  # a file's name: no formula
     axes.set_ylim(bottom=0.7)
-    axes.legend()
+    axes.legend(ncols=2)
     print(
         "\nZipf's law, exponents: " + ", ".join(f"n = {n}: {e:.3f}" for n, e in exponents.items())
     )
@@ -122,22 +124,30 @@ def _perplexities(texts: Texts, run_dir: Path | None) -> dict[str, float]:
     if not judged[1:].any():
         raise ValueError("the held-out text must hold known tokens, six in a row, and has none")
     ids, size = texts.ids, len(texts.vocabulary)
-    models: dict[str, NgramModel] = {
-        f"Laplace, epsilon {', '.join(f'{e:g}' for e in epsilons)}": Laplace(ids, epsilons, size)
+
+    def counted(kind: Callable[..., NgramModel], *arguments: Any) -> Callable[[], float]:
+        return lambda: kind(ids, *arguments, size).perplexity(texts.held_out_ids, judged)
+
+    models: dict[str, Callable[[], float]] = {
+        f"Laplace, epsilon {', '.join(f'{e:g}' for e in epsilons)}": counted(Laplace, epsilons)
         for epsilons in ([1.0], [1.0, 2.0], [1.0, 2.0, 3.0], [1.0, 100.0])
     }
-    models |= {f"Kneser-Ney, n = {n}": KneserNey(ids, n, size) for n in range(1, 7)}
-    found = {name: model.perplexity(texts.held_out_ids, judged) for name, model in models.items()}
+    models |= {f"Kneser-Ney, n = {n}": counted(KneserNey, n) for n in range(1, 7)}
     if run_dir is not None:
-        model, params, vocabulary = jaxrnn.load(run_dir, "best")
-        if vocabulary != texts.vocabulary:
-            raise ValueError(f"{run_dir} was trained on another text: its vocabulary differs")
-        score = jaxrnn.score(model, params, texts.held_out_ids, judged)
-        found[f"recurrent network of {run_dir}"] = float(score.perplexity)
+        models[f"recurrent network of {run_dir}"] = _network(run_dir, texts, judged)
+    found = {name: models[name]() for name in one_by_one("perplexities", models, "model")}
     print("\n| model | held-out perplexity |\n|---|---|")
     for name, perplexity in found.items():
         print(f"| {name} | {perplexity:.1f} |")
     return found
+
+
+def _network(run_dir: Path, texts: Texts, judged: np.ndarray) -> Callable[[], float]:
+    """What tells the perplexity of a run's best parameters; loaded now, so that errors come now."""
+    model, params, vocabulary = jaxrnn.load(run_dir, "best")
+    if vocabulary != texts.vocabulary:
+        raise ValueError(f"{run_dir} was trained on another text: its vocabulary differs")
+    return lambda: float(jaxrnn.score(model, params, texts.held_out_ids, judged).perplexity)
 
 
 def _rare_tail(texts: Texts, counts: NgramCounts) -> list[dict[str, float]]:
@@ -158,8 +168,8 @@ def _rare_tail(texts: Texts, counts: NgramCounts) -> list[dict[str, float]]:
         "Laplace, epsilon V, V": Laplace(ids, [float(size), float(size)], size),
         "Kneser-Ney": KneserNey(ids, 2, size),
     }
-    for name, model in models.items():
-        expected = before * model.probabilities(counts.ngrams.reshape(-1))[1::2]
+    for name in one_by_one("rare pairs", models, "model"):
+        expected = before * models[name].probabilities(counts.ngrams.reshape(-1))[1::2]
         told[name] = np.bincount(np.minimum(counts.counts, RARE), expected, RARE + 1)
         told[name][0] = max(0.0, len(held_out_keys) - told[name].sum())
     print(f"\npairs in {len(held_out_keys):,} held-out places, by how often training has them (r)")

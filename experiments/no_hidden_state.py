@@ -20,12 +20,13 @@ import numpy as np
 
 import jaxrnn
 from experiments import command, pictures
+from experiments.progress import Bar, one_by_one
 from experiments.texts import Texts, prepare_texts
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.layers import Layer
 from jaxrnn.text import load_corpus
 from jaxrnn.text.ngrams import KneserNey
-from jaxrnn.training.reporting import plain_labels, write_json
+from jaxrnn.training.reporting import write_json
 from jaxrnn.typing import Params
 
 CONTEXTS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -77,8 +78,10 @@ def train(settings: Settings, cell: Any, texts: Texts, num_steps: int) -> tuple[
     model = jaxrnn.build(config, size)
     optimizer = training.make_optimizer(len(texts.ids))
     key = jax.random.key(settings.seed)
-    state = jaxrnn.init_state(model, optimizer, size, training.batch_size, key)
-    *_, (state, _) = jaxrnn.train(model, optimizer, training, texts.ids, state)
+    with Bar(f"{cell.upper()}, windows of {num_steps}", settings.epochs) as bar:
+        state = jaxrnn.init_state(model, optimizer, size, training.batch_size, key)
+        steps = jaxrnn.train(model, optimizer, training, texts.ids, state)
+        *_, (state, _) = bar.follow(steps)
     return model, state.params
 
 
@@ -116,8 +119,9 @@ def no_hidden_state(settings: Settings) -> None:
     for cell in CELLS:
         model, params = train(settings, cell, texts, num_steps=64)
         name = cell.upper()
-        curves[name] = [perplexity_with_context(model, params, texts, c) for c in CONTEXTS]
-    orders = range(2, 9)
+        contexts = one_by_one(f"{name}, perplexities", CONTEXTS, "context")
+        curves[name] = [perplexity_with_context(model, params, texts, c) for c in contexts]
+    orders = one_by_one("counts, perplexities", range(2, 9), "order")
     counted = {
         n - 1: KneserNey(texts.ids, n, len(texts.vocabulary)).perplexity(
             texts.held_out_ids, texts.held_out_known
@@ -144,7 +148,7 @@ def _draw(settings: Settings, curves: dict[str, list[float]], counted: dict[int,
     axes.set_xticks(CONTEXTS, [str(context) for context in CONTEXTS])
     axes.set(xlabel="characters seen", ylabel="held-out perplexity", yscale="log")
     axes.set(title="What the past is worth")
-    plain_labels(axes.yaxis)
+    pictures.plain_ticks(axes.yaxis)
     axes.legend()
     pictures.save(figure, settings.out / "context.png")
 

@@ -5,6 +5,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from jaxrnn.training.reporting import plain_ticks as plain_ticks
+
+CHINESE = re.compile("[\u3000-\u303f\u3400-\u9fff\uff00-\uffef]")
+"""Characters and punctuation."""
 CHINESE_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -15,33 +19,51 @@ CHINESE_FONTS = (
 CHINESE_FILES = ("NotoSansCJK-Regular", "wqy-zenhei", "simhei", "PingFang")
 
 
-def new_figure(columns: int = 1, width: float = 7.0, height: float = 4.2) -> tuple[Any, list[Any]]:
-    """A figure and its axes, side by side, with grids."""
+def new_figure(
+    columns: int = 1, width: float = 7.0, height: float = 4.2, *, rows: int = 1
+) -> tuple[Any, list[Any]]:
+    """A figure and its axes with grids, row after row; those of several rows share their scales."""
     from matplotlib.figure import Figure  # a second to import
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    all_axes = list(figure.subplots(1, columns, squeeze=False)[0])
+    shared = rows > 1
+    all_axes = list(
+        figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False).flat
+    )
     for axes in all_axes:
         axes.grid(which="both", alpha=0.3)
     return figure, all_axes
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write the picture; say so where its Chinese text has no font."""
+    """Write the picture; Chinese text without a font becomes code points, and that is said."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fonts = ["DejaVu Sans", *_chinese_fonts_here()]
-    if len(fonts) == 1 and _has_chinese(figure):
+    texts = _texts(figure)
+    if len(fonts) == 1 and any(CHINESE.search(text.get_text()) for text in texts):
         warnings.warn(
-            f"{path.name}: no font here has Chinese characters; install one of"
-            f" {', '.join(CHINESE_FONTS)} (Debian: fonts-noto-cjk)",
+            f"{path.name}: no font here has Chinese characters, so they are shown as code points;"
+            f" install one of {', '.join(CHINESE_FONTS)} (Debian: fonts-noto-cjk)",
             stacklevel=2,
         )
-    for text in _texts(figure):
+        for text in texts:
+            text.set_text(CHINESE.sub(lambda c: f"\\u{ord(c[0]):04x}", text.get_text()))
+    for text in texts:
         text.set_fontfamily(fonts)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # said above, once
-        figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150)
     print(f"picture in {path}")
+
+
+def legend_below(axes: Any, columns: int) -> None:
+    """A legend under the label of the x-axis, where it hides nothing."""
+    pad = 4.4  # in letters: ticks, their numbers and the label
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=pad, ncols=columns,
+                fontsize="small", frameon=False)  # fmt: skip
+
+
+def has_chinese_font() -> bool:
+    """Whether a picture can show Chinese here."""
+    return bool(_chinese_fonts_here())
 
 
 def _chinese_fonts_here() -> list[str]:
@@ -52,10 +74,6 @@ def _chinese_fonts_here() -> list[str]:
             font_manager.fontManager.addfont(path)
     here = set(font_manager.get_font_names())
     return [font for font in CHINESE_FONTS if font in here]
-
-
-def _has_chinese(figure: Any) -> bool:
-    return any(re.search("[\u4e00-\u9fff]", text.get_text()) for text in _texts(figure))
 
 
 def _texts(figure: Any) -> list[Any]:

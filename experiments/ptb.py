@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jaxrnn
 from experiments import command, run
+from experiments.progress import one_by_one
 from experiments.texts import Texts
 from experiments.train import train
 from jaxrnn.text import Corpus, Unit, load_corpus
@@ -106,7 +107,7 @@ def ptb(settings: Settings) -> int:
         return code
     model, params, vocabulary = jaxrnn.load(settings.out, "best")
     perplexities = {}
-    for part in ("valid", "test"):
+    for part in one_by_one("judging", ("valid", "test"), "text", enabled=is_first()):
         ids, known = vocabulary.encode_known(load_corpus(f"ptb_{part}").text)
         perplexities[part] = float(jaxrnn.score(model, params, ids, known).perplexity)
     if is_first():

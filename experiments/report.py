@@ -101,7 +101,7 @@ def report_epoch(run: Run, log: Log, state: TrainState, progress: Progress) -> d
     if report:
         tqdm.write(_told(row))
         for sample in run.samples(state):
-            tqdm.write(f"  - {sample}")
+            tqdm.write("  - " + sample.replace("\n", "\n    "))
     log.add(row)
     return held_out
 
@@ -179,15 +179,22 @@ def report_end(
         "device": device(settings.training),
     }
     write_json(settings.out / "summary.json", summary)
-    title = f"{settings.model.cell.upper()} on {corpus.name}"
+    title = f"{settings.model.cell.upper()} on {Path(corpus.name).name}"
     plot_perplexity(log.rows, title, settings.out / "curve.png")
+    curve = "curve, " if (settings.out / "curve.png").exists() else ""
     print(
-        f"{progress.finished_epochs} epochs in {progress.seconds:.1f} s of training,"
+        f"{_epochs(progress)} in {progress.seconds:.1f} s of training,"
         f" {seconds.compiling:.1f} s of compiling, {seconds.saving:.1f} s of saving,"
-        f" {seconds.wall:.1f} s in all; curve, metrics, summary and checkpoints in {settings.out}\n"
-        f"perplexity {summary['perplexity']:.3f}, {summary['tokens_per_second']:,.0f} tokens/s on"
-        f" {device(settings.training)}"
+        f" {seconds.wall:.1f} s in all; {curve}metrics, summary and checkpoints in {settings.out}\n"
+        f"training perplexity {summary['perplexity']:.3f}, {summary['tokens_per_second']:,.0f}"
+        f" tokens/s on {device(settings.training)}"
     )
+
+
+def _epochs(progress: Progress) -> str:
+    """How many, in words; of a run that was stopped within one, to two decimals."""
+    done = progress.epoch + progress.batch / max(1, progress.num_batches)
+    return "1 epoch" if done == 1 else f"{round(done, 2):g} epochs"
 
 
 def _last_held_out(log: Log) -> dict[str, float]:

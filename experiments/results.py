@@ -7,6 +7,7 @@ Trains the book's models, three seeds of each (one of those with Adam) on two CP
 the table.  Runs that are in `--out` are not done again.
 """
 
+import itertools
 import json
 import statistics
 import subprocess
@@ -101,8 +102,12 @@ def print_table(table: Table, out: Path) -> None:
     """As `results`."""
     jaxrnn.load_corpus(table)  # an error now, rather than other songs in its place
     lines = []
+    number, total = itertools.count(1), sum(len(row.seeds) for row in TABLES[table])
     for row in TABLES[table]:
-        outcomes = [run(table, row, seed, out) for seed in row.seeds]
+        outcomes = []
+        for seed in row.seeds:
+            print(f"run {next(number)} of {total}: {row.name}, seed {seed}", flush=True)
+            outcomes.append(run(table, row, seed, out))
         lines.append(table_line(row, outcomes))
     print(
         "| model | flags | published | ours | final, by seed"

@@ -15,6 +15,8 @@ cores.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,9 @@ from jax import lax
 
 import jaxrnn
 from experiments import command, pictures
+from experiments.progress import one_by_one
 from jaxrnn.checks import check_positive_integer, check_seed
-from jaxrnn.training.reporting import plain_labels, write_json
+from jaxrnn.training.reporting import write_json
 from jaxrnn.typing import Array, Float, HostArray
 
 NUM_POINTS, NUM_TRAINING, NOISE = 1_000, 600, 0.2
@@ -88,7 +91,7 @@ def minimise(loss: Callable[[Any], Any], params: Any, steps: int) -> Any:
         (params, _), _ = lax.scan(step, (params, optimizer.init(params)), None, length=steps)
         return params
 
-    return run(params)
+    return jax.block_until_ready(run(params))
 
 
 class Perceptron(nnx.Module):
@@ -179,11 +182,14 @@ def errors(series: np.ndarray, predictions: np.ndarray) -> list[float]:
 def sine(settings: Settings) -> None:
     """Learn, predict, tabulate, draw."""
     series = make_series(settings.seed)
-    forecasts: dict[str, Forecast] = {
-        f"window of {tau}": learn_window(series, tau, settings) for tau in settings.windows
+    learners: dict[str, Callable[[], Forecast]] = {
+        f"window of {tau}": partial(learn_window, series, tau, settings) for tau in settings.windows
     }
-    forecasts["GRU"] = learn_latent(series, settings)
-    predictions = {name: np.asarray(f(jnp.asarray(series))) for name, f in forecasts.items()}
+    learners["GRU"] = partial(learn_latent, series, settings)
+    predictions = {
+        name: np.asarray(learners[name]()(jnp.asarray(series)))
+        for name in one_by_one("learning and predicting", learners, "model")
+    }
     by_horizon = {name: errors(series, made) for name, made in predictions.items()}
     time = np.arange(NUM_TRAINING, NUM_POINTS)
     noise = float(np.square(series[time] - np.sin(0.01 * (time + 1))).mean())
@@ -200,17 +206,18 @@ def sine(settings: Settings) -> None:
 def _draw_predictions(
     settings: Settings, series: np.ndarray, predictions: dict[str, np.ndarray]
 ) -> None:
+    """A panel for each horizon: together, the lines would hide one another."""
     names = (f"window of {settings.windows[0]}", "GRU")
-    figure, all_axes = pictures.new_figure(len(names), width=13)
+    figure, all_axes = pictures.new_figure(len(HORIZONS), 13, 5.4, rows=len(names))
     time = np.arange(1, NUM_POINTS + 1)
-    for axes, name in zip(all_axes, names, strict=True):
-        axes.plot(time, series, ".", color="0.8", markersize=3, label="data")
-        for horizon in HORIZONS:
-            made = predictions[name][horizon - 1][:-horizon]
-            axes.plot(time[horizon:], made, linewidth=1, label=f"{horizon} ahead")
+    for axes, (name, horizon) in zip(all_axes, product(names, HORIZONS), strict=True):
+        axes.plot(time, series, ".", color="0.8", markersize=2)
+        axes.plot(time[horizon:], predictions[name][horizon - 1][:-horizon], "C0", linewidth=1)
         axes.axvline(NUM_TRAINING, color="black", linewidth=1)
-        axes.set(xlabel="time", ylabel="value", ylim=(-2, 2), title=f"{name}; trained to the left")
-        axes.legend(fontsize="small", ncols=3)
+        axes.set(ylim=(-2, 2), title=f"{name}, {horizon} ahead")
+    figure.suptitle("Data (grey) and predictions; the points before the line were trained on")
+    figure.supxlabel("time")
+    figure.supylabel("value")
     pictures.save(figure, settings.out / "predictions.png")
 
 
@@ -220,7 +227,7 @@ def _draw_errors(settings: Settings, by_horizon: dict[str, list[float]], noise: 
         axes.plot(range(1, len(each) + 1), each, label=name)
     axes.axhline(noise, color="black", linestyle=":", label="variance of the noise")
     axes.set(xlabel="steps ahead", ylabel="mean squared error", yscale="log")
-    plain_labels(axes.yaxis)
+    pictures.plain_ticks(axes.yaxis)
     axes.set(title="Error against the horizon, points that were not trained on")
     axes.legend()
     pictures.save(figure, settings.out / "errors.png")

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 
 import jax
-from tqdm import tqdm
 
 import jaxrnn
 from experiments import command
 from experiments.compilation import keep_programs_in, timed_compilation
 from experiments.output import outlived_output
+from experiments.progress import Bar
 from experiments.report import (
     Log,
     Seconds,
@@ -27,7 +27,7 @@ from experiments.report import (
 )
 from experiments.run import Run, Settings
 from experiments.saving import Saver
-from jaxrnn.training import Progress, TrainState, perplexity
+from jaxrnn.training import Progress, TrainState
 from jaxrnn.training.interrupts import deferred_interrupts
 from jaxrnn.training.processes import agree, is_first, wait_for_all
 
@@ -80,14 +80,10 @@ def _loop(
 ) -> tuple[TrainState, Progress, int]:
     """Train to the end or to a signal, whichever process it came to; report and save on the way."""
     training = run.settings.training
-    before = progress.finished_epochs
-    hidden = None if is_first() else True  # None: unless there is a terminal
-    bar = tqdm(total=training.epochs, initial=before, unit="epoch", disable=hidden)
-    with bar:
+    done = progress.epoch + progress.batch / max(1, progress.num_batches)
+    with Bar("training", training.epochs, done=done, enabled=is_first()) as bar:
         steps = jaxrnn.train(run.model, run.optimizer, training, run.texts.ids, state, progress)
-        for state, progress in steps:
-            bar.n = round(progress.epoch + progress.batch / progress.num_batches, 2)
-            bar.set_postfix_str(f"perplexity {perplexity(progress.nats_per_token):.3g}")
+        for state, progress in bar.follow(steps):
             if progress.batch == progress.num_batches:
                 saver.consider(state, progress, report_epoch(run, log, state, progress))
             signal, due = agree(interrupt() or 0, saver.is_due())

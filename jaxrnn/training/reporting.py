@@ -4,6 +4,8 @@ import contextlib
 import json
 import math
 import os
+import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,10 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
-    """Draw training and held-out perplexity against the epoch, on a logarithmic scale."""
+    """Draw training and held-out perplexity against the epoch, on a logarithmic scale.
+
+    The epoch that did best on the held-out text is marked.  Without a number there is no picture.
+    """
     from matplotlib.figure import Figure  # not needed by `import jaxrnn`
     from matplotlib.ticker import MaxNLocator
 
@@ -29,25 +34,38 @@ def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
         points = [(row["epoch"], row[name]) for row in rows if row.get(name) is not None]
         if points:
             marker = "." if len(points) < 5 else ""
-            axes.plot(*zip(*points, strict=True), style, marker=marker, label=label)
-    axes.set(xlabel="epoch", ylabel="perplexity per token", yscale="log", title=title)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    plain_labels(axes.yaxis)
+            (line,) = axes.plot(*zip(*points, strict=True), style, marker=marker, label=label)
+        if points and name == "held_out_perplexity":
+            epoch, least = min(points, key=lambda point: point[1])
+            shown = f"{least:.4g}" if least < 1000 else f"{least:,.0f}"
+            label = f"best held out: {shown}, epoch {epoch}"
+            axes.plot(epoch, least, "o", color=line.get_color(), label=label)
+    if not axes.has_data():
+        return
+    axes.set(xlabel="epoch", ylabel="perplexity per token", yscale="log")
+    # The title may be a file's name: no formula, and Chinese as code points, which have no font.
+    title = re.sub("[\u2e80-\uffff]", lambda c: f"\\u{ord(c[0]):04x}", title)
+    axes.set_title(textwrap.fill(title, 60), parse_math=False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    plain_ticks(axes.yaxis)
     axes.grid(which="both", alpha=0.3)
-    if axes.has_data():
-        axes.legend()
+    figure.legend(loc="outside lower center", ncols=2)  # wherever the curves run
     beside = path.with_name(f"{path.stem}.new{path.suffix}")
     with errors_name(path):
         figure.savefig(beside, dpi=150)
         os.replace(beside, path)
 
 
-def plain_labels(axis: Any) -> None:
-    """Of a logarithmic axis: 200 in place of 2 x 10^2."""
+def plain_ticks(axis: Any) -> None:
+    """Label a logarithmic axis with numbers such as 0.2 and 20,000, not 2e-01 and 2e+04."""
     from matplotlib.ticker import LogFormatter
 
-    axis.set_major_formatter(LogFormatter())
-    axis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+    class Plain(LogFormatter):
+        def __call__(self, value: float, position: int | None = None) -> str:
+            return f"{value:,.10g}" if super().__call__(value, position) else ""
+
+    axis.set_major_formatter(Plain())
+    axis.set_minor_formatter(Plain(minor_thresholds=(2, 0.5)))
 
 
 def plain(content: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import jax
@@ -50,6 +51,8 @@ def test_an_experiment_ends_and_leaves_pictures_and_numbers(name, run, tmp_path)
     code, said, complained = run(name, *SMALL[name], "--out", tmp_path / "out")
     assert code == 0, complained
     assert "nan" not in said
+    if name != "time_machine":  # whose progress is that of every training
+        assert re.match(r"\S.*: \w+ 0 of \d+ \(0%\), 0:00 gone", complained), "said at once"
     assert sorted(p.name for p in (tmp_path / "out").glob("*.png")) == PICTURES[name]
     for picture in PICTURES[name]:
         assert (tmp_path / "out" / picture).read_bytes().startswith(b"\x89PNG")
@@ -102,6 +105,17 @@ def test_the_word_corpus_has_the_books_words():
 def test_every_row_of_the_table_is_a_preset():
     rows = [row for row in results.TIME_MACHINE if row.flags[0] not in time_machine.PRESETS]
     assert rows == []
+
+
+def test_a_table_says_which_of_its_runs_is_under_way(monkeypatch, capsys):
+    outcome = results.Outcome((1.0,), 2.0, 2.0, 1, 3.0, 4.0, 5.0)
+    monkeypatch.setattr(results.jaxrnn, "load_corpus", lambda _: None)
+    monkeypatch.setattr(results, "run", lambda *_: outcome)
+    results.print_table("time_machine", Path("nowhere"))
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "run 1 of 27: RNN 512, sequential windows, seed 0"
+    assert said[26] == "run 27 of 27: LSTM, Adam, seed 0"
+    assert len(said) == 27 + 2 + 13
 
 
 def test_an_unknown_preset_is_named(run):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import jaxrnn
-from experiments import gradients, pictures, sine
+from experiments import gradients, sine
 from experiments.blanks import blank_filler, candidates, learn_to_fill
 from experiments.no_hidden_state import perplexity_with_context
+from experiments.progress import Bar
 from experiments.texts import prepare_texts
 from jaxrnn.training import cross_entropy
 
@@ -65,8 +66,8 @@ def test_a_blank_is_not_seen_and_what_is_read_is(both):
 def test_blanks_between_letters_that_tell_are_filled():
     """abcabc...: either side tells, so both kinds learn it."""
     texts = prepare_texts("abc" * 800, 2000, 300)
-    with jax.numpy_dtype_promotion("standard"):
-        filler = learn_to_fill(texts, 6, 0, both=True, hidden_size=8)
+    with jax.numpy_dtype_promotion("standard"), Bar("blanks", 6) as bar:
+        filler = learn_to_fill(texts, 6, 0, bar, both=True, hidden_size=8)
     assert filler.accuracy > 0.95
     assert candidates(filler, texts.vocabulary, "ab_ab")[0] == "c"
 
@@ -128,13 +129,3 @@ def test_one_product_of_what_is_side_by_side_is_the_sum_of_two():
         jaxrnn.rnn(4), params, jnp.float32(x)[None], jaxrnn.HiddenCarry(jnp.float32(h))
     )
     np.testing.assert_allclose(outputs[0], np.tanh(together), rtol=1e-5)
-
-
-def test_a_picture_without_a_chinese_font_says_so(tmp_path, monkeypatch):
-    figure, (axes,) = pictures.new_figure()
-    axes.set_title("分开")
-    monkeypatch.setattr(pictures, "_chinese_fonts_here", list)
-    with pytest.warns(UserWarning, match="no font here has Chinese characters; install"):
-        pictures.save(figure, tmp_path / "a.png")
-    axes.set_title("apart")
-    pictures.save(figure, tmp_path / "b.png")
