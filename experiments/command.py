@@ -72,7 +72,7 @@ def main(
     except (ValueError, TypeError, OSError) as error:
         if debug:
             raise
-        message = " ".join(str(error).split())
+        message = " ".join(_in_words(error).split())
         if isinstance(error, SaveFailedError):
             _print_error(message)
             _exit_at_once(2)  # or threads that tensorstore left amid the save have the last word
@@ -126,6 +126,13 @@ def _first_sentence(box: str) -> str:
 
     said = itertools.takewhile(lambda line: not is_rule(line), itertools.dropwhile(is_rule, lines))
     return re.sub("^Error parsing [A-Za-z]+: ", "", " ".join(said))
+
+
+def _in_words(error: Exception) -> str:
+    """What an error says, without its number."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
 
 
 def _fail(message: str) -> NoReturn:

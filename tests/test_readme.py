@@ -12,13 +12,19 @@ import jaxrnn
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_python_in_the_readme_runs():
+def test_the_python_in_the_readme_runs(capsys):
     """Block after block in one session, as a reader would type them."""
     session = {}
-    with jax.numpy_dtype_promotion("standard"):  # optax's own counters are not strict
-        for block in re.findall(r"```python\n(.*?)```", README, re.S):
-            exec(block, session)
+    for block in re.findall(r"```python\n(.*?)```", README, re.S):
+        exec(block, session)
+    said = capsys.readouterr().out
+    assert [line.split(":")[0] for line in said.splitlines()[:4]] == [
+        f"epoch {epoch}" for epoch in (5, 10, 15, 20)
+    ]
+    whole = {*jaxrnn.load_corpus("songs").text.splitlines()}
+    assert whole.intersection(said.splitlines()[5:]), "what it recites is of the songs"
     assert session["outputs"].shape == (20, 4, 64)
+    assert session["progress"].nats_per_token < np.log(1.2), "the model must have learnt something"
     cell = session["mgu"](5)
     params = jaxrnn.recurrent(cell).init(jax.random.key(0), 3)
     inputs, carry = jax.random.normal(jax.random.key(1), (6, 2, 3)), cell.initial_carry(2)

@@ -78,7 +78,7 @@ def test_other_commands_name_standard_output(tmp_path, survived):
         for command in (("experiments.generate", *arguments), ("experiments.score", "--help")):
             code, _, complained = run(*command, stdout=full)
             assert code == 2
-            assert complained == "error: [Errno 28] No space left on device: 'standard output'\n"
+            assert complained == "error: standard output: No space left on device\n"
     code, said, _ = run("experiments.generate", *arguments, PYTHONIOENCODING="ascii")
     assert (code, said[:1]) == (0, b"?")
     survived("output: one line", 3)
