@@ -11,7 +11,6 @@ perplexity are those of the parameters that did best on the validation set.  Ctr
 goes on.
 """
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from experiments.train import train
 from jaxrnn.text import Corpus, Unit, load_corpus
 from jaxrnn.training import Record
 from jaxrnn.training.processes import is_first, wait_for_all
-from jaxrnn.training.reporting import write_json
+from jaxrnn.training.reporting import read_summary, write_summary
 
 
 @dataclass(frozen=True)
@@ -111,9 +110,9 @@ def ptb(settings: Settings) -> int:
         ids, known = vocabulary.encode_known(load_corpus(f"ptb_{part}").text)
         perplexities[part] = float(jaxrnn.score(model, params, ids, known).perplexity)
     if is_first():
-        path = settings.out / "summary.json"
-        summary = json.loads(path.read_text(encoding="utf-8"))
-        write_json(path, summary | {f"{part}_perplexity": p for part, p in perplexities.items()})
+        summary = read_summary(settings.out)
+        judged = {f"{part}_perplexity": p for part, p in perplexities.items()}
+        write_summary(settings.out, summary | judged)
     wait_for_all("the summary is written")
     print(
         f"best parameters: validation perplexity {perplexities['valid']:.2f}, test perplexity"

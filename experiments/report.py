@@ -2,21 +2,19 @@
 
 import contextlib
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from tqdm import tqdm
 
 from experiments.run import Run
-from jaxrnn.checks import check_regular_file
 from jaxrnn.language_model import ModelConfig
 from jaxrnn.training import Progress, TrainState, perplexity
 from jaxrnn.training.integrity import params_digest
 from jaxrnn.training.metrics import MetricsLog
 from jaxrnn.training.processes import is_first
 from jaxrnn.training.record import device, environment
-from jaxrnn.training.reporting import plot_perplexity, write_json
+from jaxrnn.training.reporting import plot_perplexity, read_summary, write_summary
 
 POINTS_OF_CURVE = 50
 """About how often the held-out perplexity is taken in a run."""
@@ -123,12 +121,10 @@ def _told(row: dict[str, Any]) -> str:
 
 
 def has_summary(out: Path, finished_epochs: int) -> bool:
-    """Whether the summary is of so many epochs."""
+    """Whether there is an intact summary of so many epochs."""
     try:
-        check_regular_file(out / "summary.json", 1 << 26)
-        summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-        return bool(summary["epochs"] == finished_epochs)
-    except Exception:  # content of any form raises many unrelated types
+        return bool(read_summary(out)["epochs"] == finished_epochs)
+    except (OSError, ValueError, KeyError):
         return False
 
 
@@ -178,7 +174,7 @@ def report_end(
         "versions": environment(settings.training),
         "device": device(settings.training),
     }
-    write_json(settings.out / "summary.json", summary)
+    write_summary(settings.out, summary)
     title = f"{settings.model.cell.upper()} on {Path(corpus.name).name}"
     plot_perplexity(log.rows, title, settings.out / "curve.png")
     curve = "curve, " if (settings.out / "curve.png").exists() else ""

@@ -8,7 +8,6 @@ the table.  Runs that are in `--out` are not done again.
 """
 
 import itertools
-import json
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from typing import Literal, NamedTuple
 
 import jaxrnn
 from experiments import command
+from jaxrnn.training.metrics import read_metrics
+from jaxrnn.training.reporting import read_summary
 
 SEQUENTIAL = ("--windows", "sequential")
 ADAM = ("--optimizer", "adam", "--init", "uniform", "--learning-rate")
@@ -121,12 +122,10 @@ def run(table: Table, row: Row, seed: int, out: Path) -> Outcome:
     """Train one model, unless that is done, and read its numbers."""
     folder = out / table / f"{row.name.lower().replace(',', '').replace(' ', '-')}-{seed}"
     flags = [*row.flags, "--seed", str(seed), "--out", str(folder), "--resume"]
-    path = folder / "summary.json"
-    if not (path.exists() and json.loads(path.read_text(encoding="utf-8"))["finished"]):
+    if not _is_finished(folder):
         subprocess.run([sys.executable, "-m", f"experiments.{table}", *flags], check=True)
-    summary = json.loads(path.read_text(encoding="utf-8"))
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    perplexities = [json.loads(line)["perplexity"] for line in lines]
+    summary = read_summary(folder)
+    perplexities = [row["perplexity"] for row in read_metrics(folder)]
     every = len(perplexities) // max(1, len(row.published))
     return Outcome(
         tuple(perplexities[every - 1 :: every]),
@@ -137,6 +136,13 @@ def run(table: Table, row: Row, seed: int, out: Path) -> Outcome:
         summary["wall_seconds"],
         summary["tokens_per_second"],
     )
+
+
+def _is_finished(folder: Path) -> bool:
+    try:
+        return bool(read_summary(folder)["finished"])
+    except (OSError, ValueError):
+        return False
 
 
 def table_line(row: Row, outcomes: list[Outcome]) -> str:

@@ -10,10 +10,41 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jaxrnn.checks import check_regular_file
+from jaxrnn.training.integrity import canonical_digest
+
+MAX_BYTES = 1 << 26
+"""A larger summary is not read."""
+
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file, all of it or nothing; a number that is not finite becomes null."""
     replace_text(path, json.dumps(plain(content), ensure_ascii=False, indent=2) + "\n")
+
+
+def write_summary(run_dir: Path, content: dict[str, Any]) -> None:
+    """Write `summary.json`, with a sum by which `read_summary` knows it again."""
+    content = plain(content)
+    write_json(run_dir / "summary.json", content | {"sum": canonical_digest(content)})
+
+
+def read_summary(run_dir: Path) -> dict[str, Any]:
+    """Read what `write_summary` wrote.
+
+    Raises:
+        OSError: it is not there.
+        ValueError: it is damaged, or of a version that wrote no sums.
+    """
+    path = run_dir / "summary.json"
+    check_regular_file(path, MAX_BYTES)
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        intact = content.pop("sum") == canonical_digest(content)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        intact = False
+    if not intact:
+        raise ValueError(f"{path} is damaged")
+    return content
 
 
 def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
@@ -68,12 +99,13 @@ def plain_ticks(axis: Any) -> None:
     axis.set_minor_formatter(Plain(minor_thresholds=(2, 0.5)))
 
 
-def plain(content: dict[str, Any]) -> dict[str, Any]:
-    """A dictionary with None for numbers that are not finite, which JSON has no word for."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in content.items()
-    }
+def plain(content: Any) -> Any:
+    """The same content with None for numbers that are not finite, which JSON has no word for."""
+    if isinstance(content, dict):
+        return {name: plain(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [plain(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def replace_text(path: Path, text: str) -> None:
