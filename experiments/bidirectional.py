@@ -156,13 +156,13 @@ def blanks(settings: Settings) -> dict[str, Any]:
 
 def bidirectional(settings: Settings) -> None:
     """The parts that are asked for."""
+    pictures.make_folder(settings.out)
     numbers: dict[str, Any] = {}
     if settings.part != "blanks":
         numbers["leak"] = leak(settings)
     if settings.part != "leak":
         numbers["blanks"] = blanks(settings)
         _draw(settings, numbers["blanks"])
-    settings.out.mkdir(parents=True, exist_ok=True)
     write_json(settings.out / "summary.json", numbers)
 
 

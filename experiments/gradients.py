@@ -39,8 +39,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 DISTANCES = (1, 10, 30, 60, 100)
 """What the table has."""
-SCALES = (1.0, 1.5, 2.0, 3.0)
-"""Of the RNN's recurrent weights."""
+SCALES = (1.0, 1.5, 2.0, 3.0)  # of the RNN's recurrent weights
 
 
 @dataclass(frozen=True)
@@ -188,6 +187,7 @@ def norms_while_training(
 
 def gradients(settings: Settings) -> None:
     """Train, measure, draw."""
+    pictures.make_folder(settings.out)
     texts = prepare_texts(load_corpus(settings.corpus).text, 10_000, 2_000)
     rows = sequential_plan(len(texts.ids), 32, settings.num_steps)[:1].offsets[0]
     ids = jnp.asarray(np.stack([texts.ids[r : r + settings.num_steps + 1] for r in rows], axis=1))

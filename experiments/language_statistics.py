@@ -70,6 +70,7 @@ def load_texts(settings: Settings) -> Texts:
 
 def language_statistics(settings: Settings) -> None:
     """Print the tables, draw the picture, write the numbers."""
+    pictures.make_folder(settings.out)
     texts = load_texts(settings)
     vocabulary = texts.vocabulary
     print(
@@ -84,7 +85,6 @@ def language_statistics(settings: Settings) -> None:
     numbers["zipf_exponents"] = _draw_zipf(settings, counts)
     numbers["perplexities"] = _perplexities(texts, settings.run_dir)
     numbers["rare_pairs"] = _rare_tail(texts, counts[2])
-    settings.out.mkdir(parents=True, exist_ok=True)
     write_json(settings.out / "summary.json", numbers)
 
 

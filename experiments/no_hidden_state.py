@@ -107,6 +107,7 @@ def _last_nats(model: Layer, params: Params, windows: Any) -> Any:
 
 def no_hidden_state(settings: Settings) -> None:
     """Train, judge with every context, draw."""
+    pictures.make_folder(settings.out)
     text = load_corpus(settings.corpus).text
     texts = prepare_texts(text, settings.max_chars, settings.held_out_chars)
     if len(texts.held_out_ids) <= max(CONTEXTS):

@@ -1,11 +1,13 @@
 """One look for all pictures, and a font that has Chinese where it is needed."""
 
 import re
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
 from jaxrnn.training.reporting import plain_ticks as plain_ticks
+from jaxrnn.training.run_folder import check_no_run
 
 CHINESE = re.compile("[\u3000-\u303f\u3400-\u9fff\uff00-\uffef]")
 """Characters and punctuation."""
@@ -17,6 +19,19 @@ CHINESE_FONTS = (
     "PingFang SC",
 )
 CHINESE_FILES = ("NotoSansCJK-Regular", "wqy-zenhei", "simhei", "PingFang")
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder of an experiment's pictures and numbers, before minutes of work.
+
+    Raises:
+        RunFolderError: it is the folder of a run, whose summary would be overwritten.
+        OSError: it cannot be made or written to.
+    """
+    check_no_run(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out):
+        pass
 
 
 def new_figure(
@@ -37,7 +52,6 @@ def new_figure(
 
 def save(figure: Any, path: Path) -> None:
     """Write the picture; Chinese text without a font becomes code points, and that is said."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     fonts = ["DejaVu Sans", *_chinese_fonts_here()]
     texts = _texts(figure)
     if len(fonts) == 1 and any(CHINESE.search(text.get_text()) for text in texts):

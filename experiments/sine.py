@@ -181,6 +181,7 @@ def errors(series: np.ndarray, predictions: np.ndarray) -> list[float]:
 
 def sine(settings: Settings) -> None:
     """Learn, predict, tabulate, draw."""
+    pictures.make_folder(settings.out)
     series = make_series(settings.seed)
     learners: dict[str, Callable[[], Forecast]] = {
         f"window of {tau}": partial(learn_window, series, tau, settings) for tau in settings.windows

@@ -117,6 +117,16 @@ def check_own(folder: Path) -> None:
         )
 
 
+def check_no_run(folder: Path) -> None:
+    """Raise if a folder is a run's.
+
+    Raises:
+        RunFolderError: it is.
+    """
+    if os.path.lexists(folder / MARKER) or _has_checkpoints(folder):
+        raise RunFolderError(f"{folder} is the folder of a run: choose another --out")
+
+
 def _has_checkpoints(folder: Path) -> bool:
     """Whether a run of an older version, which made no marker, has saved there."""
     return any(folder.glob("checkpoints/*/meta/metadata")) or any(

@@ -153,3 +153,16 @@ def test_wrong_input_is_one_line(name, message, arguments, run, tmp_path, surviv
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     survived("bad input", 1)
+
+
+def test_an_experiment_does_not_write_into_a_run(run, tmp_path):
+    """Whose summary it would overwrite."""
+    small = ("--corpus", "songs", "--epochs", 1, "--max-chars", 2500, "--hidden-size", 8)
+    assert run("time_machine", "gru", *small, "--out", tmp_path)[0] == 0
+    before = (tmp_path / "summary.json").read_bytes()
+    for name in SMALL:
+        if name != "time_machine":
+            code, _, error = run(name, *SMALL[name], "--out", tmp_path)
+            assert code == 2
+            assert "is the folder of a run: choose another --out" in error
+    assert (tmp_path / "summary.json").read_bytes() == before

@@ -10,6 +10,7 @@ from commands import STATEFUL, finish, start, train
 from faults.runs import make_record, make_state
 
 from jaxrnn.training import CheckpointError, Checkpoints, SaveFailedError
+from jaxrnn.training.integrity import SPARE_BYTES, num_bytes
 
 SMALL_FILES = (sys.executable, Path(__file__).with_name("small_files.py"))
 
@@ -56,11 +57,13 @@ def test_room_for_the_checkpoints_is_looked_for_before_training(tmp_path, monkey
     from experiments import saving
     from experiments.run import Run, Settings
 
-    monkeypatch.setattr(saving.shutil, "disk_usage", lambda folder: Usage(1000))
     run = Run(Settings(corpus="songs", max_chars=2000, out=tmp_path))
-    with saving.Saver(run) as saver, pytest.raises(CheckpointError, match="has 1,000 bytes free"):
-        saver.start()
-    survived("full disk", 1)
+    arrays = 8 * num_bytes(run.initial_state())  # all that a run keeps, and the one being written
+    for free in (1000, arrays, arrays + 7 * SPARE_BYTES):
+        monkeypatch.setattr(saving.shutil, "disk_usage", lambda folder, free=free: Usage(free))
+        with saving.Saver(run) as saver, pytest.raises(CheckpointError, match=f"{free:,} bytes f"):
+            saver.start()
+    survived("full disk", 3)
 
 
 def test_a_disk_without_room_is_known_before_a_save(tmp_path, monkeypatch, survived):

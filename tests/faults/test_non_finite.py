@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from faults.runs import bits
 
@@ -120,3 +121,51 @@ def test_training_stops_after_some_in_a_row_and_says_where(seconds, monkeypatch)
     *_, (state, progress) = again
     assert (progress.finished_epochs, progress.skipped) == (1, 4)
     assert progress != Progress()
+
+
+UPDATES = {
+    "no norm to divide by": lambda: jaxrnn.make_optimizer("sgd", 1.0, 0.0),
+    "a rate that float32 does not have": lambda: jaxrnn.make_optimizer("sgd", 1e39, None),
+    "a schedule without bounds": lambda: jaxrnn.make_optimizer("sgd", lambda n: 1e30**n, None),
+    "a state that overflows": lambda: optax.GradientTransformation(
+        lambda params: jnp.ones(3), lambda updates, state, params=None: (updates, 1e30 * state)
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+@pytest.mark.parametrize("wrong", UPDATES)
+def test_an_update_that_is_not_finite_changes_nothing_and_is_named(wrong, as_users_run, survived):
+    """The loss and the gradient are finite; the next loss would not be, for ever."""
+    config = jaxrnn.TrainConfig(windows="sequential", batch_size=3, num_steps=4, max_skipped=3)
+    model, optimizer = jaxrnn.build(jaxrnn.ModelConfig(hidden_size=4), V), UPDATES[wrong]()
+    if wrong == "no norm to divide by":
+        apply = model.apply  # without a gradient
+        model = model._replace(
+            apply=lambda params, *rest, **how: apply(jax.lax.stop_gradient(params), *rest, **how)
+        )
+    ids = np.random.default_rng(0).integers(0, V, 100).astype(np.int32)
+    state = jaxrnn.init_state(model, optimizer, V, 3, jax.random.key(0))
+    seen = []
+    with pytest.raises(NonFiniteError, match="the update was not finite in 3 batches in a row"):
+        seen.extend(jaxrnn.train(model, optimizer, config, ids, state))
+    state, _ = seen[-1]
+    for leaf in jax.tree.leaves((state.params, state.opt_state)):
+        assert np.isfinite(leaf).all()
+    survived("non-finite", 1)
+
+
+def test_a_state_may_begin_with_an_infinite_best_value():
+    """As that of optax's reduce_on_plateau."""
+    best = optax.stateless(lambda updates, params: updates)
+    best = best._replace(init=lambda params: jnp.inf, update=lambda u, s, p=None: (u, s))
+    model, optimizer = (
+        jaxrnn.build(jaxrnn.ModelConfig(hidden_size=4), V),
+        optax.chain(best, optax.sgd(0.1)),
+    )
+    step = jaxrnn.make_train_step(model, optimizer)
+    rows = np.random.default_rng(0).integers(0, V, (5, 3)).astype(np.int32)
+    state = jaxrnn.init_state(model, optimizer, V, 3, jax.random.key(0))
+    state = jax.tree.map(jnp.asarray, state)
+    _, metrics = step(state, jaxrnn.Batch(rows[:-1], rows[1:], None, np.ones(3, bool)))
+    assert not metrics.skipped

@@ -167,6 +167,61 @@ def test_zip_bomb_never_fills_the_memory(tmp_path, monkeypatch, survived):
     survived("security", 1)
 
 
+def test_no_more_of_a_file_takes_memory_than_is_used(tmp_path, survived):
+    """A zip file of 64 KB that holds 64 MB; what is hashed is the file."""
+    path = write_zip(tmp_path / "a.zip", {"a.txt": b"ab\r\n" * (1 << 24)})
+    tracemalloc.start()
+    corpus = load_corpus(str(path), max_chars=10_000)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    assert corpus.text == ("ab\n" * 3334)[:10_000]
+    assert corpus.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    survived("security", 1)
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".zip"])
+@pytest.mark.parametrize("max_chars", [1, 2, 3, 7, 36, 37, 1000])
+def test_the_first_characters_of_a_text_are_those_of_the_whole(tmp_path, suffix, max_chars):
+    """Whatever bytes and line ends the cut goes through."""
+    text = "\ufeff分开\r\n😀é\rab\n\r\n" * 4
+    path = tmp_path / f"a{suffix}"
+    write(path, text.encode()) if suffix == ".txt" else write_zip(path, {"a.txt": text})
+    whole, part = load_corpus(str(path)), load_corpus(str(path), max_chars=max_chars)
+    assert part.text == whole.text[:max_chars]
+    assert part.digest == whole.digest
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".zip"])
+def test_what_is_hashed_is_what_is_used(tmp_path, monkeypatch, suffix, survived):
+    """Someone swaps the file as soon as it has been read."""
+    path = tmp_path / f"a{suffix}"
+
+    def put(text):
+        write(path, text.encode()) if suffix == ".txt" else write_zip(path, {"a.txt": text})
+        return path.read_bytes()
+
+    def read_and_swap(self):
+        content = read_bytes(self)
+        monkeypatch.undo()
+        put("another text")
+        return content
+
+    read_bytes, first = type(path).read_bytes, put(TEXT)
+    monkeypatch.setattr(type(path), "read_bytes", read_and_swap)
+    corpus = load_corpus(str(path))
+    assert corpus.text == TEXT
+    assert corpus.digest == hashlib.sha256(first).hexdigest()
+    survived("security", 1)
+
+
+@pytest.mark.parametrize(
+    "ends", ["\n", "\r\n", "\r"], ids=["line feeds", "both", "carriage returns"]
+)
+def test_lines_end_in_a_line_feed_whatever_they_ended_in(tmp_path, ends):
+    path = write(tmp_path / "a.txt", ends.join(["ab", "", "cd", ""]).encode())
+    assert load_corpus(str(path)).text == "ab\n\ncd\n"
+
+
 @pytest.mark.parametrize("name", sorted(corpora.SOURCES))
 @pytest.mark.parametrize("fallback", [None, "songs"])
 def test_known_corpus_with_another_digest_is_refused(

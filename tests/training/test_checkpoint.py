@@ -9,7 +9,13 @@ import pytest
 from faults.runs import VOCABULARY, bits, make_record, make_state
 
 import jaxrnn
-from jaxrnn.training import Best, CheckpointError, Checkpoints, Progress, Record
+from jaxrnn.training import (
+    Best,
+    CheckpointError,
+    Checkpoints,
+    Progress,
+    Record,
+)
 from jaxrnn.training.integrity import params_digest
 
 
@@ -103,6 +109,48 @@ def test_another_format_is_refused(tmp_path, monkeypatch):
         monkeypatch.setattr("jaxrnn.training.saved.READABLE", (4, 5))
         with pytest.raises(CheckpointError, match="of format 3, this jaxrnn reads 4 and 5"):
             checkpoints.open(0)
+
+
+def test_the_format_before_is_read(tmp_path, monkeypatch):
+    """Its line breaks became spaces, and it did not say so."""
+    record = make_record()
+    with Checkpoints(tmp_path) as checkpoints, monkeypatch.context() as patch:
+        patch.setattr("jaxrnn.training.saved.FORMAT", 2)
+        to_json = type(record).to_json
+        patch.setattr(type(record), "to_json", lambda record: without_line_breaks(to_json(record)))
+        checkpoints.save(make_state(record)[1], record)
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        saved = checkpoints.open(0)
+        assert saved.meta["format"] == 2
+        assert not saved.record.text.keep_line_breaks
+        assert bits(saved.restore(make_state(record)[1])) == bits(make_state(record)[1])
+
+
+def without_line_breaks(content):
+    del content["text"]["keep_line_breaks"]
+    return content
+
+
+def test_only_saves_are_deleted_to_make_room(tmp_path):
+    record = make_record()
+    _, state = make_state(record)
+    with Checkpoints(tmp_path) as checkpoints:
+        mine = tmp_path / "checkpoints" / "1" / "notes"
+        mine.parent.mkdir()
+        mine.write_text("mine")
+        for step in (2, 3, 4, 5, 6):
+            checkpoints.save(state.replace(step=jnp.int32(step)), record)
+        assert checkpoints.steps() == [6, 5, 4, 1]
+    assert mine.read_text() == "mine"
+
+
+def test_the_key_of_an_optimizer_that_adds_noise_is_saved(tmp_path):
+    record = make_record()
+    _, state = make_state(record)
+    state = state.replace(opt_state=(state.opt_state, jax.random.key(3)))
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state, record)
+        assert bits(checkpoints.open(0).restore(state)) == bits(state)
 
 
 def test_two_arrays_of_one_name_are_refused():
