@@ -26,6 +26,7 @@ from jaxrnn.training.checkpoint import MAX_TO_KEEP
 from jaxrnn.training.config import plan_epoch
 from jaxrnn.training.integrity import bytes_needed
 from jaxrnn.training.metrics import read_metrics
+from jaxrnn.training.parallel import make_placement
 from jaxrnn.training.processes import check_shared_folder, of_first
 from jaxrnn.training.record import environment
 from jaxrnn.training.run_folder import RunFolder
@@ -108,7 +109,7 @@ class Saver:
         for step in steps:
             self._newest.delete(step)
         self._best.set_aside_after(-1)  # a kill within the first save may have left one
-        self.save(state, Progress())
+        self.save(make_placement(settings.training).put_state(state), Progress())
 
     def _take_up_best(self, record: Record) -> None:
         """The best so far, if its parameters are there and the held-out text is the same."""
@@ -135,7 +136,7 @@ class Saver:
         differences = self.run.record(Progress()).differences(saved.record)
         there, here = saved.meta["environment"], environment(settings.training)
         changed = {
-            name: f"{name}: {there.get(name, '')!r} there, {value!r} here"
+            name: f"{name}: {there.get(name, '')} there, {value} here"
             for name, value in here.items()
             if value != there.get(name, "")
         }

@@ -29,12 +29,12 @@ def check_integer(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be an integer, got {value!r}")
 
 
-def check_positive_integer(name: str, value: Any, high: float = math.inf) -> None:
+def check_positive_integer(name: str, value: Any, high: int | None = None) -> None:
     """Raise unless `value` is an integer of at least 1, and at most `high`."""
     check_integer(name, value)
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
-    if value > high:
+    if high is not None and value > high:
         raise ValueError(f"{name} must be at most {high:,}, got {value}")
 
 

@@ -142,7 +142,7 @@ def test_an_unknown_preset_is_named(run):
         ("bidirectional", "seeds must hold at least one", ["--seeds"]),
         ("ptb", "num_layers must be at least 1", ["--num-layers", "0"]),
         ("ptb", "decay must be at least 0", ["--decay", "-1"]),
-        ("ptb", "init_scale must be at least 0", ["--init-scale", "-1"]),
+        ("ptb", "init_scale must be between 0 and", ["--init-scale", "-1"]),
         ("ptb", "init_scale is of the init uniform", ["--init", "normal"]),
     ],
 )  # fmt: skip

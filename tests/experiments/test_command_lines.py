@@ -140,7 +140,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(
             ["RUN", "--prompt", "分", "--temperature=nan"],
         ),
         ("generate", "top_k must be at least 1", ["RUN", "--prompt", "分", "--top-k", "0"]),
-        ("generate", "num_tokens must be at least 1", ["RUN", "--prompt", "分", "--length", "0"]),
+        ("generate", "length must be at least 1", ["RUN", "--prompt", "分", "--length", "0"]),
         ("score", "give texts to rank", ["RUN"]),
         ("score", "at least one character", ["RUN", ""]),
         ("score", "not in the vocabulary", ["RUN", "☃"]),

@@ -52,6 +52,7 @@ def test_a_training_outlives_who_reads_its_output(tmp_path, survived):
     survived("output: training goes on", 1)
 
 
+@pytest.mark.matrix
 def test_a_training_needs_no_output(tmp_path, survived):
     shell = 'exec "$@" >&- 2>&-'
     process = start("train", *SHORT, "--out", tmp_path, under=("sh", "-c", shell, "sh"))
@@ -60,7 +61,10 @@ def test_a_training_needs_no_output(tmp_path, survived):
     survived("output: training goes on", 1)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["ascii", *(pytest.param(name, marks=pytest.mark.matrix) for name in ("cp1252", "latin-1"))],
+)
 def test_what_an_encoding_lacks_is_shown_as_question_marks(tmp_path, encoding, survived):
     code, said, complained = run(
         "experiments.train", *SHORT, "--out", tmp_path, PYTHONIOENCODING=encoding
@@ -84,6 +88,7 @@ def test_other_commands_name_standard_output(tmp_path, survived):
     survived("output: one line", 3)
 
 
+@pytest.mark.matrix
 def test_nothing_is_lost_of_output_that_can_be_written(tmp_path):
     with open(tmp_path / "log", "w") as log:
         assert run("experiments.train", *SHORT, "--out", tmp_path / "run", stdout=log)[0] == 0

@@ -240,7 +240,7 @@ def test_what_a_stream_cannot_encode_is_shown_as_question_marks(isatty, clock, m
     with Bar("GRU on 分开", total=40) as bar:
         bar.show(3, "perplexity é")
     assert b"GRU on ??:" in raw.getvalue()
-    assert rb"perplexity \xe9" in raw.getvalue()
+    assert b"perplexity ?" in raw.getvalue()
 
 
 def test_a_training_is_followed(stderr, clock):

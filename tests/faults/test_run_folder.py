@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -11,7 +10,9 @@ import time
 
 import pytest
 from commands import STATEFUL, finish, start, train
+from faults.runs import make_record, make_state
 
+from jaxrnn.training import Checkpoints
 from jaxrnn.training.run_folder import MARKER, STALE_SECONDS, RunFolder, RunFolderError
 
 
@@ -150,6 +151,7 @@ def test_files_that_no_run_wrote_are_named_and_not_touched(tmp_path, name, survi
     survived("files of others", 1)
 
 
+@pytest.mark.matrix
 def test_other_files_may_lie_in_a_run_and_stay(tmp_path, survived):
     """Even those that are named as if they were its own."""
     out = tmp_path / "run"
@@ -168,22 +170,12 @@ def test_other_files_may_lie_in_a_run_and_stay(tmp_path, survived):
     survived("files of others", 4)
 
 
-def test_a_run_of_an_older_version_is_recognised_and_marked(tmp_path):
-    out = tmp_path / "run"
-    train(out, "--epochs", 2)
-    (out / MARKER).unlink()
-    train(out, "--epochs", 3, "--resume")
-    assert (out / MARKER).exists()
-
-
-def test_what_is_left_after_the_checkpoints_were_deleted_is_refused(tmp_path, survived):
-    out = tmp_path / "run"
-    train(out, "--epochs", 2)
-    shutil.rmtree(out / "checkpoints")
-    before = {k: v for k, v in content_of(out).items() if k.name != MARKER}
-    for flags in ([], ["--resume"]):
-        code, _, complained = finish(start("train", *STATEFUL, "--out", out, *flags))
-        assert code == 2
-        assert "of a run whose checkpoints are gone: move them" in complained
-        assert {k: v for k, v in content_of(out).items() if k.name != MARKER} == before
-    survived("files of others", 2)
+@pytest.mark.parametrize("kind", ["checkpoints", "best"])
+def test_a_run_of_an_older_version_is_recognised_and_marked(tmp_path, kind):
+    record = make_record()
+    _, state = make_state(record)
+    with Checkpoints(tmp_path, kind) as checkpoints:
+        checkpoints.save_params(state.params, 0, record)
+    assert not (tmp_path / MARKER).exists()
+    with RunFolder(tmp_path):
+        assert (tmp_path / MARKER).exists()
