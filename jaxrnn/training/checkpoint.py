@@ -7,6 +7,7 @@ a SHA-256 of each array, since a flipped byte in array data would otherwise be r
 word.  Nothing is pickled.
 """
 
+import contextlib
 import functools
 import shutil
 import warnings
@@ -138,7 +139,8 @@ class Checkpoints:
         if is_first():
             saves = [s for s in steps_in(self.folder) if is_save(self.folder / str(s))]
             for old in saves[MAX_TO_KEEP[self.kind] :]:
-                delete(self.folder / str(old))
+                with contextlib.suppress(OSError):  # then it stays for now
+                    delete(self.folder / str(old))
 
     def _holds(self, step: int) -> bool:
         """Whether a step is on disk; a folder of that name which is no save makes room."""
@@ -168,13 +170,14 @@ class Checkpoints:
                     saved.verify()
             except CheckpointError as error:
                 problem = str(error)
-                delete(self.folder / str(step))
+                if isinstance(error, DamagedCheckpointError):
+                    delete(self.folder / str(step))
         if problem := of_first(problem):
             raise SaveFailedError(f"step {step} cannot be read after it was saved: {problem}")
         self._was_read = True
 
     def newest(self, use: Callable[["Saved"], Use]) -> Use:
-        """`use` of the newest checkpoint that is whole.
+        """`use` of the newest checkpoint that is intact.
 
         A warning names each damaged one that is newer; unless `read_only`, it is set aside in
         `damaged/`, so that its step can be saved again.

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from commands import SMALL
 
 import jaxrnn
 from experiments.run import Settings
@@ -84,3 +85,53 @@ def test_a_tokenized_text_is_asked_for_by_its_folder_and_its_unit(tmp_path):
     assert "60 tokens in" in corpus.source
     with pytest.raises(ValueError, match="tokens, word, got character"):
         Settings(corpus=str(tmp_path / "tokens")).load()
+
+
+def test_line_breaks_of_own_texts_are_kept_and_the_books_become_spaces(tmp_path, as_users_run):
+    path = tmp_path / "poem.txt"
+    path.write_text("a rose\nis a rose\r\nis a rose\r" * 40)
+    _, texts = Settings(corpus=str(path)).load()
+    assert texts.keep_line_breaks
+    assert texts.vocabulary.decode(texts.ids[:17]) == "a rose\nis a rose\n"
+    _, texts = Settings(corpus=str(path), keep_line_breaks=False).load()
+    assert texts.vocabulary.decode(texts.ids[:17]) == "a rose is a rose "
+    _, texts = Settings(corpus="songs").load()
+    assert not texts.keep_line_breaks
+    assert "\n" not in texts.vocabulary
+    _, texts = Settings(corpus="songs", keep_line_breaks=True).load()
+    assert "\n" in texts.vocabulary
+
+
+@pytest.mark.parametrize("flag", ["True", "False"])
+def test_a_run_that_is_resumed_does_with_line_breaks_as_it_did(tmp_path, run, flag):
+    path = tmp_path / "poem.txt"
+    path.write_text("a rose\nis a rose\n" * 60)
+    settings = [*SMALL, "--corpus", path, "--prompts", "a rose", "--max-chars", 700]
+    settings += ["--out", tmp_path / "run"]
+    assert run("train", *settings, "--epochs", 1, "--keep-line-breaks", flag)[0] == 0
+    code, said, error = run("train", *settings, "--epochs", 2, "--resume")
+    assert code == 0, error
+    vocabulary = jaxrnn.load(tmp_path / "run").vocabulary
+    assert ("\n" in vocabulary) == (flag == "True")
+    other = "False" if flag == "True" else "True"
+    again = ("--epochs", 3, "--resume", "--keep-line-breaks", other)
+    code, _, error = run("train", *settings, *again)
+    assert code == 2
+    assert f"text.keep_line_breaks: {flag} there, {other} here" in error
+    code, said, _ = run("score", tmp_path / "run", "is a rose", "rose a si")
+    assert code == 0
+    assert said.count("log-probability") == 2
+
+
+@pytest.mark.parametrize("unit", ["character", "word"])
+def test_only_as_much_of_a_text_is_read_as_is_used(tmp_path, unit, monkeypatch):
+    """Also where words are longer than was thought."""
+    path = tmp_path / "a.txt"
+    for word in ("ab ", "a" * 40 + " "):
+        path.write_text(word * 3000)
+        settings = Settings(corpus=str(path), unit=unit, max_chars=500, held_out_chars=100)
+        corpus, texts = settings.load()
+        assert (len(texts.ids), len(texts.held_out_ids)) == (500, 100)
+        whole = prepare_texts(path.read_text(), 500, 100, unit, keep_line_breaks=True)
+        np.testing.assert_array_equal(texts.ids, whole.ids)
+        assert len(corpus.text) < len(path.read_text()) or (unit == "word" and len(word) > 16)
