@@ -196,7 +196,9 @@ def _many_steps(config: TrainConfig, train_step: TrainStep) -> Program:
             batch = Batch(tokens[step, :-1], tokens[step, 1:], None, starts[step])
             state, metrics = train_step(state, batch)
             in_row = jnp.where(metrics.skipped, span.skipped_in_row + 1, 0)
-            rows = jax.tree.map(lambda row, new: row.at[step].set(new), rows, metrics)
+            rows = jax.tree.map(
+                lambda row, new: row.at[step].set(new.astype(row.dtype)), rows, metrics
+            )
             return state, Span(step + 1, span.last, in_row), rows
 
         floats, whole = jnp.zeros(len(starts)), jnp.zeros(len(starts), jnp.int32)
