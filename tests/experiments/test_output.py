@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import ROOT, STATEFUL, environment, finish, start, train
+from commands import ROOT, STATEFUL, environment, finish, start
 
 from jaxrnn.training import Checkpoints
 
@@ -74,18 +74,13 @@ def test_what_an_encoding_lacks_is_shown_as_question_marks(tmp_path, encoding, s
     survived("output: training goes on", 1)
 
 
-def test_other_commands_name_standard_output(tmp_path, survived):
+def test_other_commands_name_standard_output(survived):
     """Their text is all that they are for."""
-    train(tmp_path / "run", "--epochs", 1)
-    arguments = (tmp_path / "run", "--prompt", "我")
     with open("/dev/full", "w") as full:
-        for command in (("experiments.generate", *arguments), ("experiments.score", "--help")):
-            code, _, complained = run(*command, stdout=full)
-            assert code == 2
-            assert complained == "error: standard output: No space left on device\n"
-    code, said, _ = run("experiments.generate", *arguments, PYTHONIOENCODING="ascii")
-    assert (code, said[:1]) == (0, b"?")
-    survived("output: one line", 3)
+        code, _, complained = run("experiments.score", "--help", stdout=full)
+    assert code == 2
+    assert complained == "error: standard output: No space left on device\n"
+    survived("output: one line", 1)
 
 
 @pytest.mark.matrix

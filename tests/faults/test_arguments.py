@@ -56,7 +56,7 @@ def check(name, arguments, folder, before):
     assert all(after[path] == content for path, content in before.items() if content == b"mine")
 
 
-@pytest.mark.parametrize("part", range(2))
+@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.matrix)])
 def test_every_argument_list_works_or_is_refused_in_one_line(
     part, prepared, tmp_path, how_many, survived
 ):

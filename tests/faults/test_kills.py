@@ -66,7 +66,7 @@ def test_a_run_that_is_killed_again_and_again(tmp_path, soak_minutes, survived):
         survived("kill -9: soak", kills)
 
 
-@pytest.mark.parametrize("part", [0, 1])
+@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.matrix)])
 def test_a_kill_before_any_change_to_the_folder(part, tmp_path, how_many, survived):
     """Any of three saves and what lies between: opening, writing, renaming, deleting."""
     settings = [*STATEFUL, "--epochs", "40", "--compilation-cache", str(tmp_path / "cache")]
@@ -107,8 +107,8 @@ PHASES = {
     ("phase", "number"),
     [
         ("steps", signal.SIGTERM),
-        ("steps", signal.SIGINT),
-        ("reports", signal.SIGTERM),
+        pytest.param("steps", signal.SIGINT, marks=pytest.mark.matrix),
+        pytest.param("reports", signal.SIGTERM, marks=pytest.mark.matrix),
         ("saves", signal.SIGINT),
     ],
 )
