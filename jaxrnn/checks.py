@@ -97,7 +97,12 @@ def wide_ids(name: str, ids: Any, size: int) -> Any:
     To be called where ids enter a program: in 8 bits `ids < 256` is `ids < 0`, in silence.
     """
     check_ids(name, ids, size)
-    return ids.astype(np.int64 if ids.dtype.itemsize == 8 else np.int32)
+    return widened(ids)
+
+
+def widened(integers: Any) -> Any:
+    """Integers of any type as signed ones of 32 bits or, if they have 64, of 64."""
+    return integers.astype(np.int64 if integers.dtype.itemsize == 8 else np.int32)
 
 
 def is_concrete(array: Any) -> bool:

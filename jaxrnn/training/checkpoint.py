@@ -63,7 +63,8 @@ class Checkpoints:
         `read_only` one of them may open alone.
 
         Raises:
-            CheckpointError: there is none to read, or orbax cannot use a folder of that name.
+            CheckpointError: there is none to read.
+            ValueError: orbax would read the folder's path as another one.
         """
         import orbax.checkpoint as ocp  # a second to import, so only where it is used
 

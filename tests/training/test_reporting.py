@@ -6,7 +6,7 @@ import os
 import matplotlib.figure
 import pytest
 
-from jaxrnn.training.reporting import plot_perplexity, write_json
+from jaxrnn.training.reporting import plot_perplexity, read_summary, write_json, write_summary
 
 
 @pytest.fixture
@@ -100,3 +100,12 @@ def test_writing_does_not_wait_for_a_reader(tmp_path):
         os.mkfifo(tmp_path / name)
     write_json(tmp_path / "summary.json", {"epochs": 1})
     assert json.loads((tmp_path / "summary.json").read_text()) == {"epochs": 1}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "{}", "[" * 100_000, '{"epochs": 7, "sum": 1}'])
+def test_a_summary_of_any_other_form_is_damaged(tmp_path, text):
+    write_summary(tmp_path, {"epochs": 7, "every": float("inf")})
+    assert read_summary(tmp_path) == {"epochs": 7, "every": None}
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(ValueError, match=r"summary\.json is damaged"):
+        read_summary(tmp_path)
