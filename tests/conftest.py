@@ -1,6 +1,9 @@
 """Strict JAX for every test: eight CPU devices, no silent promotion of dtypes or ranks."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from importlib.metadata import version
 
 # Before JAX starts: pmap and shard_map need several devices.
@@ -23,6 +26,20 @@ pytest_plugins = ["faults.matrix"]
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The commands that tests start compile the same few programs again and again.  JAX has read its
+# environment above, so that this reaches their processes only.
+if "PYTEST_XDIST_WORKER" not in os.environ and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    programs = tempfile.mkdtemp(prefix="jaxrnn-programs-")
+    atexit.register(shutil.rmtree, programs, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = programs
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """One more than there are cores: many tests wait, for processes, pipes and disks."""
+    return os.cpu_count() + 1
 
 
 @pytest.fixture

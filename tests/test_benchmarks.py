@@ -19,6 +19,7 @@ TINY = {
 }
 JAX_PEERS = {"ours": jax_models.ours, **peers.JAX_PEERS}
 CASES = [(name, cell) for name in JAX_PEERS for cell in TINY if (name, cell) != ("Equinox", "rnn")]
+CASES = [pytest.param(*c, marks=[] if c[1] == "lstm" else pytest.mark.matrix) for c in CASES]
 
 
 @pytest.fixture(autouse=True)

@@ -48,8 +48,11 @@ def test_layers_read_ids_of_any_type(vocab_size, dtype):
         assert_same(jax.jit(apply), make_ids(vocab_size), dtype)
 
 
-@pytest.mark.parametrize("config", [{}, {"embedding_size": H}], ids=["one-hot", "embedding"])
-@pytest.mark.parametrize(("vocab_size", "dtype"), NARROWEST)
+@pytest.mark.parametrize(
+    ("vocab_size", "dtype", "config"),
+    [(*NARROWEST[0], {}), (*NARROWEST[1], {"embedding_size": H})],
+    ids=["one-hot", "embedding"],
+)
 def test_models_train_score_and_generate_with_ids_of_any_type(vocab_size, dtype, config):
     model = jaxrnn.build(jaxrnn.ModelConfig(cell="gru", hidden_size=H, **config), vocab_size)
     params = model.init(jax.random.key(0), vocab_size)

@@ -197,10 +197,12 @@ def outside(ending, folder, out):
     """What was opened for writing that belongs neither to `out` nor to a device or a cache."""
     own = os.path.abspath(folder / out).replace("\n", "?")
     fine = (own, f"{folder}/runs", f"{folder}-cache", f"{folder}-tmp", "/dev/", "/proc/")
+    fine += (os.environ["JAX_COMPILATION_CACHE_DIR"],)
     return [
         path
         for path in ending.opened
         if not (path == str(folder) or path.startswith(fine))
+        and not own.startswith(f"{path}/")  # a folder that `out` lies in
         and "__pycache__" not in path
         and "matplotlib" not in path
     ]

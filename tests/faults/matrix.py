@@ -1,10 +1,11 @@
 """The matrix of faults, a plugin of pytest: how many of each area were survived.
 
-    python -m pytest tests/faults tests/parallel tests/text tests/experiments --matrix
+    python -m pytest --matrix
 
 Without `--matrix` every test takes a few of its faults only, and those marked `matrix` are not
-selected; with it, as many as the matrix of docs/reliability.md counts.  `--soak 30` goes on killing
-runs for that many minutes in all.
+selected, nor are combinations of cells, depths and options that others contain; with it, all are,
+and as many faults as the matrix of docs/reliability.md counts.  `--soak 30` goes on killing runs
+for that many minutes in all.
 """
 
 import collections
@@ -13,7 +14,7 @@ import pytest
 
 
 def pytest_addoption(parser):
-    parser.addoption("--matrix", action="store_true", help="all faults of the matrix: 15 minutes")
+    parser.addoption("--matrix", action="store_true", help="all faults and combinations: an hour")
     parser.addoption("--soak", type=float, default=0.0, help="minutes of random kills")
 
 

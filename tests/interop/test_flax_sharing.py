@@ -50,11 +50,12 @@ def one_cell_with_options(library, cell):
     return library.Bidirectional(forward, backward, return_carry=True)
 
 
-WAYS_TO_SHARE = pytest.mark.parametrize("share", [one_cell, one_rnn, one_cell_with_options])
+WAYS = [(name, one_cell) for name in CELLS]  # the other ways do not depend on the cell
+WAYS += [("GRUCell", one_rnn), ("OptimizedLSTMCell", one_cell_with_options)]
+WAYS_TO_SHARE = pytest.mark.parametrize(("name", "share"), WAYS)
 
 
 @WAYS_TO_SHARE
-@pytest.mark.parametrize("name", CELLS)
 def test_directions_of_linen_that_share_a_cell_equal_two_copies(name, share, x64):
     module = share(linen, linen_cell(name, param_dtype=jnp.float64))
     variables = variables_of(module, jnp.float64)
@@ -74,7 +75,6 @@ def test_directions_of_linen_that_share_a_cell_equal_two_copies(name, share, x64
 
 
 @WAYS_TO_SHARE
-@pytest.mark.parametrize("name", CELLS)
 def test_directions_of_nnx_that_share_a_cell_equal_two_copies(name, share, x64):
     module = share(nnx, nnx_cell(name, param_dtype=jnp.float64))
     graph, weights, rest = nnx.split(module, nnx.Param, ...)

@@ -101,7 +101,9 @@ def loss(outputs, states):
     return jnp.where(VALID[..., None], jnp.sin(outputs), 0).sum() + sum(sums), (outputs, states)
 
 
-@pytest.mark.parametrize("biases", [(True,), (False, True)], ids=str)
+@pytest.mark.parametrize(
+    "biases", [pytest.param((True,), marks=pytest.mark.matrix), (False, True)], ids=str
+)
 @EVERY_DIRECTION
 @pytest.mark.parametrize("kind", ["rnn", "gru", "gru reset before", "lstm"])
 def test_outputs_states_and_gradients_equal_keras(kind, two_ways, biases):

@@ -28,7 +28,8 @@ def networks(*names):
 
     def parametrize(test):
         directions = pytest.mark.parametrize("bidirectional", [False, True], ids=["one", "both"])
-        depths = pytest.mark.parametrize("num_layers", [1, 2])
+        one = pytest.param(1, marks=pytest.mark.matrix)  # two layers hold one
+        depths = pytest.mark.parametrize("num_layers", [one, 2])
         return directions(depths(pytest.mark.parametrize("name", names)(test)))
 
     return parametrize

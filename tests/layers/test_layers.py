@@ -4,18 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 
 import jaxrnn
 
 T, B, D, H = 6, 4, 3, 5
 LENGTHS = jnp.array([6, 0, 2, 5])
-RESETS = jnp.array([[(2 * t + b) % 4 == 3 for b in range(B)] for t in range(T)])
-WHEN = {
-    "whole": {},
-    "lengths": {"lengths": LENGTHS},
-    "both": {"lengths": LENGTHS, "resets": RESETS},
-}
 CELLS = {"rnn": jaxrnn.rnn(H), "gru": jaxrnn.gru(H), "lstm": jaxrnn.lstm(H)}
 
 
@@ -27,40 +20,6 @@ def run(layer, data, seed=0, **when):
     params = layer.init(jax.random.key(seed), data.shape[-1])
     outputs, carry = layer.apply(params, data, layer.initial_carry(params, data.shape[1]), **when)
     return params, outputs, carry
-
-
-def zeros(cell):
-    return {field: np.zeros((B, H)) for field in cell.initial_carry(B)._fields}
-
-
-@pytest.mark.parametrize("when", WHEN)
-@pytest.mark.parametrize("name", CELLS)
-def test_bidirectional_is_two_runs_side_by_side(name, when):
-    cell = CELLS[name]
-    layer = jaxrnn.bidirectional(jaxrnn.recurrent(cell))
-    params, outputs, carry = run(layer, inputs(), **WHEN[when])
-    start = zeros(cell)
-    runs = [
-        reference.unroll(
-            name, own, inputs(), start, reset_carry=start, reverse=reverse, **WHEN[when]
-        )
-        for own, reverse in ((params.forward, False), (params.backward, True))
-    ]
-    # float32 against a float64 loop of at most 6 steps
-    np.testing.assert_allclose(outputs, np.concatenate([r[0] for r in runs], -1), atol=1e-6)
-    for came, (_, expected) in zip(carry, runs, strict=True):
-        np.testing.assert_allclose(came.hidden, expected["hidden"], atol=1e-6)
-
-
-@pytest.mark.parametrize("when", WHEN)
-@pytest.mark.parametrize("name", CELLS)
-def test_stack_feeds_each_layer_the_one_before(name, when):
-    cell = CELLS[name]
-    params, outputs, _ = run(jaxrnn.stack([jaxrnn.recurrent(cell)] * 3), inputs(), **WHEN[when])
-    expected, start = np.asarray(inputs()), zeros(cell)
-    for own in params:
-        expected, _ = reference.unroll(name, own, expected, start, reset_carry=start, **WHEN[when])
-    np.testing.assert_allclose(outputs, expected, atol=1e-6)
 
 
 def test_a_deep_bidirectional_stack_nests_both_ways():

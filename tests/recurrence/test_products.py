@@ -28,7 +28,7 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("when", ["whole", "both"])
+@pytest.mark.parametrize("when", [pytest.param("whole", marks=pytest.mark.matrix), "both"])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", CELLS)
 def test_equals_the_dense_matrix(name, form, when, x64):

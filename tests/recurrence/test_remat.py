@@ -22,7 +22,7 @@ def values_and_gradients(case, when, **keywords):
 
 @pytest.mark.parametrize("remat_every", [1, 3, 7, 100])  # T = 7: divided by 1 and 7 only
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("when", ["whole", "both"])
+@pytest.mark.parametrize("when", [pytest.param("whole", marks=pytest.mark.matrix), "both"])
 @pytest.mark.parametrize("name", ["lstm", "peephole"])
 def test_changes_nothing(name, when, reverse, remat_every, x64):
     case = make_case(name)

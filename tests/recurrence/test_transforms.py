@@ -22,6 +22,9 @@ WHEN = {
         "resets": np.array([[(t + 2 * b) % 3 == 0 for b in range(ROWS)] for t in range(7)]),
     },
 }
+# Lengths and resets take the way of whole sequences, and more.
+WHOLE = pytest.param("whole", marks=pytest.mark.matrix)
+EVERY_WAY = pytest.mark.parametrize("when", [WHOLE, "both"])
 
 
 def make_problem(name):
@@ -78,7 +81,7 @@ def test_gradients_per_example(name, x64):
     assert_equal(mean, jax.grad(loss)(params, inputs, {}))
 
 
-@pytest.mark.parametrize("when", WHEN)
+@EVERY_WAY
 @pytest.mark.parametrize("name", NAMES)
 def test_jit_and_remat(name, when, x64):
     loss, params, inputs = make_problem(name)
@@ -97,7 +100,7 @@ def test_linearize_equals_autodiff(name, x64):
     assert_equal(*tangents)
 
 
-@pytest.mark.parametrize("when", WHEN)
+@EVERY_WAY
 @pytest.mark.parametrize("name", NAMES)
 def test_shard_map(name, when, x64, mesh):
     """Value and gradient of the mean over devices; the carry of zeros varies as the inputs do."""
@@ -187,7 +190,7 @@ def test_lengths_make_devices_talk_to_one_another_no_more_than_none_do(kind, mes
         assert collective not in program
 
 
-@pytest.mark.parametrize("when", WHEN)
+@EVERY_WAY
 @pytest.mark.parametrize("name", NAMES)
 def test_pmap(name, when, x64):
     loss, params, inputs = make_problem(name)
