@@ -1,10 +1,13 @@
 """The commands as users type them: what they leave behind, and what they say to wrong input."""
 
+import itertools
 import json
 import re
 
 import pytest
 from commands import SMALL, digest, finish, start
+
+from experiments import time_machine
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +168,37 @@ def test_help_documents_every_flag(run):
     --batch-size --num-steps --epochs --optimizer --learning-rate --max-grad-norm --init --corpus
     --max-chars --prompts --sample-every --sample-length --seed --out --resume --save-every"""
     assert not [flag for flag in flags.split() if flag not in said]
+
+
+def test_help_shows_examples_as_they_stand_and_says_what_may_come_first(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    code, said, _ = run("time_machine", "--help")
+    assert code == 0
+    lines = said.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert set(re.findall("^    .*", time_machine.__doc__, re.M)) <= set(lines)
+    for line, after in itertools.pairwise(lines):
+        if line[:1].isalpha() and after[:1].isalpha():  # of one paragraph
+            assert len(f"{line} {after.split()[0]}") > 100, "broken before it was full"
+    assert "time_machine [NAME] [-h]" in lines[0]
+    (names,) = re.findall("NAME, the first argument, is one of (.*?):", said, re.S)
+    names = re.sub(r"(?<=-)\n", "", names)  # a line may end within a name
+    assert re.split(r",\s", names) == list(time_machine.PRESETS)
+    assert "--debug, before all other arguments, shows" in said
+
+
+def test_songs_in_place_of_the_lyrics_do_not_take_their_folder(
+    run, tmp_path, monkeypatch, as_users_run
+):
+    def download(*_):
+        raise OSError("no network")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("JAXRNN_DATA", raising=False)
+    monkeypatch.setattr("jaxrnn.text.download.cached_download", download)
+    corpus, name, *settings = SMALL
+    assert (corpus, name) == ("--corpus", "songs")
+    code, said, complained = run("jaychou", *settings, "--epochs", 1)
+    assert code == 0, complained
+    assert "the songs that come with jaxrnn, instead of jaychou: " in said
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["songs"]
