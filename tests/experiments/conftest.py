@@ -4,6 +4,7 @@ import runpy
 import sys
 
 import pytest
+from commands import SMALL
 
 
 @pytest.fixture
@@ -19,3 +20,12 @@ def run(capsys, monkeypatch):
         return stop.value.code or 0, said.out, said.err
 
     return run
+
+
+@pytest.fixture
+def small(tmp_path):
+    """(folder, its settings) of a run on a corpus of its own."""
+    path = tmp_path / "a.txt"
+    path.write_text("abcd efgh\nhgfe dcba\n" * 60)
+    out = tmp_path / "run"
+    return out, [*SMALL, "--corpus", path, "--prompts", "ab", "--max-chars", 700, "--out", out]

@@ -1,10 +1,13 @@
 """The commands as users type them: what they leave behind, and what they say to wrong input."""
 
+import itertools
 import json
 import re
 
 import pytest
 from commands import SMALL, digest, finish, start
+
+from experiments import time_machine
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +93,17 @@ def bad_files(tmp_path):
     [
         ("'foo' for argument '--cell'", ["--cell", "foo"]),
         ("hidden_size must be at least 1, got 0", ["--hidden-size", "0"]),
+        ("parameters, their gradient and", ["--hidden-size", "1000000000"]),
         ("num_layers must be at least 1, got -2", ["--num-layers", "-2"]),
         ("batch_size must be at least 1, got 0", ["--batch-size", "0"]),
         ("invalid literal for int", ["--epochs", "many"]),
         ("learning_rate must be at least 0, got -1.0", ["--learning-rate", "-1"]),
         ("learning_rate must be at least 0, got nan", ["--learning-rate", "nan"]),
+        ("max_skipped must be at most 2,147,483,647", ["--max-skipped", "2147483648"]),
         ("optimizer must be one of optax", ["--optimizer", "gradient_descent"]),
+        ("optimizer must be one of optax", ["--optimizer", "ScaleByZoomLinesearchState"]),
+        ("gradients and a learning rate alone, got 'lbfgs'", ["--optimizer", "lbfgs"]),
+        ("sample_length must be at most 1,000,000", ["--sample-length", "2147483648"]),
         ("max_chars must be at least 1, got 0", ["--max-chars", "0"]),
         ("save_every must be at least 0, got nan", ["--save-every", "nan"]),
         ("seed must be between 0 and 2**32 - 1, got -1", ["--seed", "-1"]),
@@ -141,6 +149,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(
         ),
         ("generate", "top_k must be at least 1", ["RUN", "--prompt", "分", "--top-k", "0"]),
         ("generate", "length must be at least 1", ["RUN", "--prompt", "分", "--length", "0"]),
+        ("generate", "at most 1,000,000", ["RUN", "--prompt", "分", "--length", "2147483648"]),
         ("score", "give texts to rank", ["RUN"]),
         ("score", "at least one character", ["RUN", ""]),
         ("score", "not in the vocabulary", ["RUN", "☃"]),
@@ -165,3 +174,37 @@ def test_help_documents_every_flag(run):
     --batch-size --num-steps --epochs --optimizer --learning-rate --max-grad-norm --init --corpus
     --max-chars --prompts --sample-every --sample-length --seed --out --resume --save-every"""
     assert not [flag for flag in flags.split() if flag not in said]
+
+
+def test_help_shows_examples_as_they_stand_and_says_what_may_come_first(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    code, said, _ = run("time_machine", "--help")
+    assert code == 0
+    lines = said.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert set(re.findall("^    .*", time_machine.__doc__, re.M)) <= set(lines)
+    for line, after in itertools.pairwise(lines):
+        if line[:1].isalpha() and after[:1].isalpha():  # of one paragraph
+            assert len(f"{line} {after.split()[0]}") > 100, "broken before it was full"
+    assert "time_machine [NAME] [-h]" in lines[0]
+    (names,) = re.findall("NAME, the first argument, is one of (.*?):", said, re.S)
+    names = re.sub(r"(?<=-)\n", "", names)  # a line may end within a name
+    assert re.split(r",\s", names) == list(time_machine.PRESETS)
+    assert "--debug, before all other arguments, shows" in said
+
+
+def test_songs_in_place_of_the_lyrics_do_not_take_their_folder(
+    run, tmp_path, monkeypatch, as_users_run
+):
+    def download(*_):
+        raise OSError("no network")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("JAXRNN_DATA", raising=False)
+    monkeypatch.setattr("jaxrnn.text.download.cached_download", download)
+    corpus, name, *settings = SMALL
+    assert (corpus, name) == ("--corpus", "songs")
+    code, said, complained = run("jaychou", *settings, "--epochs", 1)
+    assert code == 0, complained
+    assert "the songs that come with jaxrnn, instead of jaychou: " in said
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["songs"]

@@ -4,9 +4,8 @@ import json
 import re
 import shutil
 
-import jax
 import pytest
-from commands import SMALL, epochs
+from commands import epochs
 
 import jaxrnn
 from experiments.run import Run, Settings
@@ -23,15 +22,6 @@ def content_of(folder):
 @pytest.fixture(autouse=True)
 def as_a_user(as_users_run):
     """Errors of the library itself."""
-
-
-@pytest.fixture
-def small(tmp_path):
-    """(folder, its settings) of a run on a corpus of its own."""
-    path = tmp_path / "a.txt"
-    path.write_text("abcd efgh\nhgfe dcba\n" * 60)
-    out = tmp_path / "run"
-    return out, [*SMALL, "--corpus", path, "--prompts", "ab", "--max-chars", 700, "--out", out]
 
 
 def test_another_setting_is_refused_or_accepted(small, run):
@@ -237,19 +227,6 @@ def test_a_folder_that_the_storage_library_would_misread_is_refused(
     survived("bad input", 1)
 
 
-def test_a_finished_run_without_summary_gets_one(small, run):
-    out, settings = small
-    assert run("train", *settings, "--epochs", 2)[0] == 0
-    summary = json.loads((out / "summary.json").read_text())
-    (out / "summary.json").unlink()
-    code, said, _ = run("train", *settings, "--epochs", 2, "--resume")
-    assert code == 0
-    assert "has its 2 epochs" in said
-    again = json.loads((out / "summary.json").read_text())
-    assert again["params_digest"] == summary["params_digest"]
-    assert again["held_out_perplexity"] == summary["held_out_perplexity"]
-
-
 def test_a_run_that_diverges_goes_on_saving(small, run):
     """Its held-out perplexity is infinite, which is no best and not JSON."""
     out, settings = small
@@ -265,13 +242,3 @@ def test_another_held_out_text_begins_a_new_best(small, run):
     code, said, _ = run("train", *settings, *changed)
     assert code == 0
     assert "another held-out text" in said
-
-
-def test_steps_skipped_at_the_very_end_are_an_error_too(small, run, monkeypatch):
-    _, settings = small
-    monkeypatch.setattr(
-        "jaxrnn.training.gradient.total_cross_entropy", lambda *_: jax.numpy.float32("nan")
-    )
-    code, _, error = run("train", *settings, "--max-skipped", 8, "--epochs", 1)
-    assert code == 2
-    assert "was not finite in 8 batches in a row, up to batch 8 of epoch 1" in error
