@@ -26,7 +26,7 @@ def help_text(flags: str, description: str, presets: Collection[str]) -> str:
     if presets:
         usage = usage.replace(" [-h]", " [NAME] [-h]", 1)
         names = f"NAME, the first argument, is one of {', '.join(presets)}: defaults for the flags."
-        parts.append(textwrap.fill(names, width))
+        parts.append(textwrap.fill(names, width, break_on_hyphens=False))
     parts.append("--debug, before all other arguments, shows the traceback of an error.")
     options = "\n".join(line.rstrip() for line in options.strip("\n").splitlines())
     return "\n\n".join([usage, *parts, options])

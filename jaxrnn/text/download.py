@@ -7,6 +7,8 @@ import pooch
 import requests
 from tqdm import tqdm
 
+from jaxrnn.checks import check_regular_file
+
 TIMEOUT = 20
 """Seconds to wait for a server that says nothing."""
 
@@ -46,7 +48,8 @@ def cached_download(url: str, file: str, digest: str, num_bytes: int) -> Path:
         num_bytes: its size.
 
     Raises:
-        OSError: it could not be downloaded, was too large, or has another digest.
+        OSError: it could not be downloaded, was too large, has another digest, or its place in the
+            cache is taken by what is no file.
     """
 
     def fetch(url: str, output_file: Any, caller: Any) -> None:
@@ -59,15 +62,14 @@ def cached_download(url: str, file: str, digest: str, num_bytes: int) -> Path:
         ):
             download(url, CappedFile(opened, num_bytes, progress), caller)
 
+    folder = Path(pooch.os_cache("jaxrnn"))
     try:
+        if (folder / file).exists():  # pooch reads whatever is there
+            check_regular_file(folder / file)
         path = pooch.retrieve(
-            url,
-            known_hash=f"sha256:{digest}",
-            fname=file,
-            path=pooch.os_cache("jaxrnn"),
-            downloader=fetch,
+            url, known_hash=f"sha256:{digest}", fname=file, path=folder, downloader=fetch
         )
-    except ValueError as error:  # pooch's word for another digest
+    except ValueError as error:  # pooch's word for another digest, too
         raise OSError(str(error)) from error
     except requests.RequestException as error:
         raise OSError(type(error).__name__) from error

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import http.server
+import os
 import socket
 import sys
 import threading
@@ -162,6 +163,15 @@ def test_damaged_file_in_the_cache_is_replaced(server, cache, survived):
     (cache / "a.txt").write_bytes(BODY[:-1])
     server.stop()
     with pytest.raises(OSError, match="ConnectionError"):
+        fetch(server.url + "/good")
+    survived("security", 1)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_in_the_cache_is_not_waited_for(make, server, cache, survived):
+    cache.mkdir(parents=True)
+    make(cache / "a.txt")
+    with pytest.raises(OSError, match=r"a\.txt must be a regular file"):
         fetch(server.url + "/good")
     survived("security", 1)
 
