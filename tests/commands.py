@@ -21,10 +21,20 @@ STATEFUL = [
 
 
 def environment():
-    """Unlike that of the tests: one device, code that is optimised."""
+    """Unlike that of the tests: one device, code that is optimised, and compiled once a worker."""
     flags = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "default"}
     flags |= {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0", "PYTHONUNBUFFERED": ""}
+    if folder := programs_folder():
+        flags["JAX_COMPILATION_CACHE_DIR"] = folder
+        flags["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     return os.environ | flags
+
+
+def programs_folder():
+    """Where the commands of this worker keep their programs; None where they must not."""
+    if (folder := os.environ.get("JAXRNN_TEST_PROGRAMS")) is None:
+        return None
+    return os.path.join(folder, os.environ.get("PYTEST_XDIST_WORKER", "alone"))
 
 
 def start(name, *arguments, under=()):

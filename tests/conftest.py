@@ -27,13 +27,17 @@ pytest_plugins = ["faults.matrix"]
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# The commands that tests start compile the same few programs again and again.  JAX has read its
-# environment above, so that this reaches their processes only.
-if "PYTEST_XDIST_WORKER" not in os.environ and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+# The commands that tests start compile the same few programs again and again: `commands.py`.
+if "PYTEST_XDIST_WORKER" not in os.environ:
     programs = tempfile.mkdtemp(prefix="jaxrnn-programs-")
     atexit.register(shutil.rmtree, programs, ignore_errors=True)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = programs
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAXRNN_TEST_PROGRAMS"] = programs
+
+
+@pytest.fixture
+def no_shared_programs(monkeypatch):
+    """For tests that kill processes or limit files, which may leave half a program behind."""
+    monkeypatch.delenv("JAXRNN_TEST_PROGRAMS")
 
 
 @pytest.hookimpl(optionalhook=True)

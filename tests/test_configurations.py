@@ -15,7 +15,7 @@ import pytest
 import jaxrnn
 from jaxrnn.training.interrupts import deferred_interrupts
 
-V, B, T = 5, 2, 3
+V, B, T = 5, 2, 2
 SWITCHES = {
     "none": contextlib.nullcontext,
     "disable_jit": jax.disable_jit,

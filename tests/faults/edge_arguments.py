@@ -8,6 +8,7 @@ import sys
 import time
 from typing import NamedTuple
 
+from commands import programs_folder
 from faults.dying import context
 
 NUMBERS = [
@@ -151,7 +152,9 @@ def run_watched(name, arguments, folder, limit):
     log = folder.with_name("log")
     for stream in ("out", "err", "opened"):
         log.with_suffix(f".{stream}").write_text("")
-    process = context.Process(target=_run, args=(name, arguments, str(folder), str(log)))
+    process = context.Process(
+        target=_run, args=(name, arguments, str(folder), str(log), programs_folder())
+    )
     process.start()
     process.join(limit)
     code, seconds = process.exitcode, time.monotonic() - began
@@ -165,7 +168,11 @@ def run_watched(name, arguments, folder, limit):
     return Ending(code, seconds, said, complained, opened.splitlines())
 
 
-def _run(name, arguments, folder, log):
+def _run(name, arguments, folder, log, programs):
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", programs)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     os.environ.pop("JAXRNN_DATA", None)
     os.environ["XDG_CACHE_HOME"] = folder + "-cache"
     os.environ["TMPDIR"] = folder + "-tmp"
@@ -197,7 +204,7 @@ def outside(ending, folder, out):
     """What was opened for writing that belongs neither to `out` nor to a device or a cache."""
     own = os.path.abspath(folder / out).replace("\n", "?")
     fine = (own, f"{folder}/runs", f"{folder}-cache", f"{folder}-tmp", "/dev/", "/proc/")
-    fine += (os.environ["JAX_COMPILATION_CACHE_DIR"],)
+    fine += (os.path.dirname(programs_folder()),)
     return [
         path
         for path in ending.opened

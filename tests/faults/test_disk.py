@@ -12,6 +12,8 @@ from faults.runs import make_record, make_state
 from jaxrnn.training import CheckpointError, Checkpoints, SaveFailedError
 from jaxrnn.training.integrity import SPARE_BYTES, num_bytes
 
+pytestmark = pytest.mark.usefixtures("no_shared_programs")
+
 SMALL_FILES = (sys.executable, Path(__file__).with_name("small_files.py"))
 
 

@@ -15,6 +15,8 @@ from faults.runs import make_record, make_state
 from jaxrnn.training import Checkpoints
 from jaxrnn.training.run_folder import MARKER, STALE_SECONDS, RunFolder, RunFolderError
 
+pytestmark = pytest.mark.usefixtures("no_shared_programs")
+
 
 def content_of(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

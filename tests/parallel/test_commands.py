@@ -11,7 +11,7 @@ from commands import ROOT, SMALL, environment, finish, start
 from parallel.pair import finish as finish_pair
 from parallel.pair import free_port, start_pair
 
-FEW = ("--epochs", "12", "--sample-every", "12")
+FEW = ("--epochs", "12", "--sample-every", "12", "--hidden-size", "64")
 SCALING = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
 
 

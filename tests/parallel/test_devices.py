@@ -31,8 +31,8 @@ def on_one_device(cell, windows):
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
 @pytest.mark.parametrize("windows", WINDOWS)
 @pytest.mark.parametrize("cell", CELLS)
-def test_devices_give_the_numbers_of_one(cell, windows, parallel, survived):
-    for devices in (4, 8):
+def test_devices_give_the_numbers_of_one(cell, windows, parallel, how_many, survived):
+    for devices in how_many((4,), (4, 8)):
         config = make_config(windows, devices=devices, parallel=parallel)
         course = run(make_model(cell), config)
         assert_same_course(course, on_one_device(cell, windows))

@@ -12,6 +12,8 @@ from parallel.pair import finish, free_port, start_experiment, start_pair, start
 
 from jaxrnn.training.processes import ConnectionFailedError, connect
 
+pytestmark = pytest.mark.usefixtures("no_shared_programs")
+
 SECONDS_TO_STOP = 30
 
 
