@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import in_matrix
 
 import jaxrnn
 from jaxrnn.interop.keras import from_keras, to_keras
@@ -101,10 +102,8 @@ def loss(outputs, states):
     return jnp.where(VALID[..., None], jnp.sin(outputs), 0).sum() + sum(sums), (outputs, states)
 
 
-@pytest.mark.parametrize(
-    "biases", [pytest.param((True,), marks=pytest.mark.matrix), (False, True)], ids=str
-)
-@EVERY_DIRECTION
+@pytest.mark.parametrize("biases", [*in_matrix((True,)), (False, True)], ids=str)
+@pytest.mark.parametrize("two_ways", [*in_matrix(False), True])
 @pytest.mark.parametrize("kind", ["rnn", "gru", "gru reset before", "lstm"])
 def test_outputs_states_and_gradients_equal_keras(kind, two_ways, biases):
     stack = made(kind, two_ways, biases)

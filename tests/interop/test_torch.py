@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import in_matrix
 from torch_modules import (
     CELLS,
     MODULES,
@@ -82,10 +83,8 @@ def params_dtype(params):
 
 
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no_bias"])
-@pytest.mark.parametrize("bidirectional", [False, True], ids=["one", "both"])
-@pytest.mark.parametrize(
-    "num_layers", [pytest.param(n, marks=[] if n == 2 else pytest.mark.matrix) for n in (1, 2, 3)]
-)
+@pytest.mark.parametrize("bidirectional", [*in_matrix(False), True])
+@pytest.mark.parametrize("num_layers", [2, *in_matrix(1, 3)])
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module(x64, name, num_layers, bidirectional, bias):
     """In float64: what differs is no rounding."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 from jax.test_util import check_vjp
+from marks import in_matrix
 
 import jaxrnn
 
@@ -30,9 +31,9 @@ WHEN = {
 
 def networks(test):
     """Parametrise a test over cells, depths and directions."""
-    directions = pytest.mark.parametrize("bidirectional", [False, True], ids=["one", "both"])
-    one = pytest.param(1, marks=pytest.mark.matrix)  # two layers hold one
-    depths = pytest.mark.parametrize("num_layers", [one, 2])
+    # Both directions hold one, and two layers one.
+    directions = pytest.mark.parametrize("bidirectional", [*in_matrix(False), True])
+    depths = pytest.mark.parametrize("num_layers", [*in_matrix(1), 2])
     return directions(depths(pytest.mark.parametrize("name", CELLS)(test)))
 
 

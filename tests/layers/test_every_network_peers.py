@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import reference
 from flax import nnx
+from marks import in_matrix
 
 import jaxrnn
 
@@ -27,9 +28,9 @@ def networks(*names):
     """Parametrise a test over cells, depths and directions."""
 
     def parametrize(test):
-        directions = pytest.mark.parametrize("bidirectional", [False, True], ids=["one", "both"])
-        one = pytest.param(1, marks=pytest.mark.matrix)  # two layers hold one
-        depths = pytest.mark.parametrize("num_layers", [one, 2])
+        # Both directions hold one, and two layers one.
+        directions = pytest.mark.parametrize("bidirectional", [*in_matrix(False), True])
+        depths = pytest.mark.parametrize("num_layers", [*in_matrix(1), 2])
         return directions(depths(pytest.mark.parametrize("name", names)(test)))
 
     return parametrize

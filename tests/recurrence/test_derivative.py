@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import WHEN, make_case
 from jax.test_util import check_grads
+from marks import in_matrix
 
 import jaxrnn
 
@@ -53,8 +54,7 @@ def test_all_gradients_equal_autodiff(case, when, reverse):
     assert_equal_within(*values_and_grads)
 
 
-@pytest.mark.parametrize("num_steps", [20, 37])
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("num_steps", "reverse"), [(20, False), (37, True)])
 def test_turns_of_several_steps_change_nothing(num_steps, reverse, x64):
     """By default long loops take turns of several steps; 37 leaves a rest."""
     cell = jaxrnn.gru(3)
@@ -119,7 +119,10 @@ def test_gradients_of_ids_equal_autodiff(case):
 
 
 @pytest.mark.parametrize("mode", ["forward over reverse", "reverse over reverse"])
-def test_hessian_vector_products_equal_autodiff(case, mode):
+@pytest.mark.parametrize("name", ["gru", "peephole", *in_matrix("rnn", "relu", "lstm")])
+def test_hessian_vector_products_equal_autodiff(name, mode, x64):
+    case = make_case(name)
+
     def product(implementation):
         loss = make_loss(case, "both", implementation)
         at = arguments(case)
@@ -137,10 +140,7 @@ def test_hessian_vector_products_equal_autodiff(case, mode):
     assert_equal_within(product("scan"), product("autodiff"))
 
 
-MORE = [pytest.param(name, marks=pytest.mark.matrix) for name in ("rnn", "lstm")]
-
-
-@pytest.mark.parametrize("name", ["gru", "peephole", *MORE])
+@pytest.mark.parametrize("name", ["peephole", *in_matrix("rnn", "gru", "lstm")])
 def test_numerical_derivatives_to_order_two(name, x64):
     """Against finite differences, which know nothing of either implementation."""
     case = make_case(name)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import CELLS, WHEN, B, H, make_case
+from marks import in_matrix
 
 import jaxrnn
 
@@ -25,7 +26,7 @@ def make(name):
     return make_case(name, jnp.float32)
 
 
-@pytest.mark.parametrize("when", ["whole", "both"])
+@pytest.mark.parametrize("when", [*in_matrix("whole"), "both"])
 @pytest.mark.parametrize("name", [*CELLS, "gru_reset_before"])
 def test_outputs_are_in_the_asked_dtype_and_near_those_of_float32(name, when):
     case = make(name)

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import CELLS, WHEN, B, D, H, T, make_case
+from conftest import WHEN, B, D, H, T, make_case
+from marks import in_matrix
 
 import jaxrnn
 from jaxrnn.recurrence.products import Masked
@@ -28,9 +29,9 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("when", [pytest.param("whole", marks=pytest.mark.matrix), "both"])
+@pytest.mark.parametrize("when", [*in_matrix("whole"), "both"])
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", ["gru", "peephole", *in_matrix("rnn", "relu", "lstm")])
 def test_equals_the_dense_matrix(name, form, when, x64):
     case = make_case(name)
     drawn = jaxrnn.recurrent(case.cell, **FORMS[form]).init(jax.random.key(3), D).w_hh

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import CELLS, WHEN, B, D, T, make_case
+from marks import in_matrix
 
 import jaxrnn
 
@@ -22,8 +23,8 @@ def values_and_gradients(case, when, **keywords):
 
 @pytest.mark.parametrize("remat_every", [1, 3, 7, 100])  # T = 7: divided by 1 and 7 only
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("when", [pytest.param("whole", marks=pytest.mark.matrix), "both"])
-@pytest.mark.parametrize("name", ["lstm", "peephole"])
+@pytest.mark.parametrize("when", [*in_matrix("whole"), "both"])
+@pytest.mark.parametrize("name", [*in_matrix("lstm"), "peephole"])
 def test_changes_nothing(name, when, reverse, remat_every, x64):
     case = make_case(name)
     came = values_and_gradients(case, when, reverse=reverse, remat_every=remat_every)

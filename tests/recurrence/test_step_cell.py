@@ -53,9 +53,10 @@ AVERAGE = jaxrnn.step_cell(
 )
 
 
-@pytest.mark.parametrize("remat_every", [None, 3])
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize(
+    ("when", "reverse", "remat_every"),
+    [("whole", False, None), ("lengths", True, 3), ("resets", False, 3), ("both", True, None)],
+)
 def test_equals_the_same_equations_as_a_cell(when, reverse, remat_every, x64):
     case = make_case("lstm")
     keywords = WHEN[when] | {"reverse": reverse, "remat_every": remat_every}

@@ -10,10 +10,11 @@ from conftest import make_case
 from jax import lax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
+from marks import in_matrix
 
 import jaxrnn
 
-NAMES = ["rnn", "gru", "lstm", "peephole"]
+NAMES = ["gru", "peephole", *in_matrix("rnn", "lstm")]
 ROWS = 8
 WHEN = {
     "whole": {},
@@ -23,8 +24,7 @@ WHEN = {
     },
 }
 # Lengths and resets take the way of whole sequences, and more.
-WHOLE = pytest.param("whole", marks=pytest.mark.matrix)
-EVERY_WAY = pytest.mark.parametrize("when", [WHOLE, "both"])
+EVERY_WAY = pytest.mark.parametrize("when", [*in_matrix("whole"), "both"])
 
 
 def make_problem(name):
