@@ -13,12 +13,12 @@ import jax
 from jax import lax
 
 from benchmarks.workloads import Step, Workload
-from jaxrnn.language_model import CELLS
+from jaxrnn.model_config import CELLS
 
 
 def floor(workload: Workload, steps_per_call: int = 1) -> Step:
     """The products of a training step, so many times."""
-    num_gates = CELLS[workload.cell](workload.hidden_size).num_gates
+    num_gates = len(CELLS[workload.cell](workload.hidden_size).gates)
     layer_inputs = [workload.embedding_size] + [workload.hidden_size] * (workload.num_layers - 1)
     rows = workload.num_steps * workload.batch_size
 

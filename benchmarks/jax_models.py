@@ -13,7 +13,8 @@ import jax.numpy as jnp
 
 import jaxrnn
 from benchmarks.workloads import Workload, batch_of
-from jaxrnn.language_model import CELLS
+from jaxrnn.cells import BaseCell
+from jaxrnn.model_config import CELLS
 
 Model = tuple[Any, Callable[[Any, Any], Any]]
 
@@ -31,7 +32,7 @@ def ours(workload: Workload, implementation: str | None = None) -> Model:
 
 def language_model(
     workload: Workload,
-    cell: jaxrnn.Cell | jaxrnn.StepCell | None = None,
+    cell: BaseCell | None = None,
     implementation: str | None = None,
 ) -> jaxrnn.Layer:
     """Our language model, by default of the built-in cell and the engine's derivative."""

@@ -20,7 +20,6 @@ import numpy as np
 
 import jaxrnn
 from jaxrnn.text.token_file import TokenFile, open_token_file, write_token_file
-from jaxrnn.training.config import plan_epoch
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz "
 PIECE = 1 << 24
@@ -65,7 +64,7 @@ def train(tokens: TokenFile, windows: Literal["random", "sequential"], steps: in
 def seconds_to_plan(num_ids: int) -> float:
     """All windows of an epoch, part by part."""
     began = time.perf_counter()
-    plan = plan_epoch(jaxrnn.TrainConfig(), num_ids, 0)
+    plan = jaxrnn.TrainConfig().plans(num_ids).plan(0)
     for first in range(0, len(plan), BATCHES_PER_PART):
         plan[first : first + BATCHES_PER_PART]
     return time.perf_counter() - began

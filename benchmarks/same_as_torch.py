@@ -17,7 +17,6 @@ from experiments.run import Run
 from experiments.time_machine import PRESETS
 from jaxrnn.interop.torch import from_torch, to_torch
 from jaxrnn.interop.torch.tensors import to_host, to_tensor
-from jaxrnn.training.config import plan_epoch
 from jaxrnn.typing import Params
 
 
@@ -40,7 +39,7 @@ def pytorch(run: Run) -> Iterator[Params]:
     assert rate is not None
     assert limit is not None
     params, ids = run.initial_state().params, torch.from_numpy(run.texts.ids).long()
-    lstm = to_torch(run.model.parts[1], params.body)
+    lstm = to_torch(run.model.body, params.body)
     output = torch.nn.Linear(run.settings.model.hidden_size, size)
     with torch.no_grad():
         output.weight.copy_(to_tensor(params.output.kernel).T)
@@ -52,7 +51,7 @@ def pytorch(run: Run) -> Iterator[Params]:
             factor = config.decay ** max(0, epoch + 1 - config.decay_after)
             group["lr"] = rate * factor
         carry = None
-        for offsets in plan_epoch(config, len(ids), epoch)[:].offsets:
+        for offsets in config.plans(len(ids)).plan(epoch)[:].offsets:
             rows = torch.stack([ids[o : o + config.num_steps + 1] for o in offsets], dim=1)
             one_hot = torch.nn.functional.one_hot(rows[:-1], size).float()
             hidden, carry = lstm(one_hot, carry)

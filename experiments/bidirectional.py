@@ -24,12 +24,12 @@ import jaxrnn
 from experiments import command, pictures
 from experiments.blanks import BLANK, TOP, Filler, candidates, learn_to_fill
 from experiments.progress import Bar, one_by_one
+from experiments.tables import print_head, print_row
 from experiments.texts import Texts, prepare_texts
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.layers import Layer
 from jaxrnn.text import load_corpus
 from jaxrnn.text.corpora import BUNDLED
-from jaxrnn.training import perplexity
 from jaxrnn.training.reporting import write_json
 from jaxrnn.typing import Params
 
@@ -86,7 +86,7 @@ def leak(settings: Settings) -> dict[str, Any]:
         state = jaxrnn.init_state(model, optimizer, size, training.batch_size, jax.random.key(seed))
         steps = jaxrnn.train(model, optimizer, training, texts.ids, state)
         *_, (state, progress) = bar.follow(steps)
-    found = perplexity(progress.nats_per_token)
+    found = progress.perplexity
     text = _generate_blindly(model, state.params, texts, "time traveller", 50)
     print(f"leaky language model: training perplexity {found:.3f}, and it writes\n  - {text}")
     return {"training_perplexity": found, "text": text}
@@ -129,8 +129,7 @@ def blanks(settings: Settings) -> dict[str, Any]:
     ]
     costs = np.median(rounds, axis=0)
     found: dict[str, Any] = {}
-    print(f"| network | parameters | right, by seed | among {TOP} | time of a step |")
-    print("|---" * 5 + "|")
+    print_head("network", "parameters", "right, by seed", f"among {TOP}", "time of a step")
     for (name, each), cost in zip(fillers.items(), costs, strict=True):
         found[name] = {
             "parameters": sum(leaf.size for leaf in jax.tree.leaves(each[0].params)),
@@ -143,10 +142,8 @@ def blanks(settings: Settings) -> dict[str, Any]:
             ", ".join(f"{share:.1%}" for share in found[name][key])
             for key in ("accuracy", "top_accuracy")
         )
-        print(
-            f"| {name} | {found[name]['parameters']:,} | {right} | {among} |"
-            f" {found[name]['relative_time']:.2f} |"
-        )
+        time = f"{found[name]['relative_time']:.2f}"
+        print_row(name, f"{found[name]['parameters']:,}", right, among, time)
     for sentence in SENTENCES:
         print(f"{sentence.replace(BLANK, '___')}")
         for name, numbers in found.items():

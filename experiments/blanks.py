@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +13,7 @@ from jax import lax
 import jaxrnn
 from experiments.progress import Bar
 from experiments.texts import Texts
-from jaxrnn.layers import Layer
+from jaxrnn.layers import Context, Layer
 from jaxrnn.text import Batch, Windows, gather_windows, random_plan
 from jaxrnn.training import TrainState
 from jaxrnn.typing import Params
@@ -22,35 +23,56 @@ TOP = 5
 """Candidates for a blank."""
 
 
-def blank_filler(vocab_size: int, hidden_size: int, *, both: bool) -> Layer:
+@dataclass(frozen=True, repr=False)
+class BlankFiller(Layer):
     """A model of each character from those before it and, with `both`, from those after it.
 
     The outputs of the two directions are shifted by one place, so that none has read the character
     itself; deeper than one layer this would not hold.
     """
-    reader = jaxrnn.recurrent(jaxrnn.gru(hidden_size))
-    body = jaxrnn.bidirectional(reader) if both else reader
-    output = jaxrnn.linear(vocab_size)
 
-    def init(key: Any, input_size: int) -> Any:
+    vocab_size: int
+    hidden_size: int
+    both: bool
+
+    @property
+    def body(self) -> Layer:
+        """What reads the characters, in one direction or both."""
+        reader = jaxrnn.recurrent(jaxrnn.gru(self.hidden_size))
+        return jaxrnn.bidirectional(reader) if self.both else reader
+
+    @property
+    def output(self) -> Layer:
+        """What makes the logits."""
+        return jaxrnn.linear(self.vocab_size)
+
+    @property
+    def causal(self) -> bool:
+        """Whether it reads forward only."""
+        return not self.both
+
+    def output_size(self, input_size: int) -> int:
+        """Return V."""
+        return self.vocab_size
+
+    def init(self, key: Any, input_size: int) -> Any:
+        """Draw the parameters of body and output."""
         body_key, output_key = jax.random.split(key)
-        width = body.output_size(input_size)
-        return body.init(body_key, input_size), output.init(output_key, width)
+        width = self.body.output_size(input_size)
+        return self.body.init(body_key, input_size), self.output.init(output_key, width)
 
-    def apply(params: Any, inputs: Any, carry: Any, **options: Any) -> tuple[Any, Any]:
-        options.pop("key", None)
-        hidden, carry = body.apply(params[0], inputs, carry, **options)
-        before = _shift(hidden[..., :hidden_size], 1)
-        after = [_shift(hidden[..., hidden_size:], -1)] if both else []
-        logits, _ = output.apply(params[1], jnp.concatenate([before, *after], axis=-1), ())
+    def initial_carry(self, params: Any, batch_size: int) -> Any:
+        """Return the body's."""
+        return self.body.initial_carry(params[0], batch_size)
+
+    def run(self, params: Any, inputs: Any, carry: Any, context: Context) -> tuple[Any, Any]:
+        """Run the layer, as `Layer.run`."""
+        hidden, carry = self.body.run(params[0], inputs, carry, context)
+        before = _shift(hidden[..., : self.hidden_size], 1)
+        after = [_shift(hidden[..., self.hidden_size :], -1)] if self.both else []
+        joint = jnp.concatenate([before, *after], axis=-1)
+        logits, _ = self.output.run(params[1], joint, (), Context())
         return logits, carry
-
-    def initial_carry(params: Any, batch_size: int) -> Any:
-        return body.initial_carry(params[0], batch_size)
-
-    return Layer(
-        "blank_filler", lambda _: vocab_size, init, initial_carry, apply, not both, (body, output)
-    )
 
 
 def _shift(hidden: Any, by: int) -> Any:
@@ -76,7 +98,7 @@ def learn_to_fill(
 ) -> Filler:
     """Train on windows of 35 characters, each of them a blank in its turn."""
     size, batch_size, num_steps = len(texts.vocabulary), 32, 35
-    model = blank_filler(size, hidden_size, both=both)
+    model = BlankFiller(size, hidden_size, both)
     optimizer = jaxrnn.make_optimizer("adam", 0.003, 1.0)
     state = jaxrnn.init_state(model, optimizer, size, batch_size, jax.random.key(seed))
     train_step, text = jaxrnn.make_train_step(model, optimizer), jnp.asarray(texts.ids)

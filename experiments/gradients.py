@@ -18,16 +18,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import lax
 
 import jaxrnn
 from experiments import command, pictures
 from experiments.progress import Bar, one_by_one
+from experiments.tables import print_head, print_row
 from experiments.texts import Texts, prepare_texts
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.layers import Layer
 from jaxrnn.text import gather_windows, load_corpus, sequential_plan
-from jaxrnn.training import cross_entropy, perplexity
+from jaxrnn.training import cross_entropy
 from jaxrnn.training.reporting import write_json
 from jaxrnn.typing import Array, Float, Int, Params
 
@@ -115,11 +117,7 @@ def truncation_error(
     gradient = jax.jit(jax.grad(loss), static_argnums=1)
     full, cut = (gradient(params, length) for length in (len(ids) - 1, truncate))
     error = jax.tree.map(jnp.subtract, cut, full)
-    return float(_global_norm(error) / _global_norm(full))
-
-
-def _global_norm(tree: Any) -> Any:
-    return jnp.sqrt(sum(jnp.square(leaf).sum() for leaf in jax.tree.leaves(tree)))
+    return float(optax.tree.norm(error) / optax.tree.norm(full))
 
 
 class Trained(NamedTuple):
@@ -151,7 +149,7 @@ def train(settings: Settings, name: str, texts: Texts) -> Trained:
         before = jax.tree.map(jnp.copy, state.params)  # training takes the state's buffers
         steps = jaxrnn.train(model, optimizer, training, texts.ids, state)
         *_, (state, progress) = bar.follow(steps)
-    print(f"{name}: training perplexity {perplexity(progress.nats_per_token):.2f}")
+    print(f"{name}: training perplexity {progress.perplexity:.2f}")
     return Trained(model, before, state.params)
 
 
@@ -216,13 +214,13 @@ def gradients(settings: Settings) -> None:
 
 def _print_table(settings: Settings, numbers: dict[str, Any]) -> None:
     distances = [d for d in DISTANCES if d <= settings.num_steps]
-    print("\n| network | " + " | ".join(f"distance {d}" for d in distances), end=" |")
-    print(f" cut off by truncation at {settings.truncate} |\n|" + "---|" * (len(distances) + 2))
+    cut_off = f"cut off at {settings.truncate}"
+    print_head("network", *(f"distance {d}" for d in distances), cut_off)
     for when in ("before", "after"):
         for name in NETWORKS:
-            norms = " | ".join(f"{numbers[when][name][d - 1]:.2g}" for d in distances)
+            norms = [f"{numbers[when][name][d - 1]:.2g}" for d in distances]
             error = f"{numbers['truncation_error'][name]:.1%}" if when == "after" else ""
-            print(f"| {name}, {when} training | {norms} | {error} |")
+            print_row(f"{name}, {when} training", *norms, error)
 
 
 def _draw(settings: Settings, numbers: dict[str, Any]) -> None:

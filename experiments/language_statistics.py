@@ -22,6 +22,7 @@ import numpy as np
 import jaxrnn
 from experiments import command, pictures
 from experiments.progress import one_by_one
+from experiments.tables import print_head, print_row
 from experiments.texts import Texts, prepare_texts
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.text import Unit, load_corpus
@@ -136,9 +137,10 @@ def _perplexities(texts: Texts, run_dir: Path | None) -> dict[str, float]:
     if run_dir is not None:
         models[f"recurrent network of {run_dir}"] = _network(run_dir, texts, judged)
     found = {name: models[name]() for name in one_by_one("perplexities", models, "model")}
-    print("\n| model | held-out perplexity |\n|---|---|")
+    print()
+    print_head("model", "held-out perplexity")
     for name, perplexity in found.items():
-        print(f"| {name} | {perplexity:.1f} |")
+        print_row(name, f"{perplexity:.1f}")
     return found
 
 
@@ -173,12 +175,12 @@ def _rare_tail(texts: Texts, counts: NgramCounts) -> list[dict[str, float]]:
         told[name] = np.bincount(np.minimum(counts.counts, RARE), expected, RARE + 1)
         told[name][0] = max(0.0, len(held_out_keys) - told[name].sum())
     print(f"\npairs in {len(held_out_keys):,} held-out places, by how often training has them (r)")
-    print("| r | " + " | ".join(told) + " |\n|" + "---|" * (len(told) + 1))
+    print_head("r", *told)
     rows = [
         {"r": r} | {name: float(values[r]) for name, values in told.items()} for r in range(RARE)
     ]
     for row in rows:
-        print("| " + " | ".join(f"{value:,.0f}" for value in row.values()) + " |")
+        print_row(*(f"{value:,.0f}" for value in row.values()))
     return rows
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import jaxrnn
 from experiments import command, pictures
 from experiments.progress import Bar, one_by_one
+from experiments.tables import print_head, print_row
 from experiments.texts import Texts, prepare_texts
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.layers import Layer
@@ -129,10 +130,9 @@ def no_hidden_state(settings: Settings) -> None:
         )
         for n in orders
     }
-    print("| characters seen | " + " | ".join(map(str, CONTEXTS)) + " |")
-    print("|" + "---|" * (len(CONTEXTS) + 1))
+    print_head("characters seen", *map(str, CONTEXTS))
     for name, each in curves.items():
-        print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in each) + " |")
+        print_row(name, *(f"{value:.2f}" for value in each))
     pairs = ", ".join(f"{context}: {value:.2f}" for context, value in counted.items())
     print(f"counts (Kneser-Ney), by characters seen: {pairs}")
     _draw(settings, curves, counted)

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from jaxrnn.training.reporting import new_figure as new_figure
 from jaxrnn.training.reporting import plain_ticks as plain_ticks
 from jaxrnn.training.run_folder import check_no_run
 
@@ -32,22 +33,6 @@ def make_folder(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out):
         pass
-
-
-def new_figure(
-    columns: int = 1, width: float = 7.0, height: float = 4.2, *, rows: int = 1
-) -> tuple[Any, list[Any]]:
-    """A figure and its axes with grids, row after row; those of several rows share their scales."""
-    from matplotlib.figure import Figure  # a second to import
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    shared = rows > 1
-    all_axes = list(
-        figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False).flat
-    )
-    for axes in all_axes:
-        axes.grid(which="both", alpha=0.3)
-    return figure, all_axes
 
 
 def save(figure: Any, path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from experiments.output import unfailing
-from jaxrnn.training import Progress, TrainState, perplexity
+from jaxrnn.training import Progress, TrainState
 
 Item = TypeVar("Item")
 
@@ -107,7 +107,7 @@ class Bar:
 
     def show_training(self, progress: Progress) -> None:
         """Take note of the progress of a training, whose unit is the epoch."""
-        value = perplexity(progress.nats_per_token)
+        value = progress.perplexity
         shown = f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
         speed = progress.total_tokens / max(progress.seconds, 1e-9)
         done = progress.epoch + progress.batch / max(1, progress.num_batches)

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, NamedTuple
 from tqdm import tqdm
 
 from experiments.run import Run
-from jaxrnn.language_model import ModelConfig
-from jaxrnn.training import Progress, TrainState, perplexity
+from jaxrnn.model_config import ModelConfig
+from jaxrnn.training import Progress, TrainState
 from jaxrnn.training.integrity import params_digest
 from jaxrnn.training.metrics import MetricsLog
 from jaxrnn.training.processes import is_first
@@ -84,8 +84,8 @@ def report_epoch(run: Run, log: Log, state: TrainState, progress: Progress) -> d
     row: dict[str, Any] = {
         "epoch": epoch,
         "step": int(state.step),
-        "perplexity": perplexity(progress.nats_per_token),
-        "tokens_per_second": progress.total_tokens / progress.seconds,
+        "perplexity": progress.perplexity,
+        "tokens_per_second": progress.tokens_per_second,
         "seconds": progress.seconds,
     }
     if progress.skipped:
@@ -149,7 +149,7 @@ def report_end(
         for name, value in dataclasses.asdict(settings).items()
     }
     summary = {
-        "perplexity": perplexity(progress.nats_per_token),
+        "perplexity": progress.perplexity,
         "held_out_perplexity": None,
         **(run.held_out(state) if finished else _last_held_out(log)),
         "best_held_out": min(
@@ -159,7 +159,7 @@ def report_end(
         ),
         "epochs": progress.finished_epochs,
         "finished": finished,
-        "tokens_per_second": progress.total_tokens / max(progress.seconds, 1e-9),
+        "tokens_per_second": progress.tokens_per_second,
         "seconds": progress.seconds,
         "compile_seconds": seconds.compiling,
         "save_seconds": seconds.saving,

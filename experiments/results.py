@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 
 import jaxrnn
 from experiments import command
+from experiments.tables import print_head, print_row
 from jaxrnn.training.metrics import read_metrics
 from jaxrnn.training.reporting import read_summary
 
@@ -102,20 +103,20 @@ def results(settings: Settings) -> None:
 def print_table(table: Table, out: Path) -> None:
     """As `results`."""
     jaxrnn.load_corpus(table)  # an error now, rather than other songs in its place
-    lines = []
+    rows = []
     number, total = itertools.count(1), sum(len(row.seeds) for row in TABLES[table])
     for row in TABLES[table]:
         outcomes = []
         for seed in row.seeds:
             print(f"run {next(number)} of {total}: {row.name}, seed {seed}", flush=True)
             outcomes.append(run(table, row, seed, out))
-        lines.append(table_line(row, outcomes))
-    print(
-        "| model | flags | published | ours | final, by seed"
-        " | held out: final; best; unigrams | time |"
-    )
-    print("|---|---|---|---|---|---|---|")
-    print("\n".join(lines))
+        rows.append(cells(row, outcomes))
+    print_head(
+        "model", "flags", "published", "ours", "final, by seed", "held out: final; best; unigrams",
+        "time",
+    )  # fmt: skip
+    for row_cells in rows:
+        print_row(*row_cells)
 
 
 def run(table: Table, row: Row, seed: int, out: Path) -> Outcome:
@@ -145,20 +146,23 @@ def _is_finished(folder: Path) -> bool:
         return False
 
 
-def table_line(row: Row, outcomes: list[Outcome]) -> str:
-    """The row in Markdown: medians over seeds."""
+def cells(row: Row, outcomes: list[Outcome]) -> list[str]:
+    """Return the cells of a row of the table: medians over seeds."""
     along = [statistics.median(at) for at in zip(*(o.along for o in outcomes), strict=True)]
     finals = ", ".join(f"{o.along[-1]:.3f}" for o in outcomes)
     held_out = statistics.median(o.held_out for o in outcomes)
     best = sorted((o.best_held_out, o.best_epoch) for o in outcomes)[len(outcomes) // 2]
     seconds = statistics.median(o.seconds for o in outcomes)
     speed = statistics.median(o.tokens_per_second for o in outcomes)
-    return (
-        f"| {row.name} | `{' '.join(row.flags)}` | {_numbers(row.published)} | {_numbers(along)} |"
-        f" {finals} | {held_out:,.0f}; {best[0]:.0f} at epoch {best[1]};"
-        f" {outcomes[0].unigrams:.0f} |"
-        f" {seconds:.0f} s, {speed:,.0f} tokens/s |"
-    )
+    return [
+        row.name,
+        f"`{' '.join(row.flags)}`",
+        _numbers(row.published),
+        _numbers(along),
+        finals,
+        f"{held_out:,.0f}; {best[0]:.0f} at epoch {best[1]}; {outcomes[0].unigrams:.0f}",
+        f"{seconds:.0f} s, {speed:,.0f} tokens/s",
+    ]
 
 
 def _numbers(values: tuple[float, ...] | list[float]) -> str:

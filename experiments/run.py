@@ -135,7 +135,7 @@ class Run:
         self.settings = settings
         resumed = _newest_record(settings.out) if settings.resume else None
         self.corpus, self.texts = settings.load(resumed)
-        settings.training.check_text_length(len(self.texts.ids))
+        settings.training.plans(len(self.texts.ids))  # raises where the text is too short
         self.vocab_size = len(self.texts.vocabulary)
         self.model = jaxrnn.build(settings.model, self.vocab_size)
         self.optimizer = settings.training.make_optimizer(len(self.texts.ids))

@@ -23,7 +23,6 @@ from jaxrnn.training import (
     TrainState,
 )
 from jaxrnn.training.checkpoint import MAX_TO_KEEP
-from jaxrnn.training.config import plan_epoch
 from jaxrnn.training.integrity import bytes_needed
 from jaxrnn.training.metrics import read_metrics
 from jaxrnn.training.parallel import make_placement
@@ -87,7 +86,7 @@ class Saver:
         done = saved.record.progress
         place = f"after batch {done.batch} of {done.num_batches} in epoch {done.epoch + 1}"
         print(f"resuming {settings.out} {place if done.num_batches else 'from the beginning'}")
-        num_batches = len(plan_epoch(settings.training, len(self.run.texts.ids), done.epoch))
+        num_batches = len(settings.training.plans(len(self.run.texts.ids)).plan(done.epoch))
         if done.num_batches != num_batches:  # another text, which was accepted
             done = done._replace(batch=0, num_batches=0, nats=0.0, tokens=0)
         return state, done

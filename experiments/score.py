@@ -21,6 +21,7 @@ from experiments import command
 from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.layers import Layer
 from jaxrnn.text.corpora import BUNDLED
+from jaxrnn.text.vocabulary import pad_rows
 from jaxrnn.training import Checkpoints, Kind, Record, perplexity
 from jaxrnn.typing import Params
 
@@ -82,12 +83,8 @@ def score_lines(
 ) -> np.ndarray:
     """The log-probability of each line after a line break; unknown tokens do not count."""
     encoded = [vocabulary.encode_known(line_break(vocabulary) + line) for line in lines]
-    longest = max(len(ids) for ids, _ in encoded)
-    ids = np.zeros((longest, len(lines)), np.int32)
-    counted = np.zeros((longest, len(lines)), bool)
-    for column, (row, known) in enumerate(encoded):
-        ids[: len(row), column], counted[: len(row), column] = row, known
-    return np.asarray(jaxrnn.score(model, params, ids, counted).log_probability)
+    (ids, _), (known, _) = (pad_rows(rows) for rows in zip(*encoded, strict=True))
+    return np.asarray(jaxrnn.score(model, params, ids, known).log_probability)
 
 
 class ShuffleTest(NamedTuple):

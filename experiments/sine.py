@@ -30,6 +30,7 @@ from jax import lax
 import jaxrnn
 from experiments import command, pictures
 from experiments.progress import one_by_one
+from experiments.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.training.reporting import write_json
 from jaxrnn.typing import Array, Float, HostArray
@@ -195,10 +196,9 @@ def sine(settings: Settings) -> None:
     time = np.arange(NUM_TRAINING, NUM_POINTS)
     noise = float(np.square(series[time] - np.sin(0.01 * (time + 1))).mean())
     print(f"mean squared error on the last {len(time)} points, whose noise is {noise:.4f}")
-    print("| model | " + " | ".join(f"{h} ahead" for h in HORIZONS) + " |")
-    print("|" + "---|" * (len(HORIZONS) + 1))
+    print_head("model", *(f"{h} ahead" for h in HORIZONS))
     for name, each in by_horizon.items():
-        print(f"| {name} | " + " | ".join(f"{each[h - 1]:.4f}" for h in HORIZONS) + " |")
+        print_row(name, *(f"{each[h - 1]:.4f}" for h in HORIZONS))
     _draw_predictions(settings, series, predictions)
     _draw_errors(settings, by_horizon, noise)
     write_json(settings.out / "summary.json", {"noise": noise, "errors": by_horizon})

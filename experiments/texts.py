@@ -11,6 +11,7 @@ from jaxrnn.text import Corpus, Unit, load_corpus, tokenize
 from jaxrnn.text.corpora import BUNDLED, SOURCES
 from jaxrnn.text.ngrams import unigram_perplexity
 from jaxrnn.text.token_file import TokenFile
+from jaxrnn.text.vocabulary import join_tokens
 from jaxrnn.training import bits_per_character
 from jaxrnn.typing import Params
 
@@ -57,10 +58,9 @@ def prepare_texts(
     """
     tokens = tokenize(text if keep_line_breaks else text.replace("\n", " "), unit)
     max_tokens = min(max_tokens, len(tokens) - min(held_out_tokens, len(tokens) // 10))
-    joint = "" if unit == "character" else " "
-    training = joint.join(tokens[:max_tokens])
+    training = join_tokens(tokens[:max_tokens], unit)
     vocabulary = vocabulary or jaxrnn.Vocabulary.of(training, unit=unit)
-    held_out = joint.join(tokens[max_tokens : max_tokens + held_out_tokens])
+    held_out = join_tokens(tokens[max_tokens : max_tokens + held_out_tokens], unit)
     held_out_ids, known = vocabulary.encode_known(held_out)
     return Texts(vocabulary, vocabulary.encode(training), held_out_ids, known, keep_line_breaks)
 
@@ -121,7 +121,5 @@ def known_prompts(
         known = tuple(p for p in prompts if all(t in vocabulary for t in tokenize(p, unit)))
         return known or (vocabulary.decode(texts.ids[:2]),)
     for prompt in prompts:
-        if not tokenize(prompt, unit):
-            raise ValueError(f"prompts must hold at least one {unit} each, got {prompt!r}")
-        vocabulary.check_known(prompt)
+        vocabulary.check_prompt(prompt)
     return prompts or (vocabulary.decode(texts.ids[:2]),)

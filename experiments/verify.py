@@ -16,7 +16,7 @@ import tyro
 
 from experiments import command
 from jaxrnn.text.token_file import TokenFileError, open_token_file
-from jaxrnn.training import CheckpointError, Checkpoints, Kind, Saved, perplexity
+from jaxrnn.training import CheckpointError, Checkpoints, Kind, Saved
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _place(kind: str, saved: Saved) -> str:
         return "before the first step"
     return (
         f"after batch {progress.batch} of {progress.num_batches} in epoch {progress.epoch + 1},"
-        f" perplexity {perplexity(progress.nats_per_token):.3f}"
+        f" perplexity {progress.perplexity:.3f}"
     )
 
 

@@ -12,13 +12,10 @@ from jaxrnn.cells import StepCell as StepCell
 from jaxrnn.cells import gru as gru
 from jaxrnn.cells import lstm as lstm
 from jaxrnn.cells import rnn as rnn
-from jaxrnn.cells import step_cell as step_cell
 from jaxrnn.cells import zero_carry as zero_carry
 from jaxrnn.generation import Sampling as Sampling
 from jaxrnn.generation import generate as generate
 from jaxrnn.generation import generate_ids as generate_ids
-from jaxrnn.language_model import ModelConfig as ModelConfig
-from jaxrnn.language_model import build as build
 from jaxrnn.language_model import language_model as language_model
 from jaxrnn.layers import Layer as Layer
 from jaxrnn.layers import bidirectional as bidirectional
@@ -30,6 +27,8 @@ from jaxrnn.layers import recurrent as recurrent
 from jaxrnn.layers import stack as stack
 from jaxrnn.layers import step as step
 from jaxrnn.matrix import times as times
+from jaxrnn.model_config import ModelConfig as ModelConfig
+from jaxrnn.model_config import build as build
 from jaxrnn.recurrence import BlockDiagonal as BlockDiagonal
 from jaxrnn.recurrence import LowRank as LowRank
 from jaxrnn.recurrence import RecurrentParams as RecurrentParams

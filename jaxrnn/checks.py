@@ -129,6 +129,27 @@ def check_mask(name: str, mask: Any, shape: tuple[int, ...]) -> None:
         raise TypeError(f"{name} must be bool, got {mask.dtype}")
 
 
+def check_like(name: str, came: Any, expected: Any) -> None:
+    """Raise unless two trees agree in structure and in the shapes and dtypes of their arrays.
+
+    Args:
+        name: the argument's, before the names of the fields.
+        came: a tree of arrays.
+        expected: such a tree, or one of `jax.ShapeDtypeStruct`.
+    """
+    if jax.tree.structure(came) != jax.tree.structure(expected):  # type: ignore[operator]
+        raise TypeError(f"{name} must be a {type(expected).__name__} of arrays, got {came!r}")
+    leaves = zip(jax.tree.leaves_with_path(expected), jax.tree.leaves(came), strict=True)
+    for (path, wanted), leaf in leaves:
+        field = f"{name}{jax.tree_util.keystr(path)}"
+        if not hasattr(leaf, "dtype"):
+            raise TypeError(f"{field} must be an array, got {type(leaf).__name__}")
+        if tuple(leaf.shape) != tuple(wanted.shape):
+            raise ValueError(f"{field} must have shape {wanted.shape}, got {leaf.shape}")
+        if leaf.dtype != wanted.dtype:
+            raise TypeError(f"{field} must be {wanted.dtype}, got {leaf.dtype}")
+
+
 def check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], means: str) -> None:
     """Raise unless the shapes agree; `means` says in letters what was expected."""
     if tuple(shape) != tuple(expected):

@@ -20,7 +20,8 @@ from jaxrnn.checks import (
     wide_ids,
 )
 from jaxrnn.layers import Layer
-from jaxrnn.text import Vocabulary, tokenize
+from jaxrnn.text import Vocabulary
+from jaxrnn.text.vocabulary import join_tokens, pad_rows
 from jaxrnn.typing import AnyArray, Array, Int, Integer, Key, Params
 
 
@@ -72,24 +73,15 @@ def generate(
     if not prompts:
         raise ValueError("prompts must hold at least one text, got none")
     for prompt in prompts:
-        if not tokenize(prompt, vocabulary.unit):
-            raise ValueError(f"prompts must have at least one {vocabulary.unit}, got {prompt!r}")
-        if not allow_unknown:
-            vocabulary.check_known(prompt)
-    rows = [vocabulary.encode(prompt) for prompt in prompts]
-    lengths = np.array([len(row) for row in rows], np.int32)
-    # A multiple of 16 steps, so that prompts of other lengths mostly meet a compiled program.
-    ids = np.zeros((-(-lengths.max() // 16) * 16, len(rows)), np.int32)
-    for column, row in enumerate(rows):
-        ids[: len(row), column] = row
+        vocabulary.check_prompt(prompt, allow_unknown=allow_unknown)
+    # A multiple of 16 steps, so that most prompt lengths reuse a compiled program.
+    ids, lengths = pad_rows([vocabulary.encode(prompt) for prompt in prompts], multiple_of=16)
     added = generate_ids(
         model, params, ids, num_tokens, lengths=lengths, sampling=sampling, key=key
     )
-    joint = "" if vocabulary.unit == "character" else " "
-    continuations = np.asarray(added).T
     return [
-        prompt + joint + vocabulary.decode(more)
-        for prompt, more in zip(prompts, continuations, strict=True)
+        join_tokens((prompt, vocabulary.decode(more)), vocabulary.unit)
+        for prompt, more in zip(prompts, np.asarray(added).T, strict=True)
     ]
 
 

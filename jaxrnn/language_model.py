@@ -1,35 +1,16 @@
 """Language models: from tokens to the logits of the next one."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
-from jaxrnn.cells import Cell, StepCell, gru, lstm, rnn
-from jaxrnn.checks import (
-    FLOAT32_MAX,
-    INT32_MAX,
-    check_choice,
-    check_number,
-    check_positive_integer,
-)
-from jaxrnn.layers import (
-    Layer,
-    LinearParams,
-    dropout,
-    embedding,
-    linear,
-    recurrent,
-    stack,
-)
-from jaxrnn.layers.initializers import symmetric_uniform
+from jaxrnn.checks import check_positive_integer
+from jaxrnn.layers import Embedding, Layer, Linear, LinearParams, embedding, linear
+from jaxrnn.layers.layer import check_layer
+from jaxrnn.recurrence.boundaries import Context
 from jaxrnn.typing import Initializer, Key, Params
-
-MAX_LAYERS = 1000
-"""Each layer is compiled by itself, which takes about a second."""
-
-CELLS: dict[str, Callable[[int], Cell | StepCell]] = {"rnn": rnn, "gru": gru, "lstm": lstm}
 
 
 class LanguageModelParams(NamedTuple):
@@ -43,6 +24,83 @@ class LanguageModelParams(NamedTuple):
     """Of the linear layer that makes the logits; its bias alone where the embeddings are tied."""
 
 
+@dataclass(frozen=True, repr=False)
+class LanguageModel(Layer):
+    """A model of the next token, made by `language_model`."""
+
+    body: Layer
+    embedding: Embedding | None
+    output: Linear
+    tie_embeddings: bool = False
+
+    def __post_init__(self) -> None:
+        if self.tie_embeddings and self.embedding is not None:
+            width = self.embedding.size
+            if (size := self.body.output_size(width)) != width:
+                raise ValueError(
+                    "tie_embeddings needs a body whose output size is embedding_size ="
+                    f" {width}, got {size}"
+                )
+
+    @property
+    def vocab_size(self) -> int:
+        """V."""
+        return self.output.size
+
+    @property
+    def causal(self) -> bool:
+        """Whether the body is."""
+        return self.body.causal
+
+    def output_size(self, input_size: int) -> int:
+        """Return V."""
+        return self.vocab_size
+
+    def init(self, key: Key, input_size: int) -> LanguageModelParams:
+        """Draw the parameters of embedding, body and output."""
+        vocab_size = self.vocab_size
+        if input_size != vocab_size:
+            raise ValueError(f"input_size must be vocab_size = {vocab_size}, got {input_size}")
+        embedding_key, body_key, output_key = jax.random.split(key, 3)
+        width = vocab_size if self.embedding is None else self.embedding.size
+        output = self.output.init(output_key, self.body.output_size(width))
+        return LanguageModelParams(
+            () if self.embedding is None else self.embedding.init(embedding_key, vocab_size),
+            self.body.init(body_key, width),
+            output.bias if self.tie_embeddings else output,
+        )
+
+    def initial_carry(self, params: LanguageModelParams, batch_size: int) -> Any:
+        """Return the body's."""
+        _check_params(params)
+        return self.body.initial_carry(params.body, batch_size)
+
+    def run(
+        self, params: LanguageModelParams, inputs: Any, carry: Any, context: Context
+    ) -> tuple[Any, Any]:
+        """Run the layer, as `Layer.run`."""
+        _check_params(params)
+        keys = (None, None) if context.key is None else jax.random.split(context.key)
+        if self.embedding is not None:
+            own = context._replace(key=keys[0])
+            inputs, _ = self.embedding.run(params.embedding, inputs, (), own)
+        hidden, carry = self.body.run(params.body, inputs, carry, context._replace(key=keys[1]))
+        logits, _ = self.output.run(self._output_params(params), hidden, (), context)
+        return logits, carry
+
+    def parts(self, params: LanguageModelParams) -> Iterator[tuple[Layer, Params]]:
+        """Yield embedding, body and output with their parameters."""
+        if self.embedding is not None:
+            yield self.embedding, params.embedding
+        yield self.body, params.body
+        yield self.output, params.output
+
+    def _output_params(self, params: LanguageModelParams) -> LinearParams:
+        if self.tie_embeddings:
+            return LinearParams(params.embedding.T, params.output)
+        return params.output
+
+
 def language_model(
     vocab_size: int,
     body: Layer,
@@ -53,7 +111,7 @@ def language_model(
     allow_future: bool = False,
     kernel_init: str | Initializer = "uniform",
     bias_init: str | Initializer = "uniform",
-) -> Layer:
+) -> LanguageModel:
     """A model of the next token: [embedding,] body, linear.
 
     Args:
@@ -82,8 +140,7 @@ def language_model(
             or drop, or the model is initialised for another input size.
     """
     check_positive_integer("vocab_size", vocab_size)
-    if not isinstance(body, Layer):
-        raise TypeError(f"body must be of type Layer, got {body!r}")
+    check_layer("body", body)
     if not (body.causal or allow_future):
         raise ValueError(
             "body must be causal: a bidirectional layer sees the token it is to predict"
@@ -93,149 +150,11 @@ def language_model(
         raise ValueError("tie_embeddings and embedding_dropout need an embedding_size, got None")
     vectors = None
     if embedding_size is not None:
-        check_number("embedding_dropout", embedding_dropout, low=0.0, high=1.0)
         vectors = embedding(embedding_size, table_init=kernel_init, dropout=embedding_dropout)
-        if tie_embeddings and body.output_size(embedding_size) != embedding_size:
-            raise ValueError(
-                f"tie_embeddings needs a body whose output size is embedding_size ="
-                f" {embedding_size}, got {body.output_size(embedding_size)}"
-            )
     output = linear(vocab_size, kernel_init=kernel_init, bias_init=bias_init)
-
-    def output_size(input_size: int) -> int:
-        return vocab_size
-
-    def init(key: Key, input_size: int) -> LanguageModelParams:
-        if input_size != vocab_size:
-            raise ValueError(f"input_size must be vocab_size = {vocab_size}, got {input_size}")
-        embedding_key, body_key, output_key = jax.random.split(key, 3)
-        width = vocab_size if embedding_size is None else embedding_size
-        hidden_size = body.output_size(width)
-        output_params = output.init(output_key, hidden_size)
-        if tie_embeddings:
-            output_params = output_params.bias
-        return LanguageModelParams(
-            embedding=() if vectors is None else vectors.init(embedding_key, vocab_size),
-            body=body.init(body_key, width),
-            output=output_params,
-        )
-
-    def initial_carry(params: LanguageModelParams, batch_size: int) -> Any:
-        return body.initial_carry(params.body, batch_size)
-
-    def apply(
-        params: LanguageModelParams,
-        inputs: Any,
-        carry: Any,
-        *,
-        lengths: Any = None,
-        resets: Any = None,
-        reset_carry: Any = None,
-        key: Key | None = None,
-    ) -> tuple[Any, Any]:
-        embedding_key, body_key = (None, None) if key is None else jax.random.split(key)
-        if vectors is not None:
-            inputs, _ = vectors.apply(
-                params.embedding, inputs, (), lengths=lengths, key=embedding_key
-            )
-        hidden, carry = body.apply(
-            params.body,
-            inputs,
-            carry,
-            lengths=lengths,
-            resets=resets,
-            reset_carry=reset_carry,
-            key=body_key,
-        )
-        tied = LinearParams(params.embedding.T, params.output) if tie_embeddings else params.output
-        logits, _ = output.apply(tied, hidden, (), lengths=lengths)
-        return logits, carry
-
-    parts = (vectors, body, output)
-    return Layer("language_model", output_size, init, initial_carry, apply, body.causal, parts)
+    return LanguageModel(body, vectors, output, tie_embeddings)
 
 
-@dataclass(frozen=True)
-class ModelConfig:
-    """A language model in words and numbers: what a checkpoint records and `build` builds."""
-
-    cell: Literal["rnn", "gru", "lstm"] = "rnn"
-    """The recurrent cell."""
-    num_layers: int = 1
-    """Recurrent layers, one upon the other."""
-    hidden_size: int = 256
-    """Units of each recurrent layer."""
-    embedding_size: int | None = None
-    """Width of a learned embedding; None for one-hot input, as the book."""
-    init: Literal["normal", "uniform", "orthogonal"] = "normal"
-    """Initial weights: normal, N(0, 0.01^2) and zero biases, as the book; uniform, +-1/sqrt(H) for
-    weights and biases, as PyTorch; orthogonal, with zero biases."""
-    init_scale: float | None = None
-    """Of uniform initial weights, everywhere: +-init_scale in place of +-1/sqrt(H)."""
-    forget_gate_bias: float | None = None
-    """Initial bias of the LSTM's forget gates; None leaves it to `init`."""
-    dropout: float = 0.0
-    """Rate between the layers, and before and after them, in training."""
-    variational_dropout: bool = False
-    """One mask for all steps of a window instead of one a step."""
-    embedding_dropout: float = 0.0
-    """Rate at which tokens of the embedding are dropped in training."""
-    tie_embeddings: bool = False
-    """Whether the embedding makes the logits, too; its size is then the hidden size."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the matrix products and of what layers hand on; all else is float32."""
-
-    def __post_init__(self) -> None:
-        check_choice("cell", self.cell, tuple(CELLS))
-        check_positive_integer("num_layers", self.num_layers, MAX_LAYERS)
-        check_positive_integer("hidden_size", self.hidden_size, INT32_MAX)
-        if self.embedding_size is not None:
-            check_positive_integer("embedding_size", self.embedding_size, INT32_MAX)
-        check_choice("init", self.init, ("normal", "uniform", "orthogonal"))
-        if self.init_scale is not None:
-            check_number("init_scale", self.init_scale, low=0.0, high=FLOAT32_MAX)
-            if self.init != "uniform":
-                raise ValueError(f"init_scale is of the init uniform, got {self.init}")
-        if self.forget_gate_bias is not None and self.cell != "lstm":
-            raise ValueError(f"forget_gate_bias is the LSTM's, got the cell {self.cell}")
-        check_number("dropout", self.dropout, low=0.0, high=1.0)
-        check_number("embedding_dropout", self.embedding_dropout, low=0.0, high=1.0)
-        check_choice("dtype", self.dtype, ("float32", "bfloat16"))
-        if self.variational_dropout and self.dropout == 0:
-            raise ValueError("variational_dropout needs a dropout above 0, got 0")
-        if self.embedding_dropout > 0 and self.embedding_size is None:
-            raise ValueError("embedding_dropout needs an embedding_size, got None")
-        if self.tie_embeddings and self.embedding_size != self.hidden_size:
-            raise ValueError(
-                f"tie_embeddings needs embedding_size = hidden_size = {self.hidden_size}, got"
-                f" {self.embedding_size}"
-            )
-
-
-def build(config: ModelConfig, vocab_size: int) -> Layer:
-    """The language model that the configuration describes."""
-    kernel_init: str | Initializer = config.init
-    if config.init_scale is not None:
-        kernel_init = symmetric_uniform(config.init_scale)
-    bias_init = kernel_init if config.init == "uniform" else "zeros"
-    layer = recurrent(
-        CELLS[config.cell](config.hidden_size),
-        kernel_init=kernel_init,
-        bias_init=bias_init,
-        forget_gate_bias=config.forget_gate_bias,
-        dtype=None if config.dtype == "float32" else config.dtype,
-    )
-    layers = [layer] * config.num_layers
-    if config.dropout > 0:
-        drop = dropout(config.dropout, variational=config.variational_dropout)
-        first = [] if config.embedding_size is None else [drop]  # ids have no units to drop
-        layers = first + [each for layer in layers for each in (layer, drop)]
-    return language_model(
-        vocab_size,
-        stack(layers),
-        embedding_size=config.embedding_size,
-        embedding_dropout=config.embedding_dropout,
-        tie_embeddings=config.tie_embeddings,
-        kernel_init=kernel_init,
-        bias_init=bias_init,
-    )
+def _check_params(params: Any) -> None:
+    if not isinstance(params, LanguageModelParams):
+        raise TypeError(f"params must be LanguageModelParams, got {type(params).__name__}")

@@ -22,6 +22,7 @@ __all__ = [
     "Carry",
     "DType",
     "Float",
+    "Gates",
     "HostArray",
     "Initializer",
     "Inputs",
@@ -38,6 +39,9 @@ Key: TypeAlias = PRNGKeyArray
 DType: TypeAlias = Any
 Params: TypeAlias = Any
 """A pytree of arrays."""
+
+Gates: TypeAlias = tuple[jax.Array, ...]
+"""One array `[B, H]` per gate of a cell."""
 
 Carry: TypeAlias = Any
 """What a cell hands from one step to the next: a NamedTuple of arrays `[B, H]`, of which the field

@@ -1,5 +1,7 @@
 """The ways "by hand" of our own column in docs/recurrence.md: each does what it says."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,13 +45,28 @@ def test_the_states_of_every_step_by_steps_in_a_scan():
     np.testing.assert_allclose(last.memory, carry.memory, atol=1e-6)
 
 
-def test_a_skip_connection_by_a_layer_of_ones_own():
-    def apply(params, inputs, carry, **keywords):
-        outputs, carry = LAYER.apply(params, inputs, carry, **keywords)
+@dataclasses.dataclass(frozen=True)
+class Residual(jaxrnn.Layer):
+    """What a layer says of its inputs, and these."""
+
+    layer: jaxrnn.Layer
+
+    def output_size(self, input_size):
+        return input_size
+
+    def init(self, key, input_size):
+        return self.layer.init(key, input_size)
+
+    def initial_carry(self, params, batch_size):
+        return self.layer.initial_carry(params, batch_size)
+
+    def run(self, params, inputs, carry, context):
+        outputs, carry = self.layer.run(params, inputs, carry, context)
         return inputs + outputs, carry
 
-    residual = LAYER._replace(name="residual", apply=apply)
-    deep = jaxrnn.stack([residual, residual])
+
+def test_a_skip_connection_by_a_layer_of_ones_own():
+    deep = jaxrnn.stack([Residual(LAYER), Residual(LAYER)])
     params = deep.init(jax.random.key(0), D)
     outputs, _ = deep.apply(params, INPUTS, deep.initial_carry(params, B))
     between = INPUTS + LAYER.apply(params[0], INPUTS, LAYER.initial_carry(params[0], B))[0]
@@ -62,10 +79,17 @@ def test_a_convolutional_recurrence_by_a_step_cell():
 
     def step(params, input_gates, carry):
         shifted = (jnp.roll(carry.hidden, k - 1, axis=-1) * w for k, w in enumerate(params.cell))
-        return jaxrnn.HiddenCarry(jnp.tanh(input_gates + sum(shifted)))
+        return jaxrnn.HiddenCarry(jnp.tanh(input_gates[0] + sum(shifted)))
 
     kernel = jnp.array([0.3, -0.2, 0.5])
-    cell = jaxrnn.step_cell("convolutional", H, step, init_params=lambda key: kernel)
+    cell = jaxrnn.StepCell(
+        "convolutional",
+        H,
+        gates=("candidate",),
+        initial_carry=jaxrnn.zero_carry(jaxrnn.HiddenCarry, H),
+        step=step,
+        init_params=lambda key: kernel,
+    )
     params = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
     outputs, _ = jaxrnn.unroll(cell, params, INPUTS, cell.initial_carry(B))
     circulant = sum(np.roll(np.eye(H), k - 1, axis=1) * kernel[k] for k in range(3))

@@ -28,6 +28,14 @@ def test_a_bad_size_is_named(factory, error, size, as_users_run):
         factory(size)
 
 
-def test_an_activation_must_be_a_function(as_users_run):
-    with pytest.raises(TypeError, match="activation"):
-        jaxrnn.rnn(3, "tanh")
+def test_an_activation_must_be_a_function_or_a_name(as_users_run):
+    with pytest.raises(TypeError, match="activation must be a function of an array, got 3"):
+        jaxrnn.rnn(3, 3)
+    with pytest.raises(ValueError, match=r"activation must be 'tanh', .* or a function, got 'tan'"):
+        jaxrnn.rnn(3, "tan")
+
+
+def test_an_activation_of_jax_is_that_of_its_name():
+    assert jaxrnn.rnn(3, jnp.tanh) == jaxrnn.rnn(3, "tanh") == jaxrnn.rnn(3)
+    assert jaxrnn.rnn(3, jax.nn.relu) == jaxrnn.rnn(3, "relu") != jaxrnn.rnn(3)
+    assert jaxrnn.rnn(3, jnp.sin) == jaxrnn.rnn(3, jnp.sin)

@@ -35,7 +35,7 @@ def test_one_hot_input_is_never_materialised():
     """No array of the program, nor of its gradient, has a row of V numbers for each id."""
     vocab_size, shape = 5000, (7, 3)
     model = jaxrnn.build(jaxrnn.ModelConfig(hidden_size=4), vocab_size)
-    body, params = model.parts[1], model.init(jax.random.key(0), vocab_size).body
+    body, params = model.body, model.init(jax.random.key(0), vocab_size).body
 
     def loss(params, ids):
         return body.apply(params, ids, body.initial_carry(params, 3))[0].sum()
@@ -73,7 +73,7 @@ def test_tied_embeddings_make_the_logits():
     assert params.output.shape == (11,), "the bias alone"
     ids = jnp.arange(10, dtype=jnp.int32).reshape(5, 2)
     logits, _ = model.apply(params, ids, model.initial_carry(params, 2))
-    body = model.parts[1]
+    body = model.body
     hidden, _ = body.apply(params.body, params.embedding[ids], body.initial_carry(params.body, 2))
     expected = hidden @ params.embedding.T + params.output[None, None]
     np.testing.assert_allclose(logits, expected, atol=1e-6)
@@ -92,9 +92,9 @@ def test_dropout_stands_between_the_layers_and_acts_in_training_only(embedding_s
         num_layers=2, hidden_size=6, embedding_size=embedding_size, dropout=0.5, init="uniform"
     )
     model = jaxrnn.build(config, 11)
-    names = [layer.name for layer in model.parts[1].parts]
-    first = [] if embedding_size is None else ["dropout"]  # ids have no units to drop
-    assert names == [*first, "recurrent", "dropout", "recurrent", "dropout"]
+    drop, runs = jaxrnn.layers.Dropout, jaxrnn.layers.Recurrent
+    first = [] if embedding_size is None else [drop]  # ids have no units to drop
+    assert [type(layer) for layer in model.body.layers] == [*first, runs, drop, runs, drop]
     params = model.init(jax.random.key(0), 11)
     ids = jnp.arange(10, dtype=jnp.int32).reshape(5, 2)
 
@@ -126,7 +126,7 @@ def test_the_configuration_sets_forget_gates_and_precision():
     np.testing.assert_array_equal(layer.b_ih, np.repeat([0, 1, 0, 0], 6))
     assert not params.output.bias.any()
     ids = jnp.zeros((5, 2), jnp.int32)
-    hidden, _ = model.parts[1].apply(params.body, ids, model.initial_carry(params, 2))
+    hidden, _ = model.body.apply(params.body, ids, model.initial_carry(params, 2))
     logits, carry = model.apply(params, ids, model.initial_carry(params, 2))
     assert hidden.dtype == jnp.bfloat16
     assert {leaf.dtype for leaf in jax.tree.leaves((logits, carry))} == {jnp.dtype("float32")}

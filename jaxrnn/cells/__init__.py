@@ -1,5 +1,6 @@
 """Recurrent cells: gate equations only.  `jaxrnn.unroll` runs them over time."""
 
+from jaxrnn.cells.cell import BaseCell as BaseCell
 from jaxrnn.cells.cell import Cell as Cell
 from jaxrnn.cells.cell import HiddenCarry as HiddenCarry
 from jaxrnn.cells.cell import LoopParams as LoopParams
@@ -9,4 +10,3 @@ from jaxrnn.cells.elman import rnn as rnn
 from jaxrnn.cells.gru import gru as gru
 from jaxrnn.cells.lstm import LSTMCarry as LSTMCarry
 from jaxrnn.cells.lstm import lstm as lstm
-from jaxrnn.cells.step_cell import step_cell as step_cell

@@ -1,44 +1,75 @@
 """The simple recurrent network of Elman."""
 
-import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
-from jaxrnn.cells.cell import Cell, HiddenCarry, check_hidden_size, zero_carry
+from jaxrnn.cells.cell import Cell, HiddenCarry, zero_carry
+from jaxrnn.typing import Gates
+
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "tanh": jnp.tanh,
+    "relu": jax.nn.relu,
+    "sigmoid": jax.nn.sigmoid,
+}
 
 
-@functools.cache  # so that equal activations give equal cells, and nothing retraces
-def rnn_update(activation: Callable[[Any], Any]) -> Callable[..., HiddenCarry]:
-    """The `update` of the cell with this activation."""
+@dataclass(frozen=True)
+class ElmanUpdate:
+    """The `update` of `rnn` with one activation."""
 
-    def update(cell_params: Any, input_gates: Any, hidden_gates: Any, carry: Any) -> HiddenCarry:
-        return HiddenCarry(activation(input_gates + hidden_gates))
+    activation: str | Callable[[Any], Any]
 
-    return update
+    def __call__(
+        self, cell_params: Any, input_gates: Gates, hidden_gates: Gates, carry: HiddenCarry
+    ) -> HiddenCarry:
+        """Take one step."""
+        activation = self.activation
+        if isinstance(activation, str):
+            activation = ACTIVATIONS[activation]
+        return HiddenCarry(activation(input_gates[0] + hidden_gates[0]))
 
 
-def rnn(hidden_size: int, activation: Callable[[Any], Any] = jnp.tanh) -> Cell:
+def rnn(hidden_size: int, activation: str | Callable[[Any], Any] = "tanh") -> Cell:
     """The simple recurrent cell.
 
         h' = activation(x W_ih + b_ih + h W_hh)
 
     Args:
         hidden_size: H.
-        activation: applied elementwise; `jnp.tanh`, `jax.nn.relu`, ...
+        activation: "tanh", "relu", "sigmoid" or an elementwise function of an array.
 
     Returns:
-        A cell with one gate block and the carry `HiddenCarry(hidden)`.
+        A cell with one gate, the candidate, and the carry `HiddenCarry(hidden)`.
 
     Raises:
         TypeError: `hidden_size` is not an integer or `activation` not callable.
-        ValueError: `hidden_size` is below 1.
+        ValueError: `hidden_size` is below 1, or no activation has that name.
+
+    Example:
+        >>> import jaxrnn
+        >>> jaxrnn.rnn(256, "relu")
+        rnn(256)
 
     Reference: Elman, Finding structure in time, 1990.
     """
-    hidden_size = check_hidden_size(hidden_size)
-    if not callable(activation):
+    names = {function: name for name, function in ACTIVATIONS.items()}
+    if isinstance(activation, str):
+        if activation not in ACTIVATIONS:
+            known = ", ".join(map(repr, ACTIVATIONS))
+            raise ValueError(f"activation must be {known} or a function, got {activation!r}")
+    elif not callable(activation):
         raise TypeError(f"activation must be a function of an array, got {activation!r}")
-    initial_carry = zero_carry(HiddenCarry, hidden_size)
-    return Cell("rnn", hidden_size, 1, initial_carry, rnn_update(activation))
+    else:
+        # A name can be pickled, and JAX's own functions cannot.
+        activation = names.get(activation, activation)
+    return Cell(
+        "rnn",
+        hidden_size,
+        gates=("candidate",),
+        initial_carry=zero_carry(HiddenCarry, hidden_size),
+        update=ElmanUpdate(activation),
+    )

@@ -5,35 +5,32 @@ from typing import Any
 import jax.numpy as jnp
 from jax.nn import sigmoid
 
-from jaxrnn.cells.cell import (
-    Cell,
-    HiddenCarry,
-    LoopParams,
-    StepCell,
-    check_hidden_size,
-    zero_carry,
-)
-from jaxrnn.cells.step_cell import step_cell
+from jaxrnn.cells.cell import Cell, HiddenCarry, LoopParams, StepCell, zero_carry
 from jaxrnn.matrix import times
+from jaxrnn.typing import Gates
+
+GATES = ("reset", "update", "candidate")
 
 
-def gru_update(cell_params: Any, input_gates: Any, hidden_gates: Any, carry: Any) -> HiddenCarry:
-    """One step of `gru`."""
-    i_r, i_z, i_n = jnp.split(input_gates, 3, axis=-1)
-    h_r, h_z, h_n = jnp.split(hidden_gates, 3, axis=-1)
+def gru_update(
+    cell_params: Any, input_gates: Gates, hidden_gates: Gates, carry: HiddenCarry
+) -> HiddenCarry:
+    """Take one step of `gru`."""
+    (i_r, i_z, i_n), (h_r, h_z, h_n) = input_gates, hidden_gates
     r = sigmoid(i_r + h_r)
     z = sigmoid(i_z + h_z)
     n = jnp.tanh(i_n + r * h_n)
     return HiddenCarry((1 - z) * n + z * carry.hidden)
 
 
-def gru_reset_before_step(params: LoopParams, input_gates: Any, carry: HiddenCarry) -> HiddenCarry:
-    """One step of `gru(H, reset_after=False)`."""
-    hidden = carry.hidden
-    gates = 2 * hidden.shape[-1]  # columns of r and z
-    i_rz, i_n = jnp.split(input_gates, [gates], axis=-1)
-    w_rz, w_n = jnp.split(params.w_hh, [gates], axis=-1)
-    r, z = jnp.split(sigmoid(i_rz + times(hidden, w_rz)), 2, axis=-1)
+def gru_reset_before_step(
+    params: LoopParams, input_gates: Gates, carry: HiddenCarry
+) -> HiddenCarry:
+    """Take one step of `gru(H, reset_after=False)`."""
+    hidden, (i_r, i_z, i_n) = carry.hidden, input_gates
+    w_rz, w_n = jnp.split(params.w_hh, [2 * hidden.shape[-1]], axis=-1)
+    h_r, h_z = jnp.split(times(hidden, w_rz), 2, axis=-1)
+    r, z = sigmoid(i_r + h_r), sigmoid(i_z + h_z)
     n = jnp.tanh(i_n + times(r * hidden, w_n))
     return HiddenCarry((1 - z) * n + z * hidden)
 
@@ -54,17 +51,29 @@ def gru(hidden_size: int, *, reset_after: bool = True) -> Cell | StepCell:
             Haiku and the paper's later versions do; that is a `StepCell`, slower to train.
 
     Returns:
-        A cell with the gate blocks r, z, n and the carry `HiddenCarry(hidden)`.
+        A cell with the gates r, z, n and the carry `HiddenCarry(hidden)`.
 
     Raises:
         TypeError: `hidden_size` is not an integer.
         ValueError: `hidden_size` is below 1.
 
+    Example:
+        >>> import jaxrnn
+        >>> jaxrnn.gru(256).gates
+        ('reset', 'update', 'candidate')
+
     Reference: Cho et al., Learning phrase representations using RNN encoder-decoder, 2014,
         arXiv:1406.1078; the reset after the product: version 1 of the paper.
     """
-    hidden_size = check_hidden_size(hidden_size)
+    zeros = zero_carry(HiddenCarry, hidden_size)
     if not reset_after:
-        return step_cell("gru_reset_before", hidden_size, gru_reset_before_step, num_gates=3)
-    initial_carry = zero_carry(HiddenCarry, hidden_size)
-    return Cell("gru", hidden_size, 3, initial_carry, gru_update, hidden_bias=True)
+        return StepCell(
+            "gru_reset_before",
+            hidden_size,
+            gates=GATES,
+            initial_carry=zeros,
+            step=gru_reset_before_step,
+        )
+    return Cell(
+        "gru", hidden_size, gates=GATES, initial_carry=zeros, update=gru_update, hidden_bias=True
+    )

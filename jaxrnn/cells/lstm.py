@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax.nn import sigmoid
 
-from jaxrnn.cells.cell import Cell, check_hidden_size, zero_carry
-from jaxrnn.typing import Array, Float
+from jaxrnn.cells.cell import Cell, zero_carry
+from jaxrnn.typing import Array, Float, Gates
 
 
 class LSTMCarry(NamedTuple):
@@ -18,13 +18,13 @@ class LSTMCarry(NamedTuple):
     """The cell's memory, c."""
 
 
-def lstm_update(cell_params: Any, input_gates: Any, hidden_gates: Any, carry: Any) -> LSTMCarry:
-    """One step of `lstm`."""
-    x_i, x_f, x_g, x_o = jnp.split(input_gates, 4, axis=-1)
-    h_i, h_f, h_g, h_o = jnp.split(hidden_gates, 4, axis=-1)
-    i, f, o = sigmoid(x_i + h_i), sigmoid(x_f + h_f), sigmoid(x_o + h_o)
-    memory = f * carry.memory + i * jnp.tanh(x_g + h_g)
-    return LSTMCarry(o * jnp.tanh(memory), memory)
+def lstm_update(
+    cell_params: Any, input_gates: Gates, hidden_gates: Gates, carry: LSTMCarry
+) -> LSTMCarry:
+    """Take one step of `lstm`."""
+    i, f, g, o = (x + h for x, h in zip(input_gates, hidden_gates, strict=True))
+    memory = sigmoid(f) * carry.memory + sigmoid(i) * jnp.tanh(g)
+    return LSTMCarry(sigmoid(o) * jnp.tanh(memory), memory)
 
 
 def lstm(hidden_size: int) -> Cell:
@@ -39,15 +39,24 @@ def lstm(hidden_size: int) -> Cell:
         hidden_size: H.
 
     Returns:
-        A cell with the gate blocks i, f, g, o and the carry `LSTMCarry(hidden, memory)`.
+        A cell with the gates i, f, g, o and the carry `LSTMCarry(hidden, memory)`.
 
     Raises:
         TypeError: `hidden_size` is not an integer.
         ValueError: `hidden_size` is below 1.
 
+    Example:
+        >>> import jaxrnn
+        >>> jaxrnn.lstm(256).gates
+        ('input', 'forget', 'candidate', 'output')
+
     Reference: Hochreiter and Schmidhuber, Long short-term memory, 1997; the forget gate: Gers,
         Schmidhuber and Cummins, Learning to forget, 2000.
     """
-    hidden_size = check_hidden_size(hidden_size)
-    initial_carry = zero_carry(LSTMCarry, hidden_size)
-    return Cell("lstm", hidden_size, 4, initial_carry, lstm_update, forget_gate=1)
+    return Cell(
+        "lstm",
+        hidden_size,
+        gates=("input", "forget", "candidate", "output"),
+        initial_carry=zero_carry(LSTMCarry, hidden_size),
+        update=lstm_update,
+    )

@@ -11,6 +11,7 @@ from jaxrnn.checks import check_positive_integer
 from jaxrnn.interop.optional import import_optional
 from jaxrnn.interop.weights import check_layer
 from jaxrnn.layers import Layer, step
+from jaxrnn.recurrence.boundaries import where_rows
 from jaxrnn.typing import Params
 
 PLATFORMS = {"cpu", "cuda", "rocm", "tpu"}
@@ -62,12 +63,8 @@ def export_step(
 
     def flat_step(inputs: Any, starts: Any, *leaves: Any) -> tuple[Any, ...]:
         initial = layer.initial_carry(params, inputs.shape[0])
-        initial_leaves, structure = jax.tree.flatten(initial)
-        carry = [
-            jnp.where(starts.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
-            for new, old in zip(initial_leaves, leaves, strict=True)
-        ]
-        outputs, carry = step(layer, params, inputs, jax.tree.unflatten(structure, carry))
+        given = jax.tree.unflatten(jax.tree.structure(initial), leaves)
+        outputs, carry = step(layer, params, inputs, where_rows(starts, initial, given))
         return outputs, *jax.tree.leaves(carry)
 
     if input_size is None:

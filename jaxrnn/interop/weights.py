@@ -6,8 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxrnn.cells import Cell, StepCell
-from jaxrnn.layers import Layer
+from jaxrnn.cells import BaseCell
+from jaxrnn.checks import check_like
+from jaxrnn.layers import Layer, Recurrent
 from jaxrnn.typing import Params
 
 
@@ -32,25 +33,28 @@ def check_layer(source: str, layer: Any) -> None:
         raise TypeError(f"layer must be of type Layer to become {source}, got {layer!r}")
 
 
-def cell_to_port(target: str, layer: Layer) -> Cell | StepCell:
-    """The cell of a `recurrent` layer, or raise where the layer does more than run it."""
-    cell, recurrent_dropout, dtype = layer.parts
-    for name, given in (("recurrent_dropout", recurrent_dropout or None), ("dtype", dtype)):
+def cell_to_port(target: str, layer: Recurrent) -> BaseCell:
+    """Return the cell of a `recurrent` layer, or raise where the layer does more than run it."""
+    given_options = {
+        "recurrent_dropout": layer.recurrent_dropout or None,
+        "dtype": layer.options.dtype,
+    }
+    for name, given in given_options.items():
         if given is not None:
             raise ValueError(
                 f"recurrent(..., {name}={given}) cannot become {target}, where it would be lost or"
                 " mean something else: port the layer without it, whose params are the same"
             )
-    return cell
+    return layer.cell
 
 
 def check_params(layer: Layer, params: Params, input_size: int) -> None:
     """Raise unless the parameters are of the layer: of its structure and shapes."""
     expected = jax.eval_shape(lambda: layer.init(jax.random.key(0), input_size))
     if jax.tree.structure(expected) != jax.tree.structure(params):  # type: ignore[operator]
-        raise TypeError(f"params must be those of this {layer.name} layer, got {params!r}")
-    leaves = zip(jax.tree.leaves_with_path(expected), jax.tree.leaves(params), strict=True)
-    for (path, wanted), came in leaves:
-        if np.shape(came) != wanted.shape:
-            field = f"params{jax.tree_util.keystr(path)}"
-            raise ValueError(f"{field} must have shape {wanted.shape}, got {np.shape(came)}")
+        raise TypeError(f"params must be those of {layer}, got {params!r}")
+
+    def of_own_dtype(like: Any, own: Any) -> Any:
+        return jax.ShapeDtypeStruct(like.shape, own.dtype)
+
+    check_like("params", params, jax.tree.map(of_own_dtype, expected, params))

@@ -1,14 +1,15 @@
 """A layer run in both directions."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.layers.layer import Layer
-from jaxrnn.recurrence.arguments import check_sequence
-from jaxrnn.recurrence.boundaries import resets_in_direction, valid_steps
-from jaxrnn.typing import Key
+from jaxrnn.layers.layer import Layer, check_layer
+from jaxrnn.recurrence.boundaries import Context, flip_within, resets_in_direction, valid_steps
+from jaxrnn.typing import Key, Params
 
 
 class Directions(NamedTuple):
@@ -18,7 +19,74 @@ class Directions(NamedTuple):
     backward: Any
 
 
-def bidirectional(layer: Layer) -> Layer:
+@dataclass(frozen=True, repr=False)
+class Bidirectional(Layer):
+    """A layer run in both directions, made by `bidirectional`."""
+
+    layer: Layer
+
+    def __post_init__(self) -> None:
+        check_layer("layer", self.layer)
+
+    @property
+    def causal(self) -> bool:
+        """False: the backward direction has read all that follows."""
+        return False
+
+    def output_size(self, input_size: int) -> int:
+        """Return twice the layer's."""
+        return 2 * self.layer.output_size(input_size)
+
+    def init(self, key: Key, input_size: int) -> Directions:
+        """Draw the parameters of each direction."""
+        return Directions(*(self.layer.init(k, input_size) for k in jax.random.split(key)))
+
+    def initial_carry(self, params: Directions, batch_size: int) -> Directions:
+        """Return the carry of each direction."""
+        _check_directions("params", params)
+        return Directions(*(self.layer.initial_carry(own, batch_size) for own in params))
+
+    def run(
+        self, params: Directions, inputs: Any, carry: Directions, context: Context
+    ) -> tuple[Any, Directions]:
+        """Run the layer, as `Layer.run`."""
+        reset_carry = context.reset_carry
+        restart = Directions(None, None) if reset_carry is None else reset_carry
+        given = {"params": params, "carry": carry, "reset_carry": restart}
+        for name, both in given.items():
+            _check_directions(name, both)
+        keys = (None, None) if context.key is None else jax.random.split(context.key)
+        lengths = context.lengths
+        before = resets_in_direction(
+            context.resets, valid_steps(lengths, inputs.shape[0]), reverse=True
+        )
+        ahead, forward = self.layer.run(
+            params.forward,
+            inputs,
+            carry.forward,
+            context._replace(reset_carry=restart.forward, key=keys[0]),
+        )
+        behind, backward = self.layer.run(
+            params.backward,
+            flip_within(lengths, inputs),
+            carry.backward,
+            context._replace(
+                resets=None if before is None else flip_within(lengths, before),
+                reset_carry=restart.backward,
+                key=keys[1],
+            ),
+        )
+        if context.return_carries:
+            backward = flip_within(lengths, backward)
+        outputs = jnp.concatenate([ahead, flip_within(lengths, behind)], axis=-1)
+        return outputs, Directions(forward, backward)
+
+    def parts(self, params: Directions) -> Iterator[tuple[Layer, Params]]:
+        """Yield the layer with the parameters of each direction."""
+        yield from ((self.layer, own) for own in params)
+
+
+def bidirectional(layer: Layer) -> Bidirectional:
     """Two copies of a layer, one reading forward, one backward; outputs side by side.
 
     The backward copy reads each sequence from its own last step (see `lengths`) to its first, and
@@ -35,75 +103,9 @@ def bidirectional(layer: Layer) -> Layer:
 
     Reference: Schuster and Paliwal, Bidirectional recurrent neural networks, 1997.
     """
-    if not isinstance(layer, Layer):
-        raise TypeError(f"layer must be of type Layer, got {layer!r}")
-
-    def init(key: Key, input_size: int) -> Directions:
-        forward_key, backward_key = jax.random.split(key)
-        return Directions(layer.init(forward_key, input_size), layer.init(backward_key, input_size))
-
-    def initial_carry(params: Directions, batch_size: int) -> Directions:
-        return Directions(*(layer.initial_carry(own, batch_size) for own in params))
-
-    def apply(
-        params: Directions,
-        inputs: Any,
-        carry: Directions,
-        *,
-        lengths: Any = None,
-        resets: Any = None,
-        reset_carry: Directions | None = None,
-        key: Key | None = None,
-    ) -> tuple[Any, Directions]:
-        given = {"params": params, "carry": carry}
-        given |= {} if reset_carry is None else {"reset_carry": reset_carry}
-        for name, both in given.items():
-            if not isinstance(both, Directions):
-                raise TypeError(f"{name} of bidirectional must be Directions, got {both!r}")
-        check_sequence(inputs, lengths, resets)
-        forward_key, backward_key = (None, None) if key is None else jax.random.split(key)
-        restart = Directions(None, None) if reset_carry is None else reset_carry
-
-        valid = valid_steps(lengths, inputs.shape[0])
-        before = resets_in_direction(resets, valid, reverse=True)
-
-        def flip(over_time: Any) -> Any:
-            return _flip_within(lengths, over_time)
-
-        ahead, forward = layer.apply(
-            params.forward,
-            inputs,
-            carry.forward,
-            lengths=lengths,
-            resets=resets,
-            reset_carry=restart.forward,
-            key=forward_key,
-        )
-        behind, backward = layer.apply(
-            params.backward,
-            flip(inputs),
-            carry.backward,
-            lengths=lengths,
-            resets=None if before is None else flip(before),
-            reset_carry=restart.backward,
-            key=backward_key,
-        )
-        return jnp.concatenate([ahead, flip(behind)], axis=-1), Directions(forward, backward)
-
-    def output_size(input_size: int) -> int:
-        return 2 * layer.output_size(input_size)
-
-    return Layer(
-        "bidirectional", output_size, init, initial_carry, apply, causal=False, parts=(layer,)
-    )
+    return Bidirectional(layer)
 
 
-def _flip_within(lengths: Any, over_time: Any) -> Any:
-    """Turn each sequence around within its own length; padding stays; its own inverse."""
-    if lengths is None:
-        return over_time[::-1]
-    num_steps, batch_size = over_time.shape[:2]
-    time = jnp.arange(num_steps, dtype=jnp.int32)[:, None]
-    mirrored = jnp.clip(jnp.asarray(lengths, jnp.int32), 0, num_steps)[None] - 1 - time
-    source = jnp.where(mirrored < 0, time, mirrored)
-    return jnp.asarray(over_time)[source, jnp.arange(batch_size)[None]]
+def _check_directions(name: str, both: Any) -> None:
+    if not isinstance(both, Directions):
+        raise TypeError(f"{name} of bidirectional must be Directions, got {both!r}")

@@ -1,5 +1,7 @@
 """Initialisers by name; any of `jax.nn.initializers` serves as well."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 
@@ -10,7 +12,7 @@ NAMES = ("normal", "uniform", "orthogonal", "zeros")
 
 
 def initializer(init: str | Initializer, size: int) -> Initializer:
-    """The initialiser of that name.
+    """Return the initialiser of that name.
 
     Args:
         init: "normal": N(0, 0.01^2), as "Dive into Deep Learning"; "uniform": U(-1/sqrt(size),
@@ -23,11 +25,11 @@ def initializer(init: str | Initializer, size: int) -> Initializer:
     Raises:
         ValueError: no initialiser has that name.
     """
+    check_initializer(init)
     if callable(init):
         return init
-    check_choice("init", init, NAMES)
     if init == "uniform":
-        return symmetric_uniform(size**-0.5)
+        return SymmetricUniform(size**-0.5)
     return {
         "normal": jax.nn.initializers.normal(0.01),
         "orthogonal": jax.nn.initializers.orthogonal(),
@@ -35,10 +37,18 @@ def initializer(init: str | Initializer, size: int) -> Initializer:
     }[init]
 
 
-def symmetric_uniform(bound: float) -> Initializer:
-    """U(-bound, bound)."""
+def check_initializer(init: str | Initializer) -> None:
+    """Raise unless it is a function or the name of an initialiser."""
+    if not callable(init):
+        check_choice("init", init, NAMES)
 
-    def init(key: Key, shape: tuple[int, ...], dtype: DType = jnp.float32) -> jax.Array:
-        return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
 
-    return init
+@dataclass(frozen=True)
+class SymmetricUniform:
+    """The initialiser U(-bound, bound)."""
+
+    bound: float
+
+    def __call__(self, key: Key, shape: tuple[int, ...], dtype: DType = jnp.float32) -> jax.Array:
+        """Draw an array."""
+        return jax.random.uniform(key, shape, dtype, minval=-self.bound, maxval=self.bound)

@@ -1,66 +1,169 @@
 """The `Layer` type: anything that maps a sequence to a sequence."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import jax
 
 from jaxrnn.recurrence.arguments import check_sequence
-from jaxrnn.recurrence.boundaries import valid_steps, zero_padding
-from jaxrnn.typing import Key, Params
+from jaxrnn.recurrence.boundaries import Context, valid_steps, zero_padding
+from jaxrnn.typing import AnyArray, Array, Bool, Carry, Integer, Key, Params
 
 
-class Layer(NamedTuple):
+@dataclass(frozen=True, repr=False)
+class Layer:
     """Pure functions that map a sequence `[T, B, D]` to a sequence `[T, B, F]`.
 
-    Layers nest freely: a deep bidirectional language model is a Layer like the one inside it.
+    Layers nest freely: a deep bidirectional language model is a Layer like the one inside it.  A
+    Layer is static and holds no arrays.  Layers made of equal arguments are equal, hash alike and
+    share compiled programs; they can be pickled where the functions among their arguments can.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> layer = jaxrnn.stack([jaxrnn.recurrent(jaxrnn.lstm(256)), jaxrnn.linear(28)])
+        >>> layer
+        Stack(Recurrent(lstm(256)), Linear(28))
+        >>> params = layer.init(jax.random.key(0), 10)
+        >>> outputs, carry = layer.apply(params, jax.numpy.ones((5, 2, 10)))
+        >>> outputs.shape
+        (5, 2, 28)
     """
 
-    name: str
-    """The factory that made it: "recurrent", "stack", ..."""
-    output_size: Callable[[int], int]
-    """(input_size) -> F."""
-    init: Callable[[Key, int], Params]
-    """(key, input_size) -> params."""
-    initial_carry: Callable[[Params, int], Any]
-    """(params, batch_size) -> carry; () where nothing is carried."""
-    apply: Callable[..., tuple[Any, Any]]
-    """(params, inputs, carry, *, lengths=None, resets=None, reset_carry=None, key=None)
-    -> (outputs, carry).  The keywords are those of `jaxrnn.unroll`; resets go back to the layer's
-    own initial carry unless a `reset_carry` is given, and `key=None` means deterministic."""
-    causal: bool = True
-    """Whether no output depends on a later input."""
-    parts: tuple[Any, ...] = ()
-    """What it is made of: the cell, the inner layers or its numbers; for inspection and for other
-    formats of weights."""
+    @property
+    def causal(self) -> bool:
+        """Whether no output depends on a later input."""
+        return True
+
+    def output_size(self, input_size: int) -> int:
+        """Return F for inputs of that size."""
+        raise NotImplementedError
+
+    def init(self, key: Key, input_size: int) -> Params:
+        """Draw the parameters for inputs of that size: D, or the V of token ids."""
+        raise NotImplementedError
+
+    def initial_carry(self, params: Params, batch_size: int) -> Carry:
+        """Return the carry that sequences start from; () where nothing is carried."""
+        del params, batch_size
+        return ()
+
+    def apply(
+        self,
+        params: Params,
+        inputs: AnyArray,
+        carry: Carry | None = None,
+        *,
+        lengths: Integer[AnyArray, "B"] | None = None,
+        resets: Bool[AnyArray, "T B"] | None = None,
+        reset_carry: Carry | None = None,
+        key: Key | None = None,
+        return_carries: bool = False,
+    ) -> tuple[Array, Carry]:
+        """Run the layer over a batch of sequences.
+
+        Args:
+            params: what `init` returned.
+            inputs: vectors `[T, B, D]`, or token ids `[T, B]` where the layer reads such.
+            carry: where the sequences start; None means `initial_carry`.
+            lengths: the valid steps of each sequence, in `0..T`; None means all.  Outputs past the
+                end are zero, and nothing in the padding reaches an output or a gradient.
+            resets: where a sequence starts again, before that step.
+            reset_carry: what it starts again from; None means `initial_carry`.
+            key: for dropout; None means evaluation, without any.
+            return_carries: return the carry after every step, in arrays `[T, B, ...]`, in place of
+                the last one, as `jaxrnn.unroll` does.
+
+        Returns:
+            (outputs `[T, B, F]`, the carry after the last step)
+
+        Raises:
+            TypeError: an argument is of the wrong type.
+            ValueError: a size or value is wrong.  Both name the argument and what was expected.
+        """
+        check_sequence(inputs, lengths, resets)
+        if carry is None:
+            carry = self.initial_carry(params, inputs.shape[1])
+        context = Context(lengths, resets, reset_carry, key, return_carries)
+        return self.run(params, inputs, carry, context)
+
+    def run(self, params: Params, inputs: Any, carry: Carry, context: Context) -> tuple[Any, Carry]:
+        """Run the layer, with the sequence checked and the carry given.
+
+        A new kind of layer defines this; layers that hold others call it.
+        """
+        raise NotImplementedError
+
+    def parts(self, params: Params) -> Iterator[tuple["Layer", Params]]:
+        """Yield the layers inside, each with its own parameters."""
+        del params
+        yield from ()
+
+    def summary(self, params: Params) -> str:
+        """Return a table of the layer and the layers inside it, with their parameters.
+
+        Example:
+            >>> import jax, jaxrnn
+            >>> layer = jaxrnn.stack([jaxrnn.recurrent(jaxrnn.gru(32)), jaxrnn.linear(5)])
+            >>> print(layer.summary(layer.init(jax.random.key(0), 10)))
+            Stack                   4,389 parameters
+              Recurrent(gru(32))    4,224  w_ih [10, 96], w_hh [32, 96], b_ih [96], b_hh [96]
+              Linear(5)               165  kernel [32, 5], bias [5]
+        """
+        rows = list(_rows(self, params))
+        width = max(len(name) for name, *_ in rows)
+        digits = max(len(count) for _, count, _ in rows)
+        return "\n".join(f"{n:{width}}    {c:>{digits}}{more}".rstrip() for n, c, more in rows)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self._arguments())})"
+
+    def _arguments(self) -> Iterator[str]:
+        """Yield what `repr` shows: the first field, and others that are not the default ones."""
+        first, *others = fields(self)
+        value = getattr(self, first.name)
+        yield from map(repr, value if isinstance(value, tuple) else (value,))
+        for field in others:
+            if (value := getattr(self, field.name)) != field.default:
+                yield f"{field.name}={value!r}"
 
 
-def memoryless(
-    name: str,
-    output_size: Callable[[int], int],
-    init: Callable[[Key, int], Params],
-    transform: Callable[[Params, Any, Key | None], Any],
-    parts: tuple[Any, ...] = (),
-) -> Layer:
-    """A layer that carries nothing: transform(params, inputs, key), each step by itself.
+def _rows(layer: Layer, params: Params, depth: int = 0) -> Iterator[tuple[str, str, str]]:
+    """Yield name, number of parameters and shapes of a layer, then of those inside it."""
+    parts = list(layer.parts(params))
+    leaves = jax.tree.leaves_with_path(params)
+    count = f"{sum(leaf.size for _, leaf in leaves):,}"
+    name = type(layer).__name__ if parts else repr(layer)
+    shapes = [f"{_name_of(path)} {list(leaf.shape)}".lstrip() for path, leaf in leaves]
+    more = " parameters" if depth == 0 else ""
+    yield "  " * depth + name, count, more if parts else f"{more}  {', '.join(shapes)}"
+    for part, own in parts:
+        yield from _rows(part, own, depth + 1)
+
+
+def _name_of(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+@dataclass(frozen=True, repr=False)
+class Pointwise(Layer):
+    """A layer that carries nothing and treats every step independently.
 
     Padding is zero on both of its sides, as for a recurrent layer.
     """
 
-    def initial_carry(params: Params, batch_size: int) -> tuple[()]:
-        return ()
+    def transform(self, params: Params, inputs: Any, key: Key | None) -> Any:
+        """Map inputs to outputs, at all steps at once: what a kind of such layers defines."""
+        raise NotImplementedError
 
-    def apply(
-        params: Params,
-        inputs: Any,
-        carry: tuple[()],
-        *,
-        lengths: Any = None,
-        resets: Any = None,
-        reset_carry: tuple[()] | None = None,
-        key: Key | None = None,
-    ) -> tuple[Any, tuple[()]]:
-        check_sequence(inputs, lengths, resets)
-        valid = valid_steps(lengths, inputs.shape[0])
-        outputs = transform(params, zero_padding(valid, inputs), key)
+    def run(self, params: Params, inputs: Any, carry: Carry, context: Context) -> tuple[Any, Carry]:
+        """Run the layer, as `Layer.run`."""
+        valid = valid_steps(context.lengths, inputs.shape[0])
+        outputs = self.transform(params, zero_padding(valid, inputs), context.key)
         return zero_padding(valid, outputs), carry
 
-    return Layer(name, output_size, init, initial_carry, apply, parts=parts)
+
+def check_layer(name: str, layer: Any) -> None:
+    """Raise unless it is a Layer."""
+    if not isinstance(layer, Layer):
+        raise TypeError(f"{name} must be of type Layer, got {layer!r}")

@@ -9,29 +9,30 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cells import Cell, LSTMCarry, StepCell
+from jaxrnn.cells import LSTMCarry
 from jaxrnn.cells.lstm import lstm_update
-from jaxrnn.recurrence.boundaries import zero_padding
+from jaxrnn.recurrence.boundaries import flip_within, where_rows, zero_padding
+from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.params import RecurrentParams
 from jaxrnn.recurrence.products import BlockDiagonal, LowRank, Masked
 
 
-def check_eligible(
-    cell: Cell | StepCell, params: RecurrentParams, inputs: Any, resets: Any, dtype: Any
-) -> None:
+def check_eligible(options: Options, params: RecurrentParams, inputs: Any, resets: Any) -> None:
     """Raise a ValueError that says what cuDNN does not have."""
-    obstacles = {
-        f"the cell {cell.name}: it has jaxrnn.lstm": getattr(cell, "update", None)
-        is not lstm_update,
-        "token ids: embed them": not jnp.issubdtype(inputs.dtype, jnp.floating),
-        "resets": resets is not None,
-        f"w_hh as {type(params.w_hh).__name__}": isinstance(
-            params.w_hh, LowRank | BlockDiagonal | Masked
+    cell, w_hh, dtype = options.cell, params.w_hh, params.w_ih.dtype
+    obstacles = [
+        (
+            getattr(cell, "update", None) is not lstm_update,
+            f"the cell {cell.name}: it has jaxrnn.lstm",
         ),
-        f"{params.w_ih.dtype} params: it has float32": params.w_ih.dtype != jnp.float32,
-        f"dtype={dtype}: it has float32": dtype is not None,
-    }
-    for obstacle, there in obstacles.items():
+        (not jnp.issubdtype(inputs.dtype, jnp.floating), "token ids: embed them"),
+        (resets is not None, "resets"),
+        (isinstance(w_hh, LowRank | BlockDiagonal | Masked), f"w_hh as {type(w_hh).__name__}"),
+        (dtype != jnp.float32, f"{dtype} params: it has float32"),
+        (options.dtype is not None, f"dtype={options.dtype}: it has float32"),
+        (options.return_carries, "return_carries"),
+    ]
+    for there, obstacle in obstacles:
         if there:
             raise ValueError(f'implementation "cudnn" does not take {obstacle}')
 
@@ -53,7 +54,7 @@ def run(
     if valid is not None:
         lengths = valid.sum(axis=0, dtype=jnp.int32)
     if reverse:
-        inputs = _turned(inputs, lengths)
+        inputs = flip_within(lengths, inputs)
     outputs, hidden, memory = rnn.lstm(
         inputs.swapaxes(0, 1),
         carry.hidden[None],
@@ -67,11 +68,8 @@ def run(
         False,  # one direction
     )
     outputs = zero_padding(valid, outputs.swapaxes(0, 1))
-    ran = (lengths > 0)[:, None]
-    last = LSTMCarry(
-        jnp.where(ran, hidden[0], carry.hidden), jnp.where(ran, memory[0], carry.memory)
-    )
-    return (_turned(outputs, lengths) if reverse else outputs), last
+    last = where_rows(lengths > 0, LSTMCarry(hidden[0], memory[0]), carry)
+    return (flip_within(lengths, outputs) if reverse else outputs), last
 
 
 def _flat(params: RecurrentParams) -> Any:
@@ -79,10 +77,3 @@ def _flat(params: RecurrentParams) -> Any:
     w_hh: Any = params.w_hh
     kernels = [params.w_ih.T.ravel(), w_hh.T.ravel()]
     return jnp.concatenate([*kernels, params.b_ih, jnp.zeros_like(params.b_ih)])
-
-
-def _turned(over_time: Any, lengths: Any) -> Any:
-    """Each sequence back to front; its padding stays at the end."""
-    steps = jnp.arange(over_time.shape[0], dtype=jnp.int32)[:, None]
-    order = jnp.where(steps < lengths[None], lengths[None] - 1 - steps, steps)
-    return jnp.take_along_axis(over_time, order[:, :, None], axis=0)

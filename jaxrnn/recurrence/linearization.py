@@ -3,8 +3,8 @@
 In most cells no unit reads another one: unit u of the new carry depends on unit u of the gates and
 of the carry.  Then the tangent of each new array is a sum of tangents, each times one coefficient,
 however long the equations are.  `jax.linearize` gives the derivative as a linear program;
-`jaxrnn.recurrence.units` follows it and finds the coefficients: six a unit for an LSTM, whose
-hidden reads the new memory, and five for a GRU.
+`jaxrnn.recurrence.coefficients` follows it and finds them: six a unit for an LSTM, whose output
+reads the new memory, and five for a GRU.
 
 A cell whose units mix, as in a normalisation, keeps the program that JAX gave.
 """
@@ -20,36 +20,37 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from jaxrnn.cells import Cell
-from jaxrnn.recurrence.units import Blocks, MixedUnitsError, Sum, blocks_of, new_carry_sums
+from jaxrnn.recurrence.coefficients import NotElementwiseError, Terms, new_carry_terms
+from jaxrnn.typing import Gates
 
 
 def linearize(
-    cell: Cell, cell_params: Any, input_gates: Any, hidden_gates: Any, start: Any
+    cell: Cell, cell_params: Any, input_gates: Gates, hidden_gates: Gates, start: Any
 ) -> Callable[..., Any]:
-    """The derivative of `cell.update` there: a function that is a pytree, to scan over.
+    """Return the derivative of `cell.update` there: a function that is a pytree, to scan over.
 
     It maps (d_input_gates, None for zero, d_hidden_gates, d_start) to the new carry's tangent.
     """
     update = functools.partial(cell.update, cell_params)
     _, push = jax.linearize(update, input_gates, hidden_gates, start)
     try:
-        return _unit_by_unit(cell.hidden_size, push, input_gates, hidden_gates, start)
-    except MixedUnitsError:
+        return _elementwise(push, input_gates, hidden_gates, start)
+    except Exception:  # whatever a jaxpr may come to look like: JAX's own program is right, too
         return Partial(_push_all, push)
 
 
 def _push_all(push: Any, d_input_gates: Any, d_hidden_gates: Any, d_start: Any) -> Any:
     if d_input_gates is None:
-        d_input_gates = jnp.zeros_like(d_hidden_gates)
+        d_input_gates = tuple(map(jnp.zeros_like, d_hidden_gates))
     return push(d_input_gates, d_hidden_gates, d_start)
 
 
 class _Read(NamedTuple):
-    """That an array of the new carry reads a block of the hidden gates."""
+    """One dependence of an array of the new carry on a hidden gate."""
 
-    block: int
+    gate: int
     new: int
-    summed: bool  # with the block of the input gates, which has the same coefficient
+    summed: bool  # with the input gate, which has the same coefficient
 
 
 @functools.partial(
@@ -58,27 +59,23 @@ class _Read(NamedTuple):
     meta_fields=["reads", "order"],
 )
 @dataclasses.dataclass(frozen=True)
-class _UnitByUnit:
+class _Elementwise:
     """The tangent of each array of the new carry as a sum of products with coefficients."""
 
     by_hidden: Any  # [B, len(reads) * H]: in one array, because the loop then multiplies once
-    by_others: tuple[Sum, ...]  # of each array of the new carry
+    by_others: tuple[Terms, ...]  # of each array of the new carry
     reads: tuple[_Read, ...]
     order: tuple[int, ...]  # of the new carry's arrays, since some are read by later ones
 
     def __call__(self, d_input_gates: Any, d_hidden_gates: Any, d_start: Any) -> Any:
         starts, structure = jax.tree.flatten(d_start)
-        size = starts[0].shape[-1]
-        hidden = blocks_of(d_hidden_gates, size)
         tangents = {("start", i): d for i, d in enumerate(starts)}
+        added = d_hidden_gates
         if d_input_gates is not None:
-            inputs = blocks_of(d_input_gates, size)
-            tangents |= {("input", i): d for i, d in enumerate(inputs)}
-            added = [h + i for h, i in zip(hidden, inputs, strict=True)]
-        else:
-            added = hidden
-        gates = [(added if read.summed else hidden)[read.block] for read in self.reads]
-        products = blocks_of(self.by_hidden * jnp.concatenate(gates, axis=-1), size)
+            tangents |= {("input", i): d for i, d in enumerate(d_input_gates)}
+            added = [h + i for h, i in zip(d_hidden_gates, d_input_gates, strict=True)]
+        gates = [(added if read.summed else d_hidden_gates)[read.gate] for read in self.reads]
+        products = jnp.split(self.by_hidden * jnp.concatenate(gates, axis=-1), len(gates), axis=-1)
         for new in self.order:
             terms = [p for p, read in zip(products, self.reads, strict=True) if read.new == new]
             terms += [c * tangents[n] for n, c in self.by_others[new].items() if n in tangents]
@@ -86,38 +83,33 @@ class _UnitByUnit:
         return jax.tree.unflatten(structure, [tangents["new", i] for i in range(len(starts))])
 
 
-def _unit_by_unit(
-    size: int, push: Any, input_gates: Any, hidden_gates: Any, start: Any
-) -> _UnitByUnit:
-    """The coefficients of `push`, or MixedUnitsError."""
-    starts = jax.tree.leaves(start)
-    alike = all(s.shape == starts[0].shape and s.dtype == hidden_gates.dtype for s in starts)
-    if not alike or starts[0].shape != (len(hidden_gates), size):
-        raise MixedUnitsError
+def _elementwise(push: Any, input_gates: Gates, hidden_gates: Gates, start: Any) -> _Elementwise:
+    """Return the coefficients of `push`, or raise a NotElementwiseError."""
+    starts, like = jax.tree.leaves(start), hidden_gates[0]
+    if any(s.shape != like.shape or s.dtype != like.dtype for s in starts):
+        raise NotElementwiseError
     program = jax.make_jaxpr(push)(input_gates, hidden_gates, start)
-    num_gates = hidden_gates.shape[-1] // size
-    inputs: list[Blocks] = [
-        [{("input", block): 1.0} for block in range(num_gates)],
-        [{("hidden", block): 1.0} for block in range(num_gates)],
-        *([{("start", index): 1.0}] for index in range(len(starts))),
+    inputs: list[Terms] = [
+        {(kind, index): 1.0}
+        for kind, arrays in (("input", input_gates), ("hidden", hidden_gates), ("start", starts))
+        for index in range(len(arrays))
     ]
-    sums = new_carry_sums(program, inputs, size)
+    sums = new_carry_terms(program, inputs)
 
     def whole(coefficient: Any) -> Any:
-        return jnp.broadcast_to(jnp.asarray(coefficient, hidden_gates.dtype), starts[0].shape)
+        return jnp.broadcast_to(jnp.asarray(coefficient, like.dtype), like.shape)
 
-    reads = []
-    by_hidden = []
-    for block, new in itertools.product(range(num_gates), sums):
-        coefficient = sums[new].pop(("hidden", block), None)
+    reads, by_hidden = [], []
+    for gate, new in itertools.product(range(len(hidden_gates)), sums):
+        coefficient = sums[new].pop(("hidden", gate), None)
         if coefficient is None:
             continue
-        summed = sums[new].get(("input", block)) is coefficient
+        summed = sums[new].get(("input", gate)) is coefficient
         if summed:
-            del sums[new]["input", block]
-        reads.append(_Read(block, new, summed))
+            del sums[new]["input", gate]
+        reads.append(_Read(gate, new, summed))
         by_hidden.append(whole(coefficient))
     if not reads:
-        raise MixedUnitsError
+        raise NotElementwiseError
     by_others = tuple(jax.tree.map(whole, sums[new]) for new in range(len(sums)))
-    return _UnitByUnit(jnp.concatenate(by_hidden, axis=-1), by_others, tuple(reads), tuple(sums))
+    return _Elementwise(jnp.concatenate(by_hidden, axis=-1), by_others, tuple(reads), tuple(sums))

@@ -7,27 +7,28 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxrnn.recurrence.options import Options
+
 
 def run_in_chunks(
     run: Callable[..., tuple[Any, Any]],
-    size: int,
-    reverse: bool,
+    options: Options,
     params: Any,
     sequence: Any,
     carry: Any,
     reset_carry: Any,
 ) -> tuple[Any, Any]:
-    """Run chunk after chunk of `size` steps, each forgotten and run again in the backward pass.
+    """Run chunk after chunk of `remat_every` steps, each run again in the backward pass.
 
-    `run(params, chunk, carry, reset_carry)` returns (outputs, carry) of a chunk of `sequence`, the
-    NamedTuple (inputs, valid, resets).  It makes the input gates, too, which would otherwise be the
-    largest array of all.  Where `size` does not divide T, steps that do not count fill the last
-    chunk up.
+    `run(params, chunk, carry, reset_carry)` returns (arrays over time, carry) of a chunk of
+    `sequence`, the NamedTuple (inputs, valid, resets).  It makes the input gates, too, which would
+    otherwise be the largest array of all.  If the size does not divide T, the last chunk is padded
+    with invalid steps.
 
     Reference: Chen et al., Training deep nets with sublinear memory cost, 2016, arXiv:1604.06174.
     """
     num_steps, batch_size = sequence.inputs.shape[:2]
-    size = min(size, num_steps)
+    size = min(options.remat_every or num_steps, num_steps)
     missing = -num_steps % size
     if missing and sequence.valid is None:
         sequence = sequence._replace(valid=jnp.ones((num_steps, batch_size), bool))
@@ -50,8 +51,8 @@ def run_in_chunks(
         return run(params, chunk, carry, reset_carry)
 
     def step(carry: Any, chunk: Any) -> tuple[Any, Any]:
-        outputs, carry = run_again(params, chunk, carry, reset_carry)
-        return carry, outputs
+        kept, carry = run_again(params, chunk, carry, reset_carry)
+        return carry, kept
 
-    carry, outputs = lax.scan(step, carry, chunks, reverse=reverse)
-    return outputs.reshape(-1, *outputs.shape[2:])[:num_steps], carry
+    carry, kept = lax.scan(step, carry, chunks, reverse=options.reverse)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:num_steps], kept), carry

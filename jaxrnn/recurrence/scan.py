@@ -17,182 +17,168 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxrnn.cells import Cell, LoopParams, StepCell
+from jaxrnn.cells import BaseCell, Cell, LoopParams, StepCell
 from jaxrnn.recurrence.arguments import check_new_carry
-from jaxrnn.recurrence.boundaries import fill_padding, harmless
+from jaxrnn.recurrence.boundaries import fill_padding, regular_values, where_rows
 from jaxrnn.recurrence.linearization import linearize
+from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.products import cast, product, product_for_transposition
+from jaxrnn.typing import Gates
 
 
 class Steps(NamedTuple):
-    """What the loop reads, a row a time step."""
+    """What the loop reads, a row per time step."""
 
     # G arrays [T, B, H]: XLA's CPU back end does not vectorise equations that read one array at
     # several offsets which depend on the step.  The pointwise part of a GRU took six times as long.
-    input_gates: Any
+    input_gates: Gates
     valid: Any  # bool [T, B] | None: False where the step must leave the carry as it is
     resets: Any  # bool [T, B] | None: True where the step starts from the reset carry
 
 
 def autodiff(
-    cell: Cell | StepCell,
-    scan_unroll: int,
-    dtype: Any,
-    params: LoopParams,
-    steps: Steps,
-    carry: Any,
-    reset_carry: Any,
+    options: Options, params: LoopParams, steps: Steps, carry: Any, reset_carry: Any
 ) -> tuple[Any, Any]:
     """Run the loop and leave the derivative to JAX: the oracle of `scan`, and all of a StepCell.
 
     Returns:
-        (hidden [T, B, H], the carry after the last step)
+        (the hidden states [T, B, H] or, with `return_carries`, the carries; the last carry)
     """
-    advance = _step_of(cell) if isinstance(cell, StepCell) else _update_of(cell)
 
-    def advance_in_dtype(params: LoopParams, input_gates: Any, start: Any) -> tuple[Any, Any]:
+    def advance(input_gates: Gates, start: Any) -> tuple[Any, Any]:
         # Cast in the loop, so that the gradient of w_hh is summed over time in full precision.
-        return advance(_with_weights_in(dtype, params), input_gates, start)
+        return _advance(options.cell, _in_dtype(options, params), input_gates, start)
 
-    run = functools.partial(_run, advance_in_dtype, scan_unroll, params, steps, carry, reset_carry)
-    return run(lambda hidden_gates, new: new.hidden)
+    step = _step(advance, reset_carry, lambda hidden_gates, new: options.kept(new))
+    carry, kept = lax.scan(step, carry, steps, unroll=_unroll(options, steps))
+    return kept, carry
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def scan(
-    cell: Cell,
-    scan_unroll: int,
-    dtype: Any,
-    params: LoopParams,
-    steps: Steps,
-    carry: Any,
-    reset_carry: Any,
+    options: Options, params: LoopParams, steps: Steps, carry: Any, reset_carry: Any
 ) -> tuple[Any, Any]:
     """The same function as `autodiff`, with the derivative of this module."""
-    return autodiff(cell, scan_unroll, dtype, params, steps, carry, reset_carry)
+    return autodiff(options, params, steps, carry, reset_carry)
 
 
 @scan.defjvp
-def _scan_jvp(
-    cell: Cell, scan_unroll: int, dtype: Any, primals: Any, tangents: Any
-) -> tuple[Any, Any]:
+def _scan_jvp(options: Options, primals: Any, tangents: Any) -> tuple[Any, Any]:
     params, steps, carry, reset_carry = primals
     d_params, d_steps, d_carry, d_reset_carry = tangents
-    in_dtype = functools.partial(_with_weights_in, dtype)
+    cell = options.cell
+    assert isinstance(cell, Cell)
+    in_dtype = functools.partial(_in_dtype, options)
     params, d_params = jax.jvp(in_dtype, (params,), (d_params,))
 
-    run = functools.partial(_run, _update_of(cell), scan_unroll, params, steps, carry, reset_carry)
-    (hidden_gates, carries), last = run(lambda hidden_gates, new: (hidden_gates, new))
+    advance = functools.partial(_advance, cell, params)
+    step = _step(advance, reset_carry, lambda hidden_gates, new: (hidden_gates, new))
+    last, (hidden_gates, carries) = lax.scan(step, carry, steps, unroll=_unroll(options, steps))
     starts = _starts(carry, carries, steps.resets, reset_carry)
-    # In the padding an update may be singular; a step that counts is not, and nothing reads these.
+    # In the padding an update may be singular; a valid step is not, and nothing reads these.
     fill = functools.partial(fill_padding, steps.valid)
-    arguments = jax.tree.map(fill, (_joined(steps), hidden_gates, starts))
+    arguments = jax.tree.map(fill, (steps.input_gates, hidden_gates, starts))
     push = jax.vmap(functools.partial(linearize, cell, params.cell))(*arguments)
-    d_outside = _tangents_from_outside(cell, params, arguments, push, d_params, _joined(d_steps))
+    d_outside = _tangent_from_outside(
+        cell, (params, d_params), arguments, push, d_steps.input_gates
+    )
     times_w = product_for_transposition(params.w_hh)
 
-    def step(d_carry: Any, now: Any) -> tuple[Any, Any]:
+    def d_step(d_carry: Any, now: Any) -> tuple[Any, Any]:
         push, d_outside, valid, reset = now
-        d_start = d_carry if reset is None else _select(reset, d_reset_carry, d_carry)
-        d_inside = push(None, times_w(d_start.hidden), d_start)
+        d_start = d_carry if reset is None else where_rows(reset, d_reset_carry, d_carry)
+        d_inside = push(None, _split(cell, times_w(d_start.hidden)), d_start)
         d_new = jax.tree.map(jnp.add, d_inside, d_outside)
         if valid is not None:
-            d_new = _select(valid, d_new, d_carry)
-        return d_new, d_new.hidden
+            d_new = where_rows(valid, d_new, d_carry)
+        return d_new, options.kept(d_new)
 
     over_time = (push, d_outside, steps.valid, steps.resets)
-    d_last, d_hidden = lax.scan(step, d_carry, over_time, unroll=scan_unroll)
-    return (carries.hidden, last), (d_hidden, d_last)
+    d_last, d_kept = lax.scan(d_step, d_carry, over_time, unroll=_unroll(options, steps))
+    return (options.kept(carries), last), (d_kept, d_last)
 
 
-def _update_of(cell: Cell) -> Callable[..., tuple[Any, Any]]:
-    """(params, input_gates, start) -> (hidden_gates, new) of one step."""
-
-    def advance(params: LoopParams, input_gates: Any, start: Any) -> tuple[Any, Any]:
-        hidden_gates = product(params.w_hh, start.hidden)
-        if params.b_hh is not None:
-            hidden_gates += params.b_hh[None]
-        new = cell.update(params.cell, input_gates, hidden_gates, start)
-        check_new_carry(cell, start, new)
-        return hidden_gates, new
-
-    return advance
-
-
-def _step_of(cell: StepCell) -> Callable[..., tuple[Any, Any]]:
-    """(params, input_gates, start) -> (nothing, new) of one step."""
-
-    def advance(params: LoopParams, input_gates: Any, start: Any) -> tuple[Any, Any]:
-        new = cell.step(params, input_gates, start)
-        check_new_carry(cell, start, new)
-        return None, new
-
-    return advance
-
-
-def _with_weights_in(dtype: Any, params: LoopParams) -> LoopParams:
-    return params._replace(w_hh=cast(params.w_hh, dtype))
-
-
-def _run(
-    advance: Callable[..., tuple[Any, Any]],
-    scan_unroll: int,
-    params: LoopParams,
-    steps: Steps,
-    carry: Any,
+def _step(
+    advance: Callable[[Gates, Any], tuple[Any, Any]],
     reset_carry: Any,
-    record: Callable[[Any, Any], Any],
-) -> tuple[Any, Any]:
-    """The loop: what `record(hidden_gates, new_carry)` keeps of each step, and the last carry."""
+    keep: Callable[[Any, Any], Any],
+) -> Callable[[Any, Steps], tuple[Any, Any]]:
+    """Return the body of the loop: (carry, a step) -> (the new carry, what is kept of it).
+
+    Here, and nowhere else, sequences end and start again.
+
+    Args:
+        advance: (input_gates, start) -> (hidden_gates, new carry).
+        reset_carry: what a reset starts from.
+        keep: (hidden_gates, new carry) -> what is kept.
+    """
 
     def step(carry: Any, now: Steps) -> tuple[Any, Any]:
-        start = carry if now.resets is None else _select(now.resets, reset_carry, carry)
-        if now.valid is not None:  # what does not count must not be singular
-            start = _select(now.valid, start, jax.tree.map(harmless, start))
-        hidden_gates, new = advance(params, _joined(now), start)
+        start = carry if now.resets is None else where_rows(now.resets, reset_carry, carry)
+        if now.valid is not None:  # keep padding away from singular points
+            start = where_rows(now.valid, start, jax.tree.map(regular_values, start))
+        hidden_gates, new = advance(now.input_gates, start)
         if now.valid is not None:
-            new = _select(now.valid, new, carry)
-        return new, record(hidden_gates, new)
+            new = where_rows(now.valid, new, carry)
+        return new, keep(hidden_gates, new)
 
-    carry, recorded = lax.scan(step, carry, steps, unroll=scan_unroll)
-    return recorded, carry
-
-
-def _joined(steps: Steps) -> Any:
-    """The gates of each row in one array, which XLA does not build for a cell that splits it."""
-    return jnp.concatenate(steps.input_gates, axis=-1)
+    return step
 
 
-def _select(mask: Any, chosen: Any, other: Any) -> Any:
-    """`chosen` where the mask, of the leading axes, is True, else `other`."""
+def _unroll(options: Options, steps: Steps) -> int:
+    return options.steps_per_iteration(len(steps.input_gates[0]))
 
-    def choose(a: Any, b: Any) -> Any:
-        return jnp.where(mask.reshape(mask.shape + (1,) * (b.ndim - mask.ndim)), a, b)
 
-    return jax.tree.map(choose, chosen, other)
+def _advance(
+    cell: BaseCell, params: LoopParams, input_gates: Gates, start: Any
+) -> tuple[Gates | None, Any]:
+    """Take one step: (its hidden gates, which a StepCell does not have; the new carry)."""
+    hidden_gates = None
+    if isinstance(cell, StepCell):
+        new = cell.step(params, input_gates, start)
+    else:
+        assert isinstance(cell, Cell)
+        hidden_gates = _hidden_gates(cell, params, start.hidden)
+        new = cell.update(params.cell, input_gates, hidden_gates, start)
+    check_new_carry(cell, start, new)
+    return hidden_gates, new
+
+
+def _hidden_gates(cell: BaseCell, params: LoopParams, hidden: Any) -> Gates:
+    gates = product(params.w_hh, hidden)
+    if params.b_hh is not None:
+        gates += params.b_hh.reshape((1,) * (gates.ndim - 1) + (-1,))
+    return _split(cell, gates)
+
+
+def _split(cell: BaseCell, gates: Any) -> Gates:
+    return tuple(jnp.split(gates, len(cell.gates), axis=-1))
+
+
+def _in_dtype(options: Options, params: LoopParams) -> LoopParams:
+    return params._replace(w_hh=cast(params.w_hh, options.dtype))
 
 
 def _starts(carry: Any, carries: Any, resets: Any, reset_carry: Any) -> Any:
-    """The carry that each step started from, `[T, B, ...]`, out of those that it ended with."""
+    """Return the carry that each step started from, `[T, B, ...]`, given those it ended with."""
     previous = jax.tree.map(lambda c, cs: jnp.concatenate([c[None], cs[:-1]]), carry, carries)
     if resets is None:
         return previous
-    return _select(resets, jax.tree.map(lambda r: r[None], reset_carry), previous)
+    return where_rows(resets, jax.tree.map(lambda r: r[None], reset_carry), previous)
 
 
-def _tangents_from_outside(
-    cell: Cell, params: LoopParams, arguments: Any, push: Any, d_params: Any, d_input_gates: Any
+def _tangent_from_outside(
+    cell: Any, params_and_tangent: Any, arguments: Any, push: Any, d_input_gates: Gates
 ) -> Any:
-    """What every tangent but the carry's adds to the new carry of all steps.
+    """Return what parameters and inputs add to the new carry's tangent, for all steps at once.
 
     Transposed, it is the whole of the weights' gradients, in bulk: for `w_hh` *one* product
     `[H, T*B] @ [T*B, G*H]`.
     """
-    starts = arguments[2]
+    (params, d_params), starts = params_and_tangent, arguments[2]
 
-    def hidden_gates_of(params: LoopParams) -> Any:
-        gates = product(params.w_hh, starts.hidden)
-        return gates if params.b_hh is None else gates + params.b_hh[None, None]
+    def hidden_gates_of(params: LoopParams) -> Gates:
+        return _hidden_gates(cell, params, starts.hidden)
 
     _, d_hidden_gates = jax.jvp(hidden_gates_of, (params,), (d_params,))
     no_start = jax.tree.map(jnp.zeros_like, starts)

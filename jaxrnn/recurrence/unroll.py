@@ -1,5 +1,6 @@
 """`unroll`: run a cell over a sequence."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,30 +8,33 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cells import Cell, LoopParams, StepCell
+from jaxrnn.cells import BaseCell, LoopParams, StepCell
 from jaxrnn.checks import wide_ids
 from jaxrnn.matrix import rounded, rows_in_parts, times
 from jaxrnn.recurrence import cudnn, scan
-from jaxrnn.recurrence.arguments import check_arguments, check_options
+from jaxrnn.recurrence.arguments import check_arguments, check_sequence
 from jaxrnn.recurrence.boundaries import (
+    Context,
     fill_padding,
+    flip_within,
     resets_in_direction,
     valid_steps,
     zero_padding,
 )
+from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.params import RecurrentParams
 from jaxrnn.recurrence.products import cast, outputs_of
 from jaxrnn.recurrence.remat import run_in_chunks
-from jaxrnn.typing import AnyArray, Array, Bool, Carry, DType, Float, Inputs, Integer
+from jaxrnn.typing import AnyArray, Array, Bool, Carry, DType, Float, Gates, Inputs, Integer
 
-IMPLEMENTATIONS: dict[str, Callable[..., Any]] = {"scan": scan.scan, "autodiff": scan.autodiff}
+ENGINES: dict[str, Callable[..., Any]] = {"scan": scan.scan, "autodiff": scan.autodiff}
 
 
 def unroll(
-    cell: Cell | StepCell,
+    cell: BaseCell,
     params: RecurrentParams,
     inputs: Inputs,
-    carry: Carry,
+    carry: Carry | None = None,
     *,
     lengths: Integer[AnyArray, "B"] | None = None,
     resets: Bool[AnyArray, "T B"] | None = None,
@@ -40,6 +44,7 @@ def unroll(
     scan_unroll: int | None = None,
     remat_every: int | None = None,
     dtype: DType | None = None,
+    return_carries: bool = False,
 ) -> tuple[Float[Array, "T B F"], Carry]:
     """Run `cell` over time.
 
@@ -52,10 +57,10 @@ def unroll(
         params: the matrices, biases and the cell's own parameters.
         inputs: vectors `[T, B, D]`, or token ids `[T, B]` in `0..D - 1` that stand for one-hot
             rows: these gather rows of `w_ih`, no one-hot array exists.  An id out of range is an
-            error where its value can be seen, and gives NaN under `jit`.
-        carry: where the sequences start, such as `cell.initial_carry(B, dtype)`.
-        lengths: the steps of each sequence that count, in `0..T`; None means all.  Outputs past the
-            end are zero, the final carry is the one at the length, and nothing in the padding, NaN
+            error where it is concrete, and gives NaN under `jit`.
+        carry: where the sequences start; None means `cell.initial_carry`.
+        lengths: the valid steps of each sequence, in `0..T`; None means all.  Outputs past the end
+            are zero, the final carry is the one at the length, and nothing in the padding, NaN
             included, reaches an output or a gradient.
         resets: where a sequence starts again, before that step; a boundary between `t - 1` and `t`.
         reset_carry: what it starts again from; None means `cell.initial_carry`.
@@ -64,8 +69,9 @@ def unroll(
             differentiated by JAX; "cudnn", NVIDIA's kernels for `jaxrnn.lstm` on float32 vectors,
             without resets, in reverse mode only, and "scan" where there is no GPU.  None takes the
             first for a Cell and the second for a StepCell.
-        scan_unroll: steps that one turn of the loop takes.  None means about five for a cell with
-            several gates, which on a CPU was up to a fifth faster, and one for others.
+        scan_unroll: time steps per iteration of the loop (`lax.scan`'s `unroll`).  None means about
+            five for a cell with several gates, which on a CPU was up to a fifth faster, and one for
+            others.
         remat_every: store the carry of every k-th step only, and compute what lies between, input
             gates included, again in the backward pass: memory for T / k + k steps in place of T,
             for one more forward pass.  The square root of T is a good k.
@@ -74,98 +80,112 @@ def unroll(
             derivative are rounded to it, those of the weights' gradients after their sums.  None
             means the precision of the params; float32 products are less exact than that on TPUs
             and recent GPUs unless `jax_default_matmul_precision` is "highest".
+        return_carries: return the carry after every step, an LSTM's memory included, in place of
+            the last one.
 
     Returns:
-        (outputs `[T, B, H]`, or `[T, B, P]` where `w_hh` is `LowRank`, the carry after the last
-        step)
+        (outputs `[T, B, H]`, or `[T, B, P]` where `w_hh` is `LowRank`; the carry after the last
+        step).  With `return_carries` the second is the carry whose arrays are `[T, B, ...]`: at
+        step t the one after it, in the padding the one that the run passes on, so that the last
+        carry is `carries[-1]`, or `carries[0]` of a reversed run.
 
     Raises:
         TypeError: a wrong type or dtype.
         ValueError: a wrong rank, size or value.  Both name the argument and what was expected.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> cell = jaxrnn.lstm(8)
+        >>> params = jaxrnn.recurrent(cell).init(jax.random.key(0), 3)
+        >>> outputs, carry = jaxrnn.unroll(cell, params, jax.numpy.ones((5, 2, 3)))
+        >>> outputs.shape, carry.memory.shape
+        ((5, 2, 8), (2, 8))
     """
-    dtype = check_options(cell, implementation, scan_unroll, remat_every, dtype)
-    check_arguments(cell, params, inputs, carry, lengths, resets, reset_carry, dtype)
-    implementation = implementation or ("autodiff" if isinstance(cell, StepCell) else "scan")
-    if implementation == "cudnn":
-        cudnn.check_eligible(cell, params, inputs, resets, dtype)
-        implementation = "cudnn" if cudnn.available() else "scan"
+    options = Options(
+        cell, implementation, scan_unroll, remat_every, dtype, reverse, return_carries
+    )
+    check_sequence(inputs, lengths, resets)
+    return run(options, params, inputs, carry, Context(lengths, resets, reset_carry))
+
+
+def run(
+    options: Options, params: RecurrentParams, inputs: Any, carry: Any, context: Context
+) -> tuple[Any, Any]:
+    """Do what `unroll` does, with options and sequence checked already; `key` is not used."""
+    check_arguments(options, params, inputs, carry, context)
+    if options.implementation == "cudnn":
+        cudnn.check_eligible(options, params, inputs, context.resets)
+        if not cudnn.available():
+            options = dataclasses.replace(options, implementation="scan")
     num_steps, batch_size = inputs.shape[:2]
-    valid = valid_steps(lengths, num_steps)
+    initial_carry = functools.partial(options.cell.initial_carry, batch_size, params.w_ih.dtype)
+    valid = valid_steps(context.lengths, num_steps)
     inputs = fill_padding(valid, inputs)
     if jnp.issubdtype(inputs.dtype, jnp.integer):
         inputs = wide_ids("inputs", inputs, params.w_ih.shape[0])
-    if resets is not None and reset_carry is None:
-        reset_carry = cell.initial_carry(batch_size, params.w_ih.dtype)
-    sequence = Sequence(inputs, valid, resets_in_direction(resets, valid, reverse))
-    how = How(cell, implementation, scan_unroll, reverse, remat_every, dtype)
-    return _run(how, params, sequence, carry, reset_carry)
-
-
-class How(NamedTuple):
-    """What is known of a run before its arrays."""
-
-    cell: Cell | StepCell
-    implementation: str
-    scan_unroll: int | None
-    reverse: bool
-    remat_every: int | None
-    dtype: DType | None
+    carry = initial_carry() if carry is None else carry
+    reset_carry = context.reset_carry
+    if context.resets is not None and reset_carry is None:
+        reset_carry = initial_carry()
+    resets = resets_in_direction(context.resets, valid, options.reverse)
+    return _run(options, params, Sequence(inputs, valid, resets), carry, reset_carry)
 
 
 class Sequence(NamedTuple):
-    """What a run reads, a row a time step."""
+    """What a run reads, a row per time step."""
 
     inputs: Any
     valid: Any
     resets: Any
 
 
-# Jitted for those who call without: a loop whose body is a new closure would compile at every call.
+# Jitted here so that callers who do not jit do not recompile the loop, whose body is a new closure.
 @functools.partial(jax.jit, static_argnums=0)
 def _run(
-    how: How, params: RecurrentParams, sequence: Sequence, carry: Any, reset_carry: Any
+    options: Options, params: RecurrentParams, sequence: Sequence, carry: Any, reset_carry: Any
 ) -> tuple[Any, Any]:
-    carry = _as_varying_as((params, sequence, reset_carry), carry)
-    if how.remat_every is None:
-        return _run_chunk(how, params, sequence, carry, reset_carry)
-    run = functools.partial(_run_chunk, how)
-    return run_in_chunks(run, how.remat_every, how.reverse, params, sequence, carry, reset_carry)
+    carry = _match_varying_axes((params, sequence, reset_carry), carry)
+    run_all = functools.partial(_run_chunk, options)
+    if options.remat_every is not None:
+        run_all = functools.partial(run_in_chunks, run_all, options)
+    kept, last = run_all(params, sequence, carry, reset_carry)
+    return kept if options.return_carries else (kept, last)
 
 
 def _run_chunk(
-    how: How, params: RecurrentParams, sequence: Sequence, carry: Any, reset_carry: Any
+    options: Options, params: RecurrentParams, sequence: Sequence, carry: Any, reset_carry: Any
 ) -> tuple[Any, Any]:
-    """Project, turn, run the engine, turn back."""
-    if how.implementation == "cudnn":
-        return cudnn.run(params, sequence.inputs, sequence.valid, carry, how.reverse)
-    input_gates = _project(how.cell, params, sequence.inputs, how.dtype)
-    loop_params = LoopParams(params.w_hh, params.b_hh, params.cell)
-    steps = scan.Steps(input_gates, sequence.valid, sequence.resets)
-    run = IMPLEMENTATIONS[how.implementation]
-    steps = _turn(steps, how.reverse)
-    scan_unroll = how.scan_unroll or _steps_a_turn(how.cell, len(sequence.inputs))
-    hidden, carry = run(how.cell, scan_unroll, how.dtype, loop_params, steps, carry, reset_carry)
-    hidden = zero_padding(steps.valid, hidden)
-    outputs = cast(outputs_of(cast(params.w_hh, how.dtype), hidden), how.dtype)
-    return _turn(outputs, how.reverse), carry
+    """Project the inputs, flip them for a reversed run, run the engine, flip back.
 
-
-def _steps_a_turn(cell: Cell | StepCell, num_steps: int) -> int:
-    """By measurement (docs/performance.md): longer turns keep a CPU's threads from falling asleep.
-
-    It pays where the gates take a while, and in loops long enough to be worth compiling more.  A
-    divisor of T leaves no rest, which would be compiled and stored apart.
+    Returns:
+        (outputs or, with `return_carries`, (outputs, carries); the last carry)
     """
-    if cell.num_gates == 1 or num_steps < 16:
-        return 1
-    return next((turn for turn in (5, 4, 7, 6, 8) if num_steps % turn == 0), 4)
+    if options.implementation == "cudnn":
+        return cudnn.run(params, sequence.inputs, sequence.valid, carry, options.reverse)
+    input_gates = _project(options, params, sequence.inputs)
+    steps = scan.Steps(input_gates, sequence.valid, sequence.resets)
+    if options.reverse:  # which meets the padding first and passes over it
+        steps = flip_within(None, steps)
+    engine = ENGINES["autodiff" if _is_plain(options) else "scan"]
+    loop_params = LoopParams(params.w_hh, params.b_hh, params.cell)
+    carries, last = engine(options, loop_params, steps, carry, reset_carry)
+    hidden = carries.hidden if options.return_carries else carries
+    weights = cast(params.w_hh, options.dtype)
+    outputs = cast(outputs_of(weights, zero_padding(steps.valid, hidden)), options.dtype)
+    kept = (outputs, carries) if options.return_carries else outputs
+    return (flip_within(None, kept) if options.reverse else kept), last
 
 
-def _as_varying_as(arrays: Any, carry: Any) -> Any:
-    """The same carry, of a type that follows all of the arrays.
+def _is_plain(options: Options) -> bool:
+    """Whether JAX differentiates the loop."""
+    return options.implementation == "autodiff" or isinstance(options.cell, StepCell)
 
-    Under shard_map a carry of zeros is of another type than one computed from what varies over
-    devices, which no loop accepts; choosing by a zero taken from that hands its type on.
+
+def _match_varying_axes(arrays: Any, carry: Any) -> Any:
+    """Give the carry the varying mesh axes of the arrays.
+
+    Under shard_map a constant carry does not vary over devices, but the loop's result does, which
+    no loop accepts; `where` on a zero derived from the arrays promotes the carry.
     """
     filled = [array for array in jax.tree.leaves(arrays) if array.size]
     zeros = [jnp.zeros_like(array[(0,) * array.ndim]).astype(bool) for array in filled]
@@ -173,16 +193,12 @@ def _as_varying_as(arrays: Any, carry: Any) -> Any:
     return jax.tree.map(lambda c: jnp.where(never, jnp.zeros_like(c), c), carry)
 
 
-def _project(cell: Cell | StepCell, params: RecurrentParams, inputs: Any, dtype: Any) -> list[Any]:
-    """The input gates of the whole sequence, in one product or by gathers; an array per gate."""
+def _project(options: Options, params: RecurrentParams, inputs: Any) -> Gates:
+    """Return the input gates of the whole sequence, by one product or by gathers."""
+    num_gates, dtype = len(options.cell.gates), options.dtype
     if jnp.issubdtype(inputs.dtype, jnp.integer):
-        biases = jnp.split(params.b_ih, cell.num_gates)
-        rows = rows_in_parts(rounded(params.w_ih, dtype), inputs, cell.num_gates)
-        return [row + bias[None, None] for row, bias in zip(rows, biases, strict=True)]
+        biases = jnp.split(params.b_ih, num_gates)
+        rows = rows_in_parts(rounded(params.w_ih, dtype), inputs, num_gates)
+        return tuple(row + bias[None, None] for row, bias in zip(rows, biases, strict=True))
     gates = times(inputs, cast(params.w_ih, dtype), params.w_ih.dtype)
-    return jnp.split(gates + params.b_ih[None, None], cell.num_gates, axis=-1)
-
-
-def _turn(over_time: Any, reverse: bool) -> Any:
-    """Flip the time axis for a reversed run, which meets the padding first and passes over it."""
-    return jax.tree.map(lambda x: x[::-1], over_time) if reverse else over_time
+    return tuple(jnp.split(gates + params.b_ih[None, None], num_gates, axis=-1))

@@ -25,6 +25,31 @@ def tokenize(text: str, unit: Unit) -> list[str]:
     return list(text) if unit == "character" else text.split()
 
 
+def join_tokens(tokens: Iterable[str], unit: Unit) -> str:
+    """Put tokens, or pieces of text, together again: words with a space between them."""
+    return ("" if unit == "character" else " ").join(tokens)
+
+
+def pad_rows(
+    rows: Sequence[HostArray], multiple_of: int = 1
+) -> tuple[HostArray, Int[HostArray, "B"]]:
+    """Put rows of unequal length side by side, `[T, B]`, with zeros at their ends.
+
+    Args:
+        rows: ids, or anything else that is one number per token.
+        multiple_of: T is a multiple of this.
+
+    Returns:
+        (the array, the length of each row)
+    """
+    lengths = np.array([len(row) for row in rows], np.int32)
+    num_steps = -(-lengths.max() // multiple_of) * multiple_of
+    padded = np.zeros((num_steps, len(rows)), rows[0].dtype)
+    for column, row in enumerate(rows):
+        padded[: len(row), column] = row
+    return padded, lengths
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """The tokens of a text in the order of their ids, with their counts.
@@ -140,6 +165,18 @@ class Vocabulary:
                 f"{self.unit}s that are not in the vocabulary of {len(self)}: {shown}{more}"
             )
 
+    def check_prompt(self, prompt: str, *, allow_unknown: bool = False) -> None:
+        """Raise unless a prompt has a token, and the vocabulary has all that it has.
+
+        Raises:
+            UnknownTokenError: it has unknown tokens, and they are not allowed.
+            ValueError: it is empty.
+        """
+        if not tokenize(prompt, self.unit):
+            raise ValueError(f"prompts must have at least one {self.unit}, got {prompt!r}")
+        if not allow_unknown:
+            self.check_known(prompt)
+
     def encode_known(self, text: str) -> tuple[Int[HostArray, "n"], np.ndarray]:
         """The ids of any text, and which of its tokens the vocabulary has.
 
@@ -163,8 +200,7 @@ class Vocabulary:
         if array.size == 0:
             return ""
         check_ids("ids", array, len(self))
-        separator = "" if self.unit == "character" else " "
-        return separator.join(self.tokens[i] for i in array.ravel())
+        return join_tokens((self.tokens[i] for i in array.ravel()), self.unit)
 
     def to_json(self) -> str:
         """The vocabulary as JSON."""

@@ -1,16 +1,13 @@
-"""How a model is trained: the settings, and the windows of each epoch that follow from them."""
+"""How a model is trained: the settings."""
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import optax
 
 from jaxrnn.checks import INT32_MAX, check_choice, check_number, check_positive_integer, check_seed
-from jaxrnn.text import WindowPlan, random_plan, sequential_plan
-from jaxrnn.text.windows import check_long_enough
+from jaxrnn.text.epoch_plans import EpochPlans
 from jaxrnn.training.optimizer import make_optimizer
 
 
@@ -82,7 +79,7 @@ class TrainConfig:
         if self.decay != 1.0:
             if num_ids is None:
                 raise ValueError("num_ids must be given where the learning rate decays, got None")
-            steps = most_batches(self, num_ids)
+            steps = self.plans(num_ids).most_batches()
             begin = (self.decay_after - 1) * steps
             if self.decay == 0:  # which optax's decay takes for no decay at all
                 rate = optax.piecewise_constant_schedule(rate, {begin + steps: 0.0})
@@ -99,30 +96,27 @@ class TrainConfig:
                 f" {self.accumulate} = {parts}, got {self.batch_size}"
             )
 
-    def check_text_length(self, num_ids: int) -> None:
-        """Raise, with the number that is needed, if a text is too short for one batch."""
-        most_skipped = 0
-        if self.random_offset:
-            most_skipped = self.num_steps - (self.windows == "random")
-        check_long_enough(num_ids, most_skipped, self.batch_size, self.num_steps, self.num_steps)
+    def plans(self, num_ids: int) -> EpochPlans:
+        """Return the windows of all epochs on a text of so many tokens.
+
+        Raises:
+            ValueError: the text is too short for one batch; the number that is needed is named.
+        """
+        return EpochPlans(
+            num_ids,
+            self.windows == "sequential",
+            self.random_offset,
+            self.batch_size,
+            self.num_steps,
+            self.seed,
+        )
 
 
-def plan_epoch(config: TrainConfig, num_ids: int, epoch: int) -> WindowPlan:
-    """The windows of one epoch: a pure function of the configuration and the epoch's number."""
-    sizes = (num_ids, config.batch_size, config.num_steps)
-    if not config.random_offset:
-        if config.windows == "sequential":
-            return sequential_plan(*sizes)
-        return random_plan(*sizes, config.seed, epoch)
-    generator = np.random.default_rng((config.seed, epoch, 1))  # the order has a stream of its own
-    if config.windows == "sequential":
-        offset = int(generator.integers(0, config.num_steps, endpoint=True))
-        row_length = (num_ids - offset - 1) // config.batch_size
-        return sequential_plan(*sizes, offset, row_length)
-    offset = int(generator.integers(0, config.num_steps))
-    return random_plan(*sizes, config.seed, epoch, offset)
-
-
-def most_batches(config: TrainConfig, num_ids: int) -> int:
-    """Batches of an epoch that skips nothing."""
-    return len(plan_epoch(dataclasses.replace(config, random_offset=False), num_ids, 0))
+def flat_settings(content: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Return nested settings by dotted names, such as `training.seed`."""
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        place = before + name
+        is_nested = isinstance(value, dict)
+        flat |= flat_settings(value, f"{place}.") if is_nested else {place: value}
+    return flat

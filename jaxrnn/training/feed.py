@@ -1,7 +1,17 @@
 """The batches of a training on their way from the text to the devices, a chunk at a time.
 
-The text stays where it is, in memory or in a file that is larger than memory; a chunk is cut out of
-it and copied to the devices while the last one trains.
+    EpochPlans.plan(epoch)      where the windows of an epoch begin: offsets [N, B]
+        |  chunks               some batches of it: offsets [K, B]
+        v
+    placement.put_rows          which rows of B lie on which device, and so on this process
+        |  _read_tokens         cuts these rows out of the text: ids [K, T + 1, rows], checked
+        v
+    Chunk.tokens [K, T + 1, B]  on the devices, made on a thread while the last chunk trains
+        |  trainer.run_steps    one batch after the other, in one compiled call
+        v
+    Batch(inputs [T, B], targets [T, B], starts [B])    what a training step reads
+
+The text stays where it is, in memory or in a file that is larger than memory.
 """
 
 import functools
@@ -13,8 +23,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from jaxrnn.checks import check_ids
+from jaxrnn.text.epoch_plans import EpochPlans
 from jaxrnn.text.windows import Windows, cut_windows
-from jaxrnn.training.config import TrainConfig, most_batches, plan_epoch
 from jaxrnn.training.parallel import Placement
 from jaxrnn.typing import HostArray, Integer
 
@@ -40,40 +50,37 @@ class Chunk(NamedTuple):
     """[K, B]."""
 
 
+class Text(NamedTuple):
+    """What is trained on."""
+
+    ids: Integer[HostArray, "n"]
+    vocab_size: int
+
+
 def chunks(
-    config: TrainConfig,
-    ids: Integer[HostArray, "n"],
-    vocab_size: int,
-    epoch: int,
-    batch: int,
-    placement: Placement,
+    text: Text, plans: EpochPlans, placement: Placement, start: tuple[int, int], num_epochs: int
 ) -> Iterator[Chunk]:
-    """The batches of all epochs, from a place on."""
-    most = most_batches(config, len(ids))
-    length = max(1, min(most, TOKENS_PER_CHUNK // (config.batch_size * config.num_steps)))
-    for number in range(epoch, config.epochs):
-        plan = plan_epoch(config, len(ids), number)
-        for first in range(batch if number == epoch else 0, len(plan), length):
+    """Yield the batches of all epochs, from a place (epoch, batch) on."""
+    first_epoch, first_batch = start
+    window = plans.num_steps + 1  # inputs, and targets one later
+    length = TOKENS_PER_CHUNK // (plans.batch_size * plans.num_steps)
+    length = max(1, min(plans.most_batches(), length))
+    for epoch in range(first_epoch, num_epochs):
+        plan = plans.plan(epoch)
+        for first in range(first_batch if epoch == first_epoch else 0, len(plan), length):
             windows = plan[first : first + length]
-            read_tokens = functools.partial(_read_tokens, config, ids, vocab_size, windows, length)
+            read_tokens = functools.partial(_read_tokens, text, windows, (length, window))
             read_starts = functools.partial(_read_starts, windows, length)
             last = first + len(windows.offsets)
-            tokens = placement.put_rows((length, config.num_steps + 1), read_tokens)
+            tokens = placement.put_rows((length, window), read_tokens)
             starts = placement.put_rows((length,), read_starts)
-            yield Chunk(number, first, last, len(plan), tokens, starts)
+            yield Chunk(epoch, first, last, len(plan), tokens, starts)
 
 
-def _read_tokens(
-    config: TrainConfig,
-    ids: HostArray,
-    vocab_size: int,
-    windows: Windows,
-    length: int,
-    rows: slice,
-) -> HostArray:
-    offsets = windows.offsets[:, rows]
-    tokens = np.asarray(cut_windows(_mapped_anew(ids), offsets, config.num_steps + 1))
-    check_ids("ids", tokens, vocab_size)
+def _read_tokens(text: Text, windows: Windows, shape: tuple[int, int], rows: slice) -> HostArray:
+    length, window = shape
+    tokens = np.asarray(cut_windows(_mapped_anew(text.ids), windows.offsets[:, rows], window))
+    check_ids("ids", tokens, text.vocab_size)
     return _pad(tokens.astype(np.int32), length)
 
 
@@ -82,7 +89,7 @@ def _read_starts(windows: Windows, length: int, rows: slice) -> HostArray:
 
 
 def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same, each made on a thread while the one before it is in use."""
+    """Prefetch one item ahead on a thread."""
     end = object()
     with ThreadPoolExecutor(1, thread_name_prefix="feed") as executor:
         item = executor.submit(next, items, end)
@@ -92,7 +99,7 @@ def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
 
 
 def _mapped_anew(ids: HostArray) -> HostArray:
-    """Of a file mapped into memory, what was read stays resident for as long as the mapping."""
+    """Map a mapped file again, so that pages already read can be released."""
     if not isinstance(ids, np.memmap) or ids.mode == "c":  # the latter may differ from its file
         return ids
     if not isinstance(ids.base, mmap.mmap):  # a part, which does not know where it begins

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxrnn.checks import check_positive_integer, check_shape
+from jaxrnn.checks import check_like, check_positive_integer
 from jaxrnn.layers import Layer
+from jaxrnn.recurrence.boundaries import where_rows
 from jaxrnn.text import Batch
 from jaxrnn.training.losses import num_real, total_cross_entropy
 from jaxrnn.typing import Array, Float, Int, Key, Params
@@ -35,7 +36,7 @@ def make_gradient(
 
     def loss_of(params: Params, batch: Batch, carry: Any, key: Key, tokens: Any) -> tuple[Any, Any]:
         initial = model.initial_carry(params, batch.inputs.shape[1])
-        carry = jax.tree.map(lambda new, old: _rows_where(batch.starts, new, old), initial, carry)
+        carry = where_rows(batch.starts, initial, carry)
         logits, carry = model.apply(params, batch.inputs, carry, key=key)
         nats = total_cross_entropy(logits, batch.targets, batch.mask)
         return nats / jnp.maximum(tokens, 1).astype(nats.dtype), carry
@@ -51,13 +52,13 @@ def make_gradient(
             return jax.tree.map(jnp.add, sums, grads), loss_and_carry
 
         groups = (
-            jax.tree.map(lambda rows: _deal(rows, accumulate, -1), batch),
-            jax.tree.map(lambda rows: _deal(rows, accumulate, 0), carry),
+            jax.tree.map(lambda rows: _split_into_groups(rows, accumulate, -1), batch),
+            jax.tree.map(lambda rows: _split_into_groups(rows, accumulate, 0), carry),
             jax.random.split(key, accumulate),
         )
         nothing = jax.tree.map(jnp.zeros_like, params)
         grads, (losses, carry) = lax.scan(add_group, nothing, groups)
-        return (losses.sum(), jax.tree.map(_undeal, carry)), grads
+        return (losses.sum(), jax.tree.map(_join_groups, carry)), grads
 
     def gradient(params: Params, batch: Batch, carry: Any, key: Key) -> Gradient:
         _check_mask(model, batch)
@@ -94,15 +95,10 @@ def _check_rows(model: Layer, params: Params, batch: Batch, carry: Any, accumula
             f" got {num_rows}"
         )
     expected = jax.eval_shape(lambda params: model.initial_carry(params, num_rows), params)
-    for new, old in zip(jax.tree.leaves(expected), jax.tree.leaves(carry), strict=True):
-        check_shape("state.carry", old.shape, new.shape, "that of the batch")
+    check_like("state.carry", carry, expected)
 
 
-def _rows_where(rows: Any, chosen: Any, other: Any) -> Any:
-    return jnp.where(rows.reshape(rows.shape + (1,) * (chosen.ndim - 1)), chosen, other)
-
-
-def _deal(rows: Any, num_groups: int, axis: int) -> Any:
+def _split_into_groups(rows: Any, num_groups: int, axis: int) -> Any:
     """Row after row to the groups in turn, [..., B, ...] -> [G, ..., B / G, ...].
 
     So a part of every group is on each of the devices that the rows lie on.
@@ -113,6 +109,6 @@ def _deal(rows: Any, num_groups: int, axis: int) -> Any:
     return jnp.moveaxis(split, axis + 1, 0)
 
 
-def _undeal(groups: Any) -> Any:
+def _join_groups(groups: Any) -> Any:
     """Back to [B, ...] from [G, B / G, ...]."""
     return jnp.moveaxis(groups, 0, 1).reshape(-1, *groups.shape[2:])

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import jax
 
-from jaxrnn.language_model import build
 from jaxrnn.layers import Layer
+from jaxrnn.model_config import build
 from jaxrnn.text import Vocabulary
 from jaxrnn.training.checkpoint import Checkpoints, Kind
 from jaxrnn.training.saved import Saved

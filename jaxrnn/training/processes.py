@@ -16,6 +16,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from jaxrnn.training.config import flat_settings
 from jaxrnn.typing import HostArray
 
 HEARTBEAT_SECONDS = 10
@@ -144,7 +145,7 @@ def check_alike(content: dict[str, Any]) -> None:
     """
     if jax.process_count() == 1:
         return
-    first, *others = map(_flat, _gather_json(content))
+    first, *others = map(flat_settings, _gather_json(content))
     for number, other in enumerate(others, 1):
         if different := [name for name in first if first[name] != other.get(name)]:
             told = "; ".join(
@@ -180,11 +181,3 @@ def _gather_json(content: Any) -> list[Any]:
     (most,) = agree(len(mine))
     padded = multihost_utils.process_allgather(np.pad(mine, (0, most - len(mine))))
     return [json.loads(row.tobytes().rstrip(b"\0")) for row in padded]
-
-
-def _flat(content: dict[str, Any], before: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in content.items():
-        place = before + name
-        flat |= _flat(value, f"{place}.") if isinstance(value, dict) else {place: value}
-    return flat

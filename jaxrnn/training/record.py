@@ -10,9 +10,9 @@ from typing import Any
 
 import jax
 
-from jaxrnn.language_model import ModelConfig
+from jaxrnn.model_config import ModelConfig
 from jaxrnn.text import Vocabulary
-from jaxrnn.training.config import TrainConfig
+from jaxrnn.training.config import TrainConfig, flat_settings
 from jaxrnn.training.parallel import count_devices
 from jaxrnn.training.trainer import Progress
 
@@ -134,8 +134,5 @@ def device(training: TrainConfig) -> str:
 
 
 def _flat_settings(record: Record) -> dict[str, Any]:
-    return {
-        f"{part}.{name}": value
-        for part in ("model", "training", "text")
-        for name, value in dataclasses.asdict(getattr(record, part)).items()
-    }
+    parts = ("model", "training", "text")
+    return flat_settings({part: dataclasses.asdict(getattr(record, part)) for part in parts})

@@ -52,11 +52,9 @@ def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
 
     The epoch that did best on the held-out text is marked.  Without a number there is no picture.
     """
-    from matplotlib.figure import Figure  # not needed by `import jaxrnn`
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.add_subplot()
+    figure, (axes,) = new_figure()
     for name, label, style in (
         ("perplexity", "training", "-"),
         ("held_out_perplexity", "held out", "--"),
@@ -79,12 +77,25 @@ def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
     axes.set_title(textwrap.fill(title, 60), parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     plain_ticks(axes.yaxis)
-    axes.grid(which="both", alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2)  # wherever the curves run
-    beside = path.with_name(f"{path.stem}.new{path.suffix}")
-    with errors_name(path):
+    with replacing(path) as beside:
         figure.savefig(beside, dpi=150)
-        os.replace(beside, path)
+
+
+def new_figure(
+    columns: int = 1, width: float = 7.0, height: float = 4.2, *, rows: int = 1
+) -> tuple[Any, list[Any]]:
+    """Return a figure and its axes with grids, row after row; several rows share their scales."""
+    from matplotlib.figure import Figure  # a second to import
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    shared = rows > 1
+    all_axes = list(
+        figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False).flat
+    )
+    for axes in all_axes:
+        axes.grid(which="both", alpha=0.3)
+    return figure, all_axes
 
 
 def plain_ticks(axis: Any) -> None:
@@ -109,17 +120,28 @@ def plain(content: Any) -> Any:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a file beside its place, then rename: a reader sees the old text or the new."""
-    beside = path.with_name(path.name + ".new")
+    """Write a text file, all of it or nothing."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Within it, write to the path that it gives; it is renamed at the end.
+
+    A reader sees the old file or the new one.  An OSError names the file; Python does not say which
+    one was too large.
+    """
+    beside = path.with_name(f"{path.stem}.new{path.suffix}")
     with errors_name(path):
         beside.unlink(missing_ok=True)  # to write to a pipe could take for ever
-        beside.write_text(text, encoding="utf-8")
+        yield beside
         os.replace(beside, path)
 
 
 @contextlib.contextmanager
 def errors_name(path: Path) -> Iterator[None]:
-    """Within it an OSError names the file; Python does not say which one was too large."""
+    """Within it an OSError names the file."""
     try:
         yield
     except OSError as error:

@@ -15,9 +15,11 @@ from jax import lax
 
 from jaxrnn.layers import Layer
 from jaxrnn.text import Batch
+from jaxrnn.text.epoch_plans import EpochPlans
 from jaxrnn.text.windows import check_text
-from jaxrnn.training.config import TrainConfig, plan_epoch
-from jaxrnn.training.feed import chunks, one_ahead
+from jaxrnn.training.config import TrainConfig
+from jaxrnn.training.feed import Text, chunks, one_ahead
+from jaxrnn.training.losses import perplexity
 from jaxrnn.training.parallel import Program, make_placement
 from jaxrnn.training.processes import agree, wait_for_all
 from jaxrnn.training.train_step import (
@@ -66,8 +68,18 @@ class Progress(NamedTuple):
 
     @property
     def nats_per_token(self) -> float:
-        """Mean cross-entropy of the epoch under way; its exponential is the perplexity."""
+        """Mean cross-entropy of the epoch under way."""
         return self.nats / self.tokens if self.tokens else math.nan
+
+    @property
+    def perplexity(self) -> float:
+        """Training perplexity of the epoch under way."""
+        return perplexity(self.nats_per_token)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens trained on per second since the beginning."""
+        return self.total_tokens / max(self.seconds, 1e-9)
 
 
 def train(
@@ -106,11 +118,11 @@ def train(
             another batch size.
     """
     check_text(ids)
-    config.check_text_length(len(ids))
-    placement = make_placement(config)
-    progress = _check_progress(config, len(ids), progress)
+    plans, placement = config.plans(len(ids)), make_placement(config)
+    progress = _check_progress(config, plans, progress)
     step = make_train_step(model, optimizer, placement.axis_name, config.accumulate)
-    feed = chunks(config, ids, model.output_size(0), progress.epoch, progress.batch, placement)
+    text = Text(ids, model.output_size(0))
+    feed = chunks(text, plans, placement, (progress.epoch, progress.batch), config.epochs)
     state, run_steps = placement.put_state(state), None
     for chunk in one_ahead(feed):
         if run_steps is None:
@@ -143,8 +155,8 @@ def train(
                 )
 
 
-def _check_progress(config: TrainConfig, num_ids: int, progress: Progress) -> Progress:
-    num_batches = len(plan_epoch(config, num_ids, progress.epoch))
+def _check_progress(config: TrainConfig, plans: EpochPlans, progress: Progress) -> Progress:
+    num_batches = len(plans.plan(progress.epoch))
     if progress.num_batches not in (0, num_batches) or progress.batch > num_batches:
         raise ValueError(f"progress must be of epochs of {num_batches} batches, got {progress}")
     if progress.skipped_in_row >= config.max_skipped:  # resumed after it stopped: try once more

@@ -110,7 +110,7 @@ def bad_files(tmp_path):
         ("--colour", ["--colour", "red"]),
         ("at least 1121 tokens for one batch of 32 rows and 35 steps", ["--max-chars", "900"]),
         ("'☃'", ["--prompts", "☃"]),
-        ("prompts must hold at least one character", ["--prompts", ""]),
+        ("prompts must have at least one character", ["--prompts", ""]),
         ("no file", ["--corpus", "nowhere.txt"]),
         ("must hold some text", ["--corpus", "empty.txt"]),
         ("must be UTF-8", ["--corpus", "latin.txt"]),

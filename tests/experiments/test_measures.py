@@ -7,7 +7,7 @@ import pytest
 
 import jaxrnn
 from experiments import gradients, sine
-from experiments.blanks import blank_filler, candidates, learn_to_fill
+from experiments.blanks import BlankFiller, candidates, learn_to_fill
 from experiments.no_hidden_state import perplexity_with_context
 from experiments.progress import Bar
 from experiments.texts import prepare_texts
@@ -48,7 +48,7 @@ def test_truncation_that_cuts_nothing_has_no_error():
 
 @pytest.mark.parametrize("both", [True, False])
 def test_a_blank_is_not_seen_and_what_is_read_is(both):
-    model = blank_filler(V, 4, both=both)
+    model = BlankFiller(V, 4, both)
     params = model.init(jax.random.key(0), V)
 
     def logits(ids):

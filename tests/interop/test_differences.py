@@ -80,7 +80,7 @@ def backward_ports():
     of_keras = layers.SimpleRNN(H, go_backwards=True, return_sequences=True, return_state=True)
     of_keras.build((None, None, D))
     of_keras.set_weights([np.asarray(leaf) for leaf in params[:3]])
-    return layer.parts[0], params, nnx.RNN(theirs, reverse=True, return_carry=True), of_keras
+    return layer.cell, params, nnx.RNN(theirs, reverse=True, return_carry=True), of_keras
 
 
 def test_a_reversed_run_leaves_outputs_in_place_where_flax_and_keras_turn_them():

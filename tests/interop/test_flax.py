@@ -1,6 +1,7 @@
 """Ports of Flax's recurrent cells, nnx and linen: Flax itself is the oracle."""
 
 import contextlib
+import dataclasses
 import functools
 import re
 
@@ -197,7 +198,7 @@ def test_a_layer_has_a_flax_module_that_equals_it_and_comes_back(name, library):
     if cell.hidden_bias:  # two gates add b_ih and b_hh, so that one bias came back
         assert_close(call_ours(again, back, inputs, carry), outputs_and_carry, 1e-6)
     else:
-        assert again.name == layer.name
+        assert again == layer
         assert_close(back, params, 0)
 
 
@@ -219,7 +220,7 @@ def test_weights_of_flax_come_back_as_they_were(name):
 def test_a_simple_cell_keeps_its_activation():
     cell = nnx_cell("SimpleCell", activation_fn=jax.nn.relu, dtype=jnp.float32)  # the default
     layer, params = from_flax(cell)
-    assert layer.parts[0] == jaxrnn.rnn(H, jax.nn.relu)
+    assert layer == jaxrnn.recurrent(jaxrnn.rnn(H, "relu"))
     inputs, carry = random_inputs(), random_carry(layer, params)
     expected = call_flax(nnx.RNN(cell), inputs, carry)
     assert_close(call_ours(layer, params, inputs, carry), expected, 1e-5)
@@ -367,15 +368,15 @@ def test_arguments_of_another_type_are_refused(as_users_run):
         from_flax(jaxrnn.gru(H))
     with pytest.raises(TypeError, match="layer must be of type Layer to become a cell of Flax, "):
         to_nnx(jaxrnn.gru(H), {})
-    with pytest.raises(TypeError, match="params must be those of this recurrent layer, got "):
+    with pytest.raises(TypeError, match="params must be those of Recurrent"):
         to_linen(GRU, {})
 
 
 NOT_OF_FLAX = {
     "a stack": (
         jaxrnn.stack([GRU, GRU]),
-        "a stack layer has no port, only recurrent(cell) and bidirectional of that have: port the"
-        " layers of a stack one by one",
+        "Stack(Recurrent(gru(5)), Recurrent(gru(5))) has no port, only recurrent(cell) and"
+        " bidirectional of that have: port the layers of a stack one by one",
     ),
     "a projection": (
         jaxrnn.recurrent(jaxrnn.lstm(H), projection_size=2),
@@ -404,7 +405,7 @@ NOT_OF_FLAX = {
         "the cell rnn has no port: its activation is another than activation=tanh: pass it",
     ),
     "one's own": (
-        jaxrnn.recurrent(jaxrnn.lstm(H)._replace(name="mine", update=lambda *args: args[-1])),
+        jaxrnn.recurrent(dataclasses.replace(jaxrnn.lstm(H), name="mine", update=max)),
         "the cell mine has no port: Flax has no cell with its equations",
     ),
 }

@@ -136,7 +136,7 @@ def test_lengths_go_with_two_axes_of_batches(cell, inputs):
 @pytest.mark.parametrize("name", ["SimpleCell", "GRUCell", "LSTMCell"])
 def test_bfloat16_gives_outputs_of_bfloat16(name, inputs):
     layer, params = from_flax(make(name))
-    cell, *_ = layer.parts
+    cell = layer.cell
     start = cell.initial_carry(B, jnp.float32)
     outputs, carry = jaxrnn.unroll(
         cell, params, jnp.swapaxes(inputs, 0, 1), start, dtype=jnp.bfloat16

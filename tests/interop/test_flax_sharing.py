@@ -61,7 +61,7 @@ def test_directions_of_linen_that_share_a_cell_equal_two_copies(name, share, x64
     variables = variables_of(module, jnp.float64)
     assert list(variables["params"]) == ["forward_rnn"]  # where linen stores what is shared
     layer, params = from_flax(module, variables)
-    assert layer.name == "bidirectional"
+    assert isinstance(layer, jaxrnn.layers.Bidirectional)
     assert_close(params.forward, params.backward, 0)
     carry = random_carry(layer, params)
 
@@ -194,7 +194,7 @@ def test_a_cell_runs_backward_as_an_rnn_that_keeps_the_order(library):
     layer, params = from_flax(cell, variables)
     inputs, start = random_inputs(), drawn(2)(None, (B, H), jnp.float32)
     outputs, carry = jaxrnn.unroll(
-        layer.parts[0], params, inputs, jaxrnn.HiddenCarry(start), lengths=LENGTHS, reverse=True
+        layer.cell, params, inputs, jaxrnn.HiddenCarry(start), lengths=LENGTHS, reverse=True
     )
     assert_close((outputs, carry.hidden), call_flax(over_time, inputs, start), 1e-6)
 

@@ -50,10 +50,9 @@ def test_dropout_with_the_masks_of_keras_equals_it(kind, options, monkeypatch):
         name = f"jaxrnn.layers.{module}"
         monkeypatch.setattr(sys.modules[name], "dropout_mask", mask_of_keras)
     layer, params = from_keras(theirs)
-    assert [(part.name, part.parts) for part in layer.parts] == [
-        ("dropout", (0.4, True)),
-        ("recurrent", (KINDS[kind][2], options.get("recurrent_dropout", 0), None)),
-    ]
+    rate = options.get("recurrent_dropout", 0)
+    runs = jaxrnn.recurrent(KINDS[kind][2], recurrent_dropout=rate)
+    assert layer == jaxrnn.stack([jaxrnn.dropout(0.4, variational=True), runs])
     outputs, _ = run(layer, params, random_inputs(), key=jax.random.key(0))
     expected, _ = call(theirs, random_inputs(), training=True)
     # Keras's cell draws once in a sequence: for its inputs [B, D], then for its state [B, H].
@@ -73,14 +72,16 @@ def test_a_sequential_with_dropout_survives_the_way_to_ours_and_back():
         ]
     )
     layer, params = from_keras(built(model))
-    wrapped = layer.parts[3].parts[0]
-    assert [part.name for part in wrapped.parts] == ["dropout", "recurrent"]
-    assert [part.parts for part in (*layer.parts, *wrapped.parts) if part.name == "dropout"] == [
-        (0.1, False),
-        (0.2, True),
-        (0.6, True),
-        (0.3, True),
-    ]
+    wrapped = [jaxrnn.dropout(0.3, variational=True), jaxrnn.recurrent(jaxrnn.lstm(H))]
+    assert layer == jaxrnn.stack(
+        [
+            jaxrnn.dropout(0.1),
+            jaxrnn.recurrent(jaxrnn.gru(H)),
+            jaxrnn.dropout(0.2, variational=True),
+            jaxrnn.bidirectional(jaxrnn.stack(wrapped)),
+            jaxrnn.dropout(0.6, variational=True),
+        ]
+    )
     with lenient():
         back = to_keras(layer, params)
     names = ["Dropout", "GRU", "SpatialDropout1D", "Bidirectional", "SpatialDropout1D"]
@@ -160,7 +161,7 @@ REFUSED = {
         layers.SimpleRNN(H, activation="elu")
     ),
     "merge_mode='sum' does not put": lambda: built(both(merge_mode="sum")),
-    "its two layers differ: .*'lstm'.*dropout=0.0.*dropout=0.2": lambda: built(
+    "its two layers differ: .*lstm.*dropout=0.0.*dropout=0.2": lambda: built(
         both(backward_layer=other_way(dropout=0.2))
     ),
     "go_backwards=True returns": lambda: built(
@@ -219,9 +220,9 @@ NOT_FOR_KERAS = {
     "recurrent(..., dtype=bfloat16) cannot become a Keras layer": jaxrnn.recurrent(
         jaxrnn.gru(H), dtype=jnp.bfloat16
     ),
-    "Keras has none for learned_initial_carry": jaxrnn.learned_initial_carry(one),
-    "Keras has none for linear": jaxrnn.stack([one, jaxrnn.linear(3)]),
-    "Keras has none for embedding": jaxrnn.embedding(3),
+    "Keras has none for LearnedInitialCarry": jaxrnn.learned_initial_carry(one),
+    "Keras has none for Linear": jaxrnn.stack([one, jaxrnn.linear(3)]),
+    "Keras has none for Embedding": jaxrnn.embedding(3),
     "Bidirectional wraps one recurrent": jaxrnn.bidirectional(jaxrnn.stack([one, one])),
     "Bidirectional wraps one": jaxrnn.bidirectional(jaxrnn.stack([jaxrnn.dropout(0.5), one])),
     "arrays of float32, got none": jaxrnn.dropout(0.5),
@@ -241,7 +242,7 @@ def test_arguments_of_the_wrong_kind_are_named(as_users_run):
     with pytest.raises(TypeError, match="must be of type Layer to become a Keras layer"):
         to_keras(jaxrnn.lstm(H), params)
     for wrong in ((params,), np.float32(1), ()):
-        with pytest.raises(TypeError, match="params must be those of this recurrent layer"):
+        with pytest.raises(TypeError, match="params must be those of Recurrent"):
             to_keras(one, wrong)
     with pytest.raises(ValueError, match=r"params.b_ih must have shape \(20,\), got \(19,\)"):
         to_keras(one, params._replace(b_ih=params.b_ih[1:]))

@@ -162,7 +162,7 @@ def test_a_module_comes_back_from_a_checkpoint(tmp_path):
 def test_modules_of_equal_arguments_are_one_to_jit():
     first, second = (LSTM(D, H, num_layers=2, rngs=nnx.Rngs(seed)) for seed in range(2))
     assert nnx.graphdef(first) == nnx.graphdef(second)
-    assert first.layer is second.layer
+    assert first.layer == second.layer
     assert nnx.graphdef(first) != nnx.graphdef(LSTM(D, H, rngs=nnx.Rngs(0)))
 
 
@@ -223,7 +223,7 @@ def test_a_module_streams_as_its_layer():
 
 def test_parameters_of_another_layer_are_refused():
     module = LSTM(D, H, rngs=nnx.Rngs(0))
-    with pytest.raises(TypeError, match="params must be those of this recurrent layer, got "):
+    with pytest.raises(TypeError, match="params must be those of Recurrent"):
         module.set_params(GRU(D, H, rngs=nnx.Rngs(0)).params())
     wider = LSTM(D + 1, H, rngs=nnx.Rngs(0)).params()
     with pytest.raises(ValueError, match=r"params.w_ih must have shape \(4, 24\), got \(5, 24\)"):
@@ -257,7 +257,7 @@ def test_calls_that_do_not_fit_are_refused(as_users_run):
             inputs,
             {"seq_lengths": LENGTHS[:2]},
         ),
-        r"carry.hidden must have shape .* = \(3, 6\), got \(2, 6\)": (
+        r"carry.hidden must have shape \(3, 6\), got \(2, 6\)": (
             inputs,
             {"initial_carry": module.initial_carry(2)},
         ),

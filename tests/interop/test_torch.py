@@ -121,9 +121,8 @@ def test_narrow_types_are_kept_and_the_function_stays(dtype):
 
 
 def test_layers_that_are_no_stack():
-    for layer in (make_layer("lstm").parts[0], make_layer("gru", both=True).parts[0]):
+    for layer in (make_layer("lstm").layers[0], make_layer("gru", both=True).layers[0]):
         params = layer.init(jax.random.key(0), D)
-        assert layer.name != "stack"
         assert_same_function(to_torch(layer, params), layer, params, atol=1e-5)
         assert_trees_equal(from_torch(to_torch(layer, params))[1], (params,))
 
@@ -150,9 +149,8 @@ def test_a_cell_of_a_single_step(name):
 def test_dropout_stands_between_the_layers_and_comes_back():
     module = make_module("lstm", num_layers=3, dropout=0.25)
     layer, params = from_torch(module)
-    names = ["recurrent", "dropout", "recurrent", "dropout", "recurrent"]
-    assert [part.name for part in layer.parts] == names
-    assert [part.parts for part in layer.parts[1::2]] == [(0.25, False)] * 2
+    lstm, drop = jaxrnn.recurrent(jaxrnn.lstm(H)), jaxrnn.dropout(0.25)
+    assert layer == jaxrnn.stack([lstm, drop, lstm, drop, lstm])
     assert params[1] == params[3] == ()
     assert_same_function(module.eval(), layer, params, atol=1e-5)
     inputs, carry = jnp.ones((T, B, D)), layer.initial_carry(params, B)
@@ -166,4 +164,4 @@ def test_dropout_stands_between_the_layers_and_comes_back():
 def test_dropout_without_a_second_layer_is_none():
     with pytest.warns(UserWarning, match="dropout option adds dropout"):
         module = torch.nn.GRU(D, H, dropout=0.5)
-    assert [part.name for part in from_torch(module)[0].parts] == ["recurrent"]
+    assert from_torch(module)[0] == jaxrnn.stack([jaxrnn.recurrent(jaxrnn.gru(H))])

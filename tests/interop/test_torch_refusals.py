@@ -18,7 +18,7 @@ def mgu(hidden_size):
     return jaxrnn.Cell(
         "mgu",
         hidden_size,
-        num_gates=2,
+        gates=("forget", "candidate"),
         initial_carry=jaxrnn.zero_carry(jaxrnn.HiddenCarry, hidden_size),
         update=lambda cell_params, input_gates, hidden_gates, carry: carry,
     )
@@ -89,13 +89,13 @@ def projected(size, cell=CELLS["lstm"]):
             " learned_initial_carry was given, and its carry by carry_to_torch",
         ),
         (jaxrnn.bidirectional(jaxrnn.learned_initial_carry(LSTM)), "no initial carry to learn"),
-        (jaxrnn.stack([LSTM, jaxrnn.linear(3)]), "dropout between them, not of linear layers"),
-        (jaxrnn.embedding(3), "dropout between them, not of embedding layers"),
-        (jaxrnn.stack([LSTM, jaxrnn.stack([LSTM])]), "not of stack layers"),
+        (jaxrnn.stack([LSTM, jaxrnn.linear(3)]), "dropout between them, not of Linear(3)"),
+        (jaxrnn.embedding(3), "dropout between them, not of Embedding(3)"),
+        (jaxrnn.stack([LSTM, jaxrnn.stack([LSTM])]), "not of Stack(Recurrent(lstm(6)))"),
         (
             jaxrnn.stack([LSTM, DROPOUT]),
             "PyTorch's dropout stands between every two layers and nowhere else, got a stack of"
-            " recurrent, dropout",
+            " Recurrent(lstm(6)), Dropout(0.5)",
         ),
         (jaxrnn.stack([LSTM, DROPOUT, LSTM, LSTM]), "between every two layers and nowhere else"),
         (jaxrnn.stack([DROPOUT, LSTM, DROPOUT]), "between every two layers and nowhere else"),
@@ -122,7 +122,7 @@ def test_params_that_are_not_the_layers_are_refused(as_users_run):
     layer = make_layer("gru", num_layers=2)
     params = params_of(layer)
     for wrong in ((), params[:1], params[0], None, (params[0], params[1]._replace(b_hh=None))):
-        with raises(TypeError, "params must be those of this stack layer, got "):
+        with raises(TypeError, "params must be those of Stack("):
             to_torch(layer, wrong)
     narrow = params[0]._replace(b_ih=jnp.ones(3))
     with raises(ValueError, "params[0].b_ih must have shape (18,), got (3,)"):
@@ -179,13 +179,13 @@ def test_a_carry_that_does_not_fit_is_refused(as_users_run):
     params = params_of(layer)
     (carry,) = layer.initial_carry(params, B)
     for wrong in ((), (carry, carry), carry, None):
-        with raises(TypeError, "carry must be that of this stack layer, got "):
+        with raises(TypeError, "carry must be that of Stack("):
             carry_to_torch(layer, params, wrong)
     for wrong in (carry.hidden, jaxrnn.HiddenCarry(carry.hidden)):
         with raises(TypeError, "carry must be a LSTMCarry of arrays, got "):
             carry_to_torch(layer, params, (wrong,))
-    with raises(ValueError, "carry.memory must have shape [B, ...] = (3, 6), got (2, 6)"):
+    with raises(ValueError, "carry.memory must have shape (3, 6), got (2, 6)"):
         carry_to_torch(layer, params, (carry._replace(memory=carry.memory[:2]),))
-    with raises(TypeError, "carry.memory must be float32 as params, got bfloat16"):
+    with raises(TypeError, "carry.memory must be float32, got bfloat16"):
         half = carry.memory.astype(jnp.bfloat16)
         carry_to_torch(layer, params, (carry._replace(memory=half),))

@@ -80,7 +80,9 @@ def test_recurrent_dropout_masks_what_the_gates_read_of_the_hidden(cell):
         hidden_gates = jnp.where(kept, 2 * carry.hidden, 0.0) @ params.w_hh
         if params.b_hh is not None:
             hidden_gates += params.b_hh[None]
-        carry = cell.update((), ONES[t] @ params.w_ih + params.b_ih[None], hidden_gates, carry)
+        input_gates = ONES[t] @ params.w_ih + params.b_ih[None]
+        gates = (tuple(jnp.split(g, len(cell.gates), -1)) for g in (input_gates, hidden_gates))
+        carry = cell.update((), *gates, carry)
         np.testing.assert_allclose(outputs[t], carry.hidden, atol=1e-5)  # float32, 8 steps
     plain, _ = jaxrnn.recurrent(cell).apply(params, ONES, layer.initial_carry(params, B))
     evaluated, _ = layer.apply(params, ONES, layer.initial_carry(params, B))

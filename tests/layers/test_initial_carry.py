@@ -130,12 +130,12 @@ def test_steps_of_a_language_model_read_ids():
     [
         (
             ValueError,
-            "layer must be causal to run step by step: this bidirectional layer",
+            "layer must be causal to run step by step: the outputs of Bidirectional",
             lambda: jaxrnn.step(BOTH, (), jnp.ones((B, D)), ()),
         ),
         (
             ValueError,
-            "this stack layer",
+            "the outputs of Stack",
             lambda: jaxrnn.step(jaxrnn.stack([BOTH]), (), jnp.ones((B, D)), ()),
         ),
         (TypeError, "of type Layer", lambda: jaxrnn.step(jaxrnn.gru(H), (), jnp.ones((B, D)), ())),
@@ -166,7 +166,7 @@ def test_steps_of_a_language_model_read_ids():
         ),
         (
             TypeError,
-            "carry of a stack must be a tuple of 2, an entry a layer; got HiddenCarry",
+            "carry of a stack must be a tuple of 2, one entry per layer; got HiddenCarry",
             lambda: jaxrnn.step(
                 DEEP,
                 DEEP.init(jax.random.key(0), D),
@@ -184,7 +184,7 @@ def test_steps_of_a_language_model_read_ids():
         (TypeError, "of type Layer", lambda: jaxrnn.learned_initial_carry(jaxrnn.gru(H))),
         (
             ValueError,
-            "must carry something to learn, but linear does not",
+            "must carry something to learn, but Linear",
             lambda: jaxrnn.learned_initial_carry(jaxrnn.linear(2)).init(jax.random.key(0), D),
         ),
     ],

@@ -45,7 +45,7 @@ def test_causal_means_that_no_output_depends_on_a_later_input():
 @pytest.mark.parametrize("name", CELLS)
 def test_the_number_of_parameters_does_not_depend_on_the_number_of_steps(name):
     layer = jaxrnn.stack([jaxrnn.recurrent(CELLS[name]), jaxrnn.linear(2)])
-    gates = CELLS[name].num_gates * H
+    gates = len(CELLS[name].gates) * H
     biases = 2 if name == "gru" else 1
     expected = D * gates + H * gates + biases * gates + H * 2 + 2
     for num_steps in (1, 50):

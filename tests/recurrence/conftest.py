@@ -13,7 +13,7 @@ T, B, D, H = 7, 5, 4, 6
 
 def peephole_update(own, input_gates, hidden_gates, carry):
     """The LSTM with peepholes (Gers and Schmidhuber, 2000): a cell as a user writes it."""
-    i, f, g, o = jnp.split(input_gates + hidden_gates, 4, axis=-1)
+    i, f, g, o = (x + h for x, h in zip(input_gates, hidden_gates, strict=True))
     i = jax.nn.sigmoid(i + own["i"][None] * carry.memory)
     f = jax.nn.sigmoid(f + own["f"][None] * carry.memory)
     memory = f * carry.memory + i * jnp.tanh(g)
@@ -26,8 +26,14 @@ def peephole(hidden_size):
         keys = jax.random.split(key, 3)
         return {g: jax.random.normal(k, (hidden_size,)) for g, k in zip("ifo", keys, strict=True)}
 
-    initial_carry = jaxrnn.zero_carry(jaxrnn.LSTMCarry, hidden_size)
-    return jaxrnn.Cell("peephole", hidden_size, 4, initial_carry, peephole_update, init_params)
+    return jaxrnn.Cell(
+        "peephole",
+        hidden_size,
+        gates=("input", "forget", "candidate", "output"),
+        initial_carry=jaxrnn.zero_carry(jaxrnn.LSTMCarry, hidden_size),
+        update=peephole_update,
+        init_params=init_params,
+    )
 
 
 BUILT_IN = {"rnn": jaxrnn.rnn(H), "gru": jaxrnn.gru(H), "lstm": jaxrnn.lstm(H)}
@@ -60,7 +66,7 @@ def make_case(name: str, dtype=jnp.float64, seed: int = 0) -> Case:
     def normal(*shape):
         return 0.5 * jax.random.normal(next(keys), shape, dtype)
 
-    gates = cell.num_gates * H
+    gates = len(cell.gates) * H
     params = jaxrnn.RecurrentParams(
         w_ih=normal(D, gates),
         w_hh=normal(H, gates),

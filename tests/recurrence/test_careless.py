@@ -67,7 +67,13 @@ def test_bfloat16_gradients_are_summed_over_time_in_float32(implementation):
 
 
 def wrong_cell(result):
-    return jaxrnn.step_cell("wrong", H, lambda params, input_gates, carry: result(input_gates))
+    return jaxrnn.StepCell(
+        "wrong",
+        H,
+        gates=("candidate",),
+        initial_carry=jaxrnn.zero_carry(jaxrnn.HiddenCarry, H),
+        step=lambda params, input_gates, carry: result(input_gates[0]),
+    )
 
 
 @pytest.mark.parametrize("lengths", [None, np.array([T, 0, 3, 1, 6])])
@@ -75,19 +81,18 @@ def wrong_cell(result):
     ("message", "result"),
     [
         (
-            r"the cell wrong must return carry.hidden as it was given, float32\[5, 6\], got"
-            r" float32\[5, 1\]",
+            r"wrong cell's new carry\.hidden must have shape \(5, 6\), got \(5, 1\)",
             lambda gates: jaxrnn.HiddenCarry(gates[:, :1]),
         ),
-        (r"float32\[1, 6\]", lambda gates: jaxrnn.HiddenCarry(gates[:1])),
-        (r"bfloat16\[5, 6\]", lambda gates: jaxrnn.HiddenCarry(gates.astype(jnp.bfloat16))),
-        ("the cell wrong must return a carry as it was given, a HiddenCarry", lambda gates: gates),
+        (r"got \(1, 6\)", lambda gates: jaxrnn.HiddenCarry(gates[:1])),
+        ("float32, got bfloat16", lambda g: jaxrnn.HiddenCarry(g.astype(jnp.bfloat16))),
+        ("wrong cell's new carry must be a HiddenCarry of arrays", lambda gates: gates),
     ],
 )
 def test_what_a_step_returns_is_checked(message, result, lengths):
     cell = wrong_cell(result)
     params = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         jaxrnn.unroll(cell, params, jnp.ones((T, B, D)), cell.initial_carry(B), lengths=lengths)
 
 

@@ -76,13 +76,19 @@ def test_chunks_of_padding_alone_have_gradients_where_the_cell_is_singular(lengt
     """Without an epsilon: where the gates are equal, as zeros are, the derivative is infinite."""
 
     def update(gain, input_gates, hidden_gates, carry):
-        gates = input_gates + hidden_gates
+        gates = input_gates[0] + hidden_gates[0]
         centred = gates - gates.mean(axis=-1, keepdims=True)
         scale = jnp.sqrt(jnp.square(centred).mean(axis=-1, keepdims=True))
         return jaxrnn.HiddenCarry(jnp.tanh(gain[None] * centred / scale))
 
-    zeros = jaxrnn.zero_carry(jaxrnn.HiddenCarry, 6)
-    cell = jaxrnn.Cell("normalised", 6, 1, zeros, update, lambda key: jnp.ones(6))
+    cell = jaxrnn.Cell(
+        "normalised",
+        6,
+        gates=("candidate",),
+        initial_carry=jaxrnn.zero_carry(jaxrnn.HiddenCarry, 6),
+        update=update,
+        init_params=lambda key: jnp.ones(6),
+    )
     case = make_case("rnn")
     params = case.params._replace(b_ih=jnp.zeros(6), cell=jnp.linspace(0.5, 2, 6))
 

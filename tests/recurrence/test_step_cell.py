@@ -14,13 +14,21 @@ import jaxrnn
 
 def lstm_step(params, input_gates, carry):
     """The LSTM once more, as a plain step: the engine's own is its oracle."""
-    hidden_gates = carry.hidden @ params.w_hh
-    return jaxrnn.lstm(H).update(params.cell, input_gates, hidden_gates, carry)
+    hidden_gates = jnp.split(carry.hidden @ params.w_hh, 4, axis=-1)
+    return jaxrnn.lstm(H).update(params.cell, input_gates, tuple(hidden_gates), carry)
 
 
-LSTM_STEP = jaxrnn.step_cell(
-    "lstm_step", H, lstm_step, num_gates=4, initial_carry=jaxrnn.lstm(H).initial_carry
+LSTM = jaxrnn.lstm(H)
+LSTM_STEP = jaxrnn.StepCell(
+    "lstm_step", H, gates=LSTM.gates, initial_carry=LSTM.initial_carry, step=lstm_step
 )
+
+
+def step_cell(step, **more):
+    """One of one gate, whose carry is its output."""
+    zeros = jaxrnn.zero_carry(jaxrnn.HiddenCarry, H)
+    options = {"gates": ("candidate",), "initial_carry": zeros} | more
+    return jaxrnn.StepCell("test", H, step=step, **options)
 
 
 class CountingCarry(NamedTuple):
@@ -32,9 +40,9 @@ class CountingCarry(NamedTuple):
 def averaging_step(params, input_gates, carry):
     """The mean of all inputs so far: a carry that counts, and parameters of its own."""
     steps = carry.steps + 1
-    share = 1 / steps.astype(input_gates.dtype)[:, None]
+    share = 1 / steps.astype(carry.hidden.dtype)[:, None]
     gain = params.cell[None] * params.b_hh[None]
-    mean = carry.hidden + share * (gain * input_gates - carry.hidden)
+    mean = carry.hidden + share * (gain * input_gates[0] - carry.hidden)
     return CountingCarry(mean, steps, ~carry.even)
 
 
@@ -43,10 +51,11 @@ def averaging_carry(batch_size, dtype=jnp.float32):
     return CountingCarry(jnp.zeros((batch_size, H), dtype), steps, even)
 
 
-AVERAGE = jaxrnn.step_cell(
+AVERAGE = jaxrnn.StepCell(
     "average",
     H,
-    averaging_step,
+    gates=("input",),
+    step=averaging_step,
     initial_carry=averaging_carry,
     init_params=lambda key: jnp.ones(H),
     hidden_bias=True,
@@ -102,11 +111,12 @@ def test_padding_does_not_reach_parameters_where_the_step_is_singular(x64):
     """Where the input gates are zero, as a padded step's would be, the derivative is infinite."""
 
     def step(params, input_gates, carry):
-        size = jnp.sqrt(jnp.square(input_gates).sum(axis=-1, keepdims=True))
-        hidden = params.cell[None] * input_gates / size + 0.5 * carry.hidden @ params.w_hh
+        (gates,) = input_gates
+        size = jnp.sqrt(jnp.square(gates).sum(axis=-1, keepdims=True))
+        hidden = params.cell[None] * gates / size + 0.5 * carry.hidden @ params.w_hh
         return jaxrnn.HiddenCarry(jnp.tanh(hidden))
 
-    cell = jaxrnn.step_cell("normalised", H, step, init_params=lambda key: jnp.ones(H))
+    cell = step_cell(step, init_params=lambda key: jnp.ones(H))
     case = make_case("rnn")
     params = case.params._replace(b_ih=jnp.zeros(H), cell=jnp.linspace(0.5, 2, H))
     padding = np.arange(T)[:, None, None] >= np.array([T, 0, 4])[None, :, None]
@@ -133,9 +143,11 @@ def test_equal_arguments_give_equal_cells():
 @pytest.mark.parametrize(
     ("error", "message", "make"),
     [
-        (TypeError, "step must be a function", lambda: jaxrnn.step_cell("s", 3, "tanh")),
-        (ValueError, "num_gates", lambda: jaxrnn.step_cell("s", 3, lstm_step, num_gates=0)),
-        (ValueError, "hidden_size", lambda: jaxrnn.step_cell("s", 0, lstm_step)),
+        (TypeError, "step must be a function", lambda: step_cell("tanh")),
+        (ValueError, "gates must hold at least one name", lambda: step_cell(max, gates=())),
+        (ValueError, "gates must hold .* each once", lambda: step_cell(max, gates=("f", "f"))),
+        (TypeError, "gates must be a tuple of names", lambda: step_cell(max, gates=4)),
+        (TypeError, "initial_carry must be a function", lambda: step_cell(max, initial_carry=0)),
         (ValueError, "multiplies by w_hh itself", lambda: jaxrnn.recurrent(AVERAGE, num_heads=2)),
         (
             ValueError,

@@ -87,7 +87,10 @@ def test_one_step_is_the_update(case):
     if params.b_hh is not None:
         hidden_gates += params.b_hh[None]
     input_gates = case.inputs[0] @ params.w_ih + params.b_ih[None]
-    expected = case.cell.update(params.cell, input_gates, hidden_gates, case.carry)
+    gates = (
+        tuple(jnp.split(g, len(case.cell.gates), axis=-1)) for g in (input_gates, hidden_gates)
+    )
+    expected = case.cell.update(params.cell, *gates, case.carry)
     assert_close((outputs[0], carry), (expected.hidden, expected), 1e-14)
 
 
@@ -136,12 +139,18 @@ def test_padding_does_not_reach_a_cells_own_parameters(x64):
     """A normalised cell whose derivative is infinite in the padding, where its gates are zero."""
 
     def update(gain, input_gates, hidden_gates, carry):
-        gates = input_gates + hidden_gates
+        gates = input_gates[0] + hidden_gates[0]
         scale = jnp.sqrt(jnp.square(gates).mean(axis=-1, keepdims=True))
         return jaxrnn.HiddenCarry(jnp.tanh(gain[None] * gates / scale))
 
-    zeros = jaxrnn.zero_carry(jaxrnn.HiddenCarry, H)
-    cell = jaxrnn.Cell("normalised", H, 1, zeros, update, lambda key: jnp.ones(H))
+    cell = jaxrnn.Cell(
+        "normalised",
+        H,
+        gates=("candidate",),
+        initial_carry=jaxrnn.zero_carry(jaxrnn.HiddenCarry, H),
+        update=update,
+        init_params=lambda key: jnp.ones(H),
+    )
     case = make_case("rnn")
     params = case.params._replace(b_ih=jnp.zeros(H), cell=jnp.linspace(0.5, 2, H))
 

@@ -14,14 +14,18 @@ import jaxrnn
 from jaxrnn.text.token_file import open_token_file, write_token_file
 from jaxrnn.text.windows import cut_windows
 from jaxrnn.training import feed
-from jaxrnn.training.config import plan_epoch
 from jaxrnn.training.feed import chunks, one_ahead
 from jaxrnn.training.integrity import params_digest
 from jaxrnn.training.parallel import make_placement
 
 
 def read_all(config, epoch=0, batch=0, ids=IDS):
-    return list(chunks(config, ids, V, epoch, batch, make_placement(config)))
+    return list(read(config, epoch, batch, ids))
+
+
+def read(config, epoch=0, batch=0, ids=IDS):
+    text, plans = feed.Text(ids, V), config.plans(len(ids))
+    return chunks(text, plans, make_placement(config), (epoch, batch), config.epochs)
 
 
 @pytest.mark.parametrize("windows", ["sequential", "random"])
@@ -34,11 +38,11 @@ def test_chunks_hold_the_batches_of_all_epochs(windows, tokens_per_chunk, monkey
     for chunk in read_all(config):
         count = chunk.last - chunk.first
         assert chunk.first == len(found[chunk.epoch])
-        assert chunk.num_batches == len(plan_epoch(config, len(IDS), chunk.epoch))
+        assert chunk.num_batches == len(config.plans(len(IDS)).plan(chunk.epoch))
         assert len(chunk.tokens) == len(chunk.starts) >= count
         found[chunk.epoch] += list(zip(chunk.tokens[:count], chunk.starts[:count], strict=True))
     for epoch, batches in found.items():
-        windows_of_epoch = plan_epoch(config, len(IDS), epoch)[:]
+        windows_of_epoch = config.plans(len(IDS)).plan(epoch)[:]
         for (tokens, starts), offsets, expected in zip(batches, *windows_of_epoch, strict=True):
             np.testing.assert_array_equal(tokens, IDS[offsets + steps])
             np.testing.assert_array_equal(starts, expected)
@@ -49,8 +53,8 @@ def test_chunks_begin_anywhere(monkeypatch):
     config = make_config(epochs=2)
     places = [(chunk.epoch, chunk.first, chunk.last) for chunk in read_all(config, 1, 5)]
     assert places[0][:2] == (1, 5)
-    assert places[-1][2] == len(plan_epoch(config, len(IDS), 1))
-    assert read_all(config, 1, len(plan_epoch(config, len(IDS), 1))) == []
+    assert places[-1][2] == len(config.plans(len(IDS)).plan(1))
+    assert read_all(config, 1, len(config.plans(len(IDS)).plan(1))) == []
 
 
 def test_the_size_of_a_chunk_changes_no_bit(monkeypatch):
@@ -71,7 +75,7 @@ def test_each_device_reads_its_own_rows_only(monkeypatch):
     for parallel in ("jit", "pmap"):
         config = make_config(epochs=1, devices=4, parallel=parallel)
         read_all(config)
-        offsets = plan_epoch(config, len(IDS), 0)[:].offsets
+        offsets = config.plans(len(IDS)).plan(0)[:].offsets
         parts = sorted(asked, key=lambda part: part[0, 0])
         np.testing.assert_array_equal(np.concatenate(parts, axis=1), offsets)
         assert len(parts) == 4
@@ -123,13 +127,13 @@ def test_reading_a_mapped_text_all_over_leaves_none_of_it_resident(tmp_path):
     np.save(path, np.zeros(num_ids, np.uint16))
     config = jaxrnn.TrainConfig(batch_size=1000, num_steps=35, epochs=1)
     ids = np.load(path, mmap_mode="r")
-    parts = chunks(config, ids, V, 0, 0, make_placement(config))
+    parts = read(config, ids=ids)
     next(parts)
     before = resident_bytes()
     for _ in zip(range(20), parts, strict=False):
         pass
     assert resident_bytes() - before < 30e6  # of 120 MB, of which 20 chunks touch all pages
-    windows = plan_epoch(config, num_ids, 0)[:600]
+    windows = config.plans(num_ids).plan(0)[:600]
     cut_windows(ids, windows.offsets, 36)  # in the mapping itself, they stay
     assert resident_bytes() - before > 60e6
 

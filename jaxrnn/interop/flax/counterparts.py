@@ -9,7 +9,7 @@ import numpy as np
 from flax import linen, nnx
 from flax.nnx.nn import dtypes
 
-from jaxrnn.cells import Cell, StepCell, gru, lstm, rnn
+from jaxrnn.cells import BaseCell, gru, lstm, rnn
 from jaxrnn.recurrence import RecurrentParams
 
 
@@ -93,7 +93,7 @@ def _cell_of_direction(over_time: Any) -> Any:
     return over_time.cell
 
 
-def our_cell(flax_cell: Any) -> Cell:
+def our_cell(flax_cell: Any) -> BaseCell:
     """The cell of ours with the same equations, or raise."""
     blocks = BLOCKS.get(type(flax_cell))
     if blocks is None:
@@ -118,7 +118,7 @@ def _shown(value: Any) -> Any:
 
 
 def flax_cell(
-    library: Any, cell: Cell | StepCell, activation: Callable[[Any], Any], optimized_lstm: bool
+    library: Any, cell: BaseCell, activation: Callable[[Any], Any], optimized_lstm: bool
 ) -> tuple[Any, dict[str, Any]]:
     """The class in `library` with the equations of our cell, and its options, or raise."""
     size = cell.hidden_size
@@ -135,10 +135,12 @@ def flax_cell(
     raise ValueError(f"the cell {cell.name} has no port: {why}")
 
 
-def shapes_of(kind: type, cell: Cell, prefix: str, weights: Mapping[str, Any]) -> dict[str, Any]:
+def shapes_of(
+    kind: type, cell: BaseCell, prefix: str, weights: Mapping[str, Any]
+) -> dict[str, Any]:
     """The shapes that the weights must have; the input size is that of a kernel among them."""
     blocks, size = BLOCKS[kind], cell.hidden_size
-    width = cell.num_gates * size // len(blocks.inputs)
+    width = len(cell.gates) * size // len(blocks.inputs)
     kernels = [np.shape(weights.get(f"{prefix}{part}.kernel", ())) for part in blocks.inputs]
     input_size = next((shape[0] for shape in kernels if len(shape) == 2), 1)
     shapes: dict[str, tuple[int, ...]] = {}
@@ -150,7 +152,9 @@ def shapes_of(kind: type, cell: Cell, prefix: str, weights: Mapping[str, Any]) -
     return shapes
 
 
-def our_params(kind: type, cell: Cell, prefix: str, weights: Mapping[str, Any]) -> RecurrentParams:
+def our_params(
+    kind: type, cell: BaseCell, prefix: str, weights: Mapping[str, Any]
+) -> RecurrentParams:
     """Put the gate blocks side by side; a part without a bias has one of zeros."""
 
     def side_by_side(parts: tuple[str, ...]) -> tuple[jax.Array, jax.Array]:

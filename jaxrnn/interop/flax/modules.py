@@ -1,6 +1,5 @@
 """The layers as modules of `flax.nnx`, for models that are written with it."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxrnn.cells import Cell, StepCell, gru, lstm, rnn
+from jaxrnn.cells import BaseCell, gru, lstm, rnn
 from jaxrnn.checks import check_array, check_mask, check_number, check_positive_integer
 from jaxrnn.interop.weights import check_params
 from jaxrnn.layers import Layer, bidirectional, dropout, recurrent, stack
@@ -70,7 +69,7 @@ class Recurrent(nnx.Module):
         self.rngs = nnx.data(rngs.dropout.fork() if dropout_rate > 0 else None)
 
     @property
-    def cell(self) -> Cell | StepCell:
+    def cell(self) -> BaseCell:
         """The cell of every layer."""
         raise NotImplementedError
 
@@ -169,7 +168,7 @@ class RNN(Recurrent):
     """Layers of `jaxrnn.rnn(hidden_features, activation)`.
 
     Args:
-        activation: applied elementwise.
+        activation: as for `jaxrnn.rnn`.
         options: as for `Recurrent`, `rngs` among them.
     """
 
@@ -178,14 +177,14 @@ class RNN(Recurrent):
         in_features: int,
         hidden_features: int,
         *,
-        activation: Callable[[Any], Any] = jnp.tanh,
+        activation: str | Callable[[Any], Any] = "tanh",
         **options: Any,
     ) -> None:
         self.activation = activation
         super().__init__(in_features, hidden_features, **options)
 
     @property
-    def cell(self) -> Cell:
+    def cell(self) -> BaseCell:
         """`rnn(hidden_features, activation)`."""
         return rnn(self.hidden_features, self.activation)
 
@@ -210,7 +209,7 @@ class GRU(Recurrent):
         super().__init__(in_features, hidden_features, **options)
 
     @property
-    def cell(self) -> Cell | StepCell:
+    def cell(self) -> BaseCell:
         """`gru(hidden_features, reset_after=reset_after)`."""
         return gru(self.hidden_features, reset_after=self.reset_after)
 
@@ -219,14 +218,13 @@ class LSTM(Recurrent):
     """Layers of `jaxrnn.lstm(hidden_features)`; the arguments of `Recurrent`."""
 
     @property
-    def cell(self) -> Cell:
+    def cell(self) -> BaseCell:
         """`lstm(hidden_features)`."""
         return lstm(self.hidden_features)
 
 
-@functools.cache  # so that modules of equal arguments have one layer, and nothing retraces
 def _layer(
-    cell: Cell | StepCell,
+    cell: BaseCell,
     num_layers: int,
     both_directions: bool,
     dropout_rate: float,
@@ -234,10 +232,9 @@ def _layer(
     remat_every: int | None,
     dtype: DType | None,
 ) -> Layer:
-    layer = recurrent(cell, projection_size=projection_size, remat_every=remat_every, dtype=dtype)
-    if both_directions:
-        layer = bidirectional(layer)
-    between = [dropout(dropout_rate)] if dropout_rate > 0 else []
+    one = recurrent(cell, projection_size=projection_size, remat_every=remat_every, dtype=dtype)
+    layer: Layer = bidirectional(one) if both_directions else one
+    between: list[Layer] = [dropout(dropout_rate)] if dropout_rate > 0 else []
     layers = [layer, *[*between, layer] * (num_layers - 1)]
     return stack(layers) if num_layers > 1 else layer
 

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen, nnx, traverse_util
 
-from jaxrnn.cells import Cell, HiddenCarry, LSTMCarry, StepCell, lstm
+from jaxrnn.cells import BaseCell, HiddenCarry, LSTMCarry, lstm
 from jaxrnn.interop.flax import counterparts
 from jaxrnn.interop.weights import cell_to_port, check_entries, check_layer, check_params
-from jaxrnn.layers import Directions, Layer, bidirectional, recurrent
+from jaxrnn.layers import Bidirectional, Directions, Layer, Recurrent, bidirectional, recurrent
 from jaxrnn.recurrence import RecurrentParams
 from jaxrnn.typing import Carry, Params
 
@@ -141,8 +141,8 @@ def carry_from_flax(layer: Layer, carry: Any) -> Carry:
         ValueError: it is none of the layers that have a port.
     """
     cell = _cell_of(layer)
-    if layer.name == "bidirectional":
-        return Directions(*(carry_from_flax(layer.parts[0], own) for own in carry))
+    if isinstance(layer, Bidirectional):
+        return Directions(*(carry_from_flax(layer.layer, own) for own in carry))
     if cell == lstm(cell.hidden_size):
         memory, hidden = carry
         return LSTMCarry(hidden, memory)
@@ -197,19 +197,19 @@ def _nnx_cell(
     return cell
 
 
-def _cell_of(layer: Any) -> Cell | StepCell:
+def _cell_of(layer: Any) -> BaseCell:
     """The cell of `recurrent(cell)` or `bidirectional(recurrent(cell))`."""
     check_layer("a cell of Flax", layer)
-    over_time = layer.parts[0] if layer.name == "bidirectional" else layer
-    if over_time.name != "recurrent":
+    over_time = layer.layer if isinstance(layer, Bidirectional) else layer
+    if not isinstance(over_time, Recurrent):
         raise ValueError(
-            f"a {over_time.name} layer has no port, only recurrent(cell) and bidirectional of that"
+            f"{over_time} has no port, only recurrent(cell) and bidirectional of that"
             " have: port the layers of a stack one by one"
         )
     return cell_to_port("a cell of Flax", over_time)
 
 
-def _read(layer: Layer, params: Params) -> tuple[Cell | StepCell, list[RecurrentParams]]:
+def _read(layer: Layer, params: Params) -> tuple[BaseCell, list[RecurrentParams]]:
     """The cell of a layer and the parameters of its one or two directions, checked."""
     cell = _cell_of(layer)
     leaves = jax.tree.leaves(params)

@@ -5,18 +5,23 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxrnn.cells import Cell, StepCell, gru, lstm, rnn
-from jaxrnn.interop.keras.reading import (
-    GATE_ORDERS,
-    RNN_ACTIVATIONS,
-    Reading,
-    read,
-    refusal,
-    reorder_gates,
-)
+from jaxrnn.cells import BaseCell, gru, lstm, rnn
+from jaxrnn.cells.elman import ACTIVATIONS
+from jaxrnn.interop.keras.reading import GATE_ORDERS, Reading, read, refusal, reorder_gates
 from jaxrnn.interop.optional import import_optional
 from jaxrnn.interop.weights import cell_to_port, check_layer, check_params
-from jaxrnn.layers import Directions, Layer, bidirectional, dropout, recurrent, stack
+from jaxrnn.layers import (
+    Bidirectional,
+    Directions,
+    Dropout,
+    Layer,
+    Recurrent,
+    Stack,
+    bidirectional,
+    dropout,
+    recurrent,
+    stack,
+)
 from jaxrnn.recurrence import BlockDiagonal, LowRank, RecurrentParams
 from jaxrnn.typing import HostArray, Params
 
@@ -94,7 +99,9 @@ def to_keras(layer: Layer, params: Params) -> Any:
     if dtypes != ["float32"]:
         raise ValueError(f"params must be arrays of float32, got {' and '.join(dtypes) or 'none'}")
     pairs = _make(layer, params)
-    made = keras.Sequential([part for part, _ in pairs]) if layer.name == "stack" else pairs[0][0]
+    made = pairs[0][0]
+    if isinstance(layer, Stack):
+        made = keras.Sequential([part for part, _ in pairs])
     made.build((None, None, input_size))
     for part, weights in pairs:
         part.set_weights(weights)
@@ -150,8 +157,10 @@ def _convert_bidirectional(layer: Any) -> tuple[Layer, Params]:
 
 def _pairs(reading: Reading, params: RecurrentParams) -> list[tuple[Layer, Params]]:
     runs = recurrent(reading.cell, recurrent_dropout=reading.recurrent_dropout)
-    before = [(dropout(reading.dropout, variational=True), ())] if reading.dropout else []
-    return [*before, (runs, params)]
+    pairs: list[tuple[Layer, Params]] = [(runs, params)]
+    if reading.dropout:
+        pairs.insert(0, (dropout(reading.dropout, variational=True), ()))
+    return pairs
 
 
 def _join(pairs: list[tuple[Layer, Params]]) -> tuple[Layer, Params]:
@@ -181,46 +190,43 @@ def _make(layer: Layer, params: Params) -> list[tuple[Any, list[HostArray]]]:
     """The Keras layers, not built, and the weights of each."""
     from keras import layers
 
-    if layer.name == "stack":
-        parts = zip(layer.parts, params, strict=True)
-        return [pair for part, own in parts for pair in _make(part, own)]
-    if layer.name == "dropout":
-        rate, variational = layer.parts
-        kind = layers.SpatialDropout1D if variational else layers.Dropout
-        return [(kind(rate, dtype="float32"), [])]
-    if layer.name == "recurrent":
+    if isinstance(layer, Stack):
+        return [pair for part, own in layer.parts(params) for pair in _make(part, own)]
+    if isinstance(layer, Dropout):
+        kind = layers.SpatialDropout1D if layer.variational else layers.Dropout
+        return [(kind(layer.rate, dtype="float32"), [])]
+    if isinstance(layer, Recurrent):
         return [(_make_recurrent(cell_to_port("a Keras layer", layer)), _weights(layer, params))]
-    if layer.name == "bidirectional":
-        rate, either, directions = _split(layer.parts[0], params)
+    if isinstance(layer, Bidirectional):
+        rate, either, directions = _split(layer.layer, params)
         weights = [weight for own in directions for weight in _weights(either, own)]
         runs = _make_recurrent(cell_to_port("a Keras layer", either), dropout=rate)
         return [(layers.Bidirectional(runs, dtype="float32"), weights)]
-    raise _impossible(f"Keras has none for {layer.name}")
+    raise _impossible(f"Keras has none for {layer}")
 
 
-def _split(either: Layer, params: Directions) -> tuple[float, Layer, Directions]:
+def _split(either: Layer, params: Directions) -> tuple[float, Recurrent, Directions]:
     """What runs in either direction as a rate of dropout, a recurrent layer and its params."""
-    if either.name == "recurrent":
+    if isinstance(either, Recurrent):
         return 0.0, either, params
-    if either.name == "stack" and [part.name for part in either.parts] == ["dropout", "recurrent"]:
-        before, runs = either.parts
-        rate, variational = before.parts
-        if variational and rate < 1:  # at 1 Keras drops nothing
-            return rate, runs, Directions(*(own for _, own in params))
+    match either:
+        case Stack(layers=(Dropout() as before, Recurrent() as runs)):
+            if before.variational and before.rate < 1:  # at 1 Keras drops nothing
+                return before.rate, runs, Directions(*(own for _, own in params))
     raise _impossible(
         "Bidirectional wraps one recurrent layer, which may drop inputs, the same at every step"
     )
 
 
-def _make_recurrent(cell: Cell | StepCell, **options: Any) -> Any:
+def _make_recurrent(cell: BaseCell, **options: Any) -> Any:
     from keras import layers
 
     size = cell.hidden_size
-    kinds: list[tuple[Any, dict[str, Any], Cell | StepCell]] = [
+    kinds: list[tuple[Any, dict[str, Any], BaseCell]] = [
         (layers.LSTM, {}, lstm(size)),
         (layers.GRU, {}, gru(size)),
         (layers.GRU, {"reset_after": False}, gru(size, reset_after=False)),
-        *((layers.SimpleRNN, {"activation": a}, rnn(size, f)) for a, f in RNN_ACTIVATIONS.items()),
+        *((layers.SimpleRNN, {"activation": name}, rnn(size, name)) for name in ACTIVATIONS),
     ]
     for kind, equations, ours in kinds:
         if cell == ours:
@@ -228,14 +234,14 @@ def _make_recurrent(cell: Cell | StepCell, **options: Any) -> Any:
     raise _impossible(f"Keras has no cell with the equations of {cell.name}")
 
 
-def _weights(layer: Layer, params: RecurrentParams) -> list[HostArray]:
+def _weights(layer: Recurrent, params: RecurrentParams) -> list[HostArray]:
     """In Keras's order: kernel, recurrent_kernel, bias."""
     if isinstance(params.w_hh, LowRank):
         raise _impossible("its hidden is projected (projection_size), which Keras's never is")
     if isinstance(params.w_hh, BlockDiagonal):
         raise _impossible("its hidden is read in parts (num_heads), by Keras's as a whole")
     bias = params.b_ih if params.b_hh is None else np.stack([params.b_ih, params.b_hh])
-    order = GATE_ORDERS[layer.parts[0].num_gates]
+    order = GATE_ORDERS[len(layer.cell.gates)]
     return [reorder_gates(weight, order) for weight in (params.w_ih, params.w_hh, bias)]
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.cells import Cell, StepCell, gru, lstm, rnn
+from jaxrnn.cells import BaseCell, gru, lstm, rnn
+from jaxrnn.cells.elman import ACTIVATIONS
 from jaxrnn.interop.weights import check_entries
 from jaxrnn.recurrence import RecurrentParams
 from jaxrnn.typing import HostArray
@@ -15,13 +15,11 @@ from jaxrnn.typing import HostArray
 # By the number of gates.  Keras's GRU has z, r, h where ours has r, z, n: the same swap either way.
 GATE_ORDERS = {1: (0,), 3: (1, 0, 2), 4: (0, 1, 2, 3)}
 
-RNN_ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}
-
 
 class Reading(NamedTuple):
     """What a Keras layer does in one direction."""
 
-    cell: Cell | StepCell
+    cell: BaseCell
     dropout: float
     """The rate at which it drops units of its inputs, the same ones at every step."""
     recurrent_dropout: float
@@ -42,16 +40,16 @@ def read(layer: Any, *, backwards: bool) -> tuple[Reading, RecurrentParams]:
     return reading, _params(layer, cell)
 
 
-def _cell(layer: Any) -> Cell | StepCell:
+def _cell(layer: Any) -> BaseCell:
     """Our cell with the equations of the Keras layer's."""
     from keras import activations, layers
 
     theirs = layer.cell
     if type(theirs) is layers.SimpleRNNCell:
-        for name, activation in RNN_ACTIVATIONS.items():
+        for name in ACTIVATIONS:
             if theirs.activation is activations.get(name):
-                return rnn(theirs.units, activation)
-        expected = ", ".join(RNN_ACTIVATIONS)
+                return rnn(theirs.units, name)
+        expected = ", ".join(ACTIVATIONS)
         raise refusal(layer, f"its activation {theirs.activation!r} is not one of {expected}")
     if type(theirs) not in (layers.GRUCell, layers.LSTMCell):
         raise refusal(layer, f"jaxrnn has no {type(theirs).__name__}")
@@ -82,12 +80,12 @@ def _check_options(layer: Any, backwards: bool) -> None:
         raise refusal(layer, "; ".join(wrong))
 
 
-def _params(layer: Any, cell: Cell | StepCell) -> RecurrentParams:
+def _params(layer: Any, cell: BaseCell) -> RecurrentParams:
     from keras import ops
 
     # Not get_weights(), which warns with NumPy 2.
     weights = {w.name: ops.convert_to_numpy(w.value) for w in layer.cell.weights}
-    width = cell.num_gates * cell.hidden_size
+    width = len(cell.gates) * cell.hidden_size
     input_size = np.shape(weights.get("kernel", [()]))[0]
     shapes: dict[str, tuple[int, ...]] = {
         "kernel": (input_size, width),
@@ -97,7 +95,7 @@ def _params(layer: Any, cell: Cell | StepCell) -> RecurrentParams:
     if not layer.cell.use_bias:
         weights["bias"] = np.zeros(shapes["bias"], layer.cell.variable_dtype)
     check_entries(f"the Keras layer {layer.name!r}", weights, shapes)
-    order = GATE_ORDERS[cell.num_gates]
+    order = GATE_ORDERS[len(cell.gates)]
     w_ih, w_hh, bias = (jnp.asarray(reorder_gates(weights[name], order)) for name in shapes)
     b_ih, b_hh = bias if cell.hidden_bias else (bias, None)
     return RecurrentParams(w_ih, w_hh, b_ih, b_hh)

@@ -2,20 +2,31 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
 
-from jaxrnn.cells import Cell, gru, lstm, rnn
+from jaxrnn.cells import BaseCell, gru, lstm, rnn
 from jaxrnn.interop.weights import cell_to_port, check_layer, check_params
-from jaxrnn.layers import Layer, bidirectional, dropout, recurrent, stack
+from jaxrnn.layers import (
+    Bidirectional,
+    Dropout,
+    Layer,
+    LearnedInitialCarry,
+    Recurrent,
+    Stack,
+    bidirectional,
+    dropout,
+    recurrent,
+    stack,
+)
 from jaxrnn.recurrence import BlockDiagonal, LowRank, RecurrentParams
 from jaxrnn.typing import Params
 
 CELLS: dict[str, Callable[[int], Any]] = {
     "RNN_TANH": rnn,
-    "RNN_RELU": functools.partial(rnn, activation=jax.nn.relu),
+    "RNN_RELU": functools.partial(rnn, activation="relu"),
     "GRU": gru,
     "LSTM": lstm,
 }
@@ -34,13 +45,13 @@ class Architecture(NamedTuple):
     projection_size: int | None = None
     dropout: float = 0.0
 
-    def cell(self) -> Cell:
+    def cell(self) -> BaseCell:
         """The cell of every layer."""
         return CELLS[self.mode](self.hidden_size)
 
     def layer(self) -> Layer:
         """The stack that is the same function."""
-        one = recurrent(self.cell(), projection_size=self.projection_size)
+        one: Layer = recurrent(self.cell(), projection_size=self.projection_size)
         one = bidirectional(one) if self.bidirectional else one
         if self.dropout == 0:
             return stack([one] * self.num_layers)
@@ -53,7 +64,7 @@ class Architecture(NamedTuple):
 
     def weight_shapes(self, *, bias: bool = True) -> dict[str, tuple[int, ...]]:
         """The names of the weights and their shapes."""
-        gates = self.cell().num_gates * self.hidden_size
+        gates = len(self.cell().gates) * self.hidden_size
         width = self.projection_size or self.hidden_size
         shapes: dict[str, tuple[int, ...]] = {}
         for suffix in self.suffixes():
@@ -88,9 +99,9 @@ def architecture_of(layer: Any, params: Params) -> Architecture:
         ValueError: no module is the same function; or a shape in `params` is wrong.
     """
     check_layer("a module of PyTorch", layer)
-    entries = layer.parts if layer.name == "stack" else (layer,)
+    entries = layer.layers if isinstance(layer, Stack) else (layer,)
     rate = _dropout_between(entries)
-    kinds = [_kind_of(entry) for entry in entries if entry.name != "dropout"]
+    kinds = [_kind_of(entry) for entry in entries if not isinstance(entry, Dropout)]
     if len(set(kinds)) > 1:
         got = ", ".join(
             f"{mode} of {size} units{' in both directions' if both else ''}"
@@ -114,38 +125,38 @@ def _are_recurrent(params: Any) -> bool:
 
 def _dropout_between(entries: Sequence[Layer]) -> float:
     """The rate of the dropout between every two of a stack's layers."""
-    is_dropout = [entry.name == "dropout" for entry in entries]
+    is_dropout = [isinstance(entry, Dropout) for entry in entries]
     if not any(is_dropout):
         return 0.0
     if len(entries) % 2 == 0 or is_dropout != [k % 2 == 1 for k in range(len(entries))]:
         raise ValueError(
             "PyTorch's dropout stands between every two layers and nowhere else, got a stack of"
-            f" {', '.join(entry.name for entry in entries)}"
+            f" {', '.join(map(repr, entries))}"
         )
-    rates = {entry.parts for entry in entries[1::2]}
-    if any(variational for _, variational in rates):
+    dropouts = cast(Sequence[Dropout], entries[1::2])
+    if any(entry.variational for entry in dropouts):
         raise ValueError(
             "PyTorch's dropout draws anew at every step, a variational one drops the same units"
         )
-    if len(rates) > 1:
-        listed = ", ".join(str(entry.parts[0]) for entry in entries[1::2])
-        raise ValueError(f"PyTorch's dropout has one rate, got {listed}")
-    return rates.pop()[0]
+    rates = [entry.rate for entry in dropouts]
+    if len(set(rates)) > 1:
+        raise ValueError(f"PyTorch's dropout has one rate, got {', '.join(map(str, rates))}")
+    return rates[0]
 
 
 def _kind_of(entry: Layer) -> tuple[str, int, bool]:
     """The mode, hidden size and whether there are two directions, of a layer of a stack."""
-    both = entry.name == "bidirectional"
-    one = entry.parts[0] if both else entry
-    if one.name == "learned_initial_carry":
+    both = isinstance(entry, Bidirectional)
+    one = entry.layer if isinstance(entry, Bidirectional) else entry
+    if isinstance(one, LearnedInitialCarry):
         raise ValueError(
             "PyTorch's modules have no initial carry to learn: port the layer that"
             " learned_initial_carry was given, and its carry by carry_to_torch"
         )
-    if one.name != "recurrent":
+    if not isinstance(one, Recurrent):
         raise ValueError(
             "PyTorch's modules consist of recurrent layers, bidirectional or not, with dropout"
-            f" between them, not of {one.name} layers"
+            f" between them, not of {one}"
         )
     cell = cell_to_port("a module of PyTorch", one)
     return _mode_of(cell), cell.hidden_size, both

@@ -68,7 +68,7 @@ def carry_to_torch(layer: Layer, params: Params, carry: Carry) -> Any:
     """
     architecture = architecture_of(layer, params)
     if jax.tree.structure(carry, is_leaf=_is_carry) != _structure(layer, params):
-        raise TypeError(f"carry must be that of this {layer.name} layer, got {carry!r}")
+        raise TypeError(f"carry must be that of {layer}, got {carry!r}")
     carries = jax.tree.leaves(carry, is_leaf=_is_carry)
     batch_size = (np.shape(jax.tree.leaves(carry)[0]) or (1,))[0]
     dtype = dtype_of("params", jax.tree.leaves(params))

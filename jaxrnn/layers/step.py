@@ -1,7 +1,7 @@
 """One time step of a layer, for inputs that arrive one by one."""
 
 from jaxrnn.checks import check_array
-from jaxrnn.layers.layer import Layer
+from jaxrnn.layers.layer import Layer, check_layer
 from jaxrnn.typing import AnyArray, Array, Carry, Float, Integer, Params
 
 
@@ -29,12 +29,11 @@ def step(
         TypeError: `layer` is not a Layer, or the inputs or the carry are of the wrong type.
         ValueError: the layer is not causal, or a size is wrong.
     """
-    if not isinstance(layer, Layer):
-        raise TypeError(f"layer must be of type Layer, got {layer!r}")
+    check_layer("layer", layer)
     if not layer.causal:
         raise ValueError(
-            f"layer must be causal to run step by step: this {layer.name} layer's outputs depend on"
-            " inputs still to come, as a bidirectional one's do"
+            f"layer must be causal to run step by step: the outputs of {layer} depend on inputs"
+            " still to come, as a bidirectional one's do"
         )
     check_array("inputs", inputs)
     if inputs.ndim not in (1, 2):

@@ -1,0 +1,111 @@
+"""A language model in words and numbers, as commands and checkpoints know it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxrnn.cells import BaseCell, gru, lstm, rnn
+from jaxrnn.checks import (
+    FLOAT32_MAX,
+    INT32_MAX,
+    check_choice,
+    check_number,
+    check_positive_integer,
+)
+from jaxrnn.language_model import LanguageModel, language_model
+from jaxrnn.layers import Layer, dropout, recurrent, stack
+from jaxrnn.layers.initializers import SymmetricUniform
+from jaxrnn.typing import Initializer
+
+MAX_LAYERS = 1000
+"""Each layer is compiled by itself, which takes about a second."""
+
+CELLS: dict[str, Callable[[int], BaseCell]] = {"rnn": rnn, "gru": gru, "lstm": lstm}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A language model in words and numbers: what a checkpoint records and `build` builds."""
+
+    cell: Literal["rnn", "gru", "lstm"] = "rnn"
+    """The recurrent cell."""
+    num_layers: int = 1
+    """Recurrent layers, one upon the other."""
+    hidden_size: int = 256
+    """Units of each recurrent layer."""
+    embedding_size: int | None = None
+    """Width of a learned embedding; None for one-hot input, as the book."""
+    init: Literal["normal", "uniform", "orthogonal"] = "normal"
+    """Initial weights: normal, N(0, 0.01^2) and zero biases, as the book; uniform, +-1/sqrt(H) for
+    weights and biases, as PyTorch; orthogonal, with zero biases."""
+    init_scale: float | None = None
+    """Of uniform initial weights, everywhere: +-init_scale in place of +-1/sqrt(H)."""
+    forget_gate_bias: float | None = None
+    """Initial bias of the LSTM's forget gates; None leaves it to `init`."""
+    dropout: float = 0.0
+    """Rate between the layers, and before and after them, in training."""
+    variational_dropout: bool = False
+    """One mask for all steps of a window instead of one a step."""
+    embedding_dropout: float = 0.0
+    """Rate at which tokens of the embedding are dropped in training."""
+    tie_embeddings: bool = False
+    """Whether the embedding makes the logits, too; its size is then the hidden size."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the matrix products and of what layers hand on; all else is float32."""
+
+    def __post_init__(self) -> None:
+        check_choice("cell", self.cell, tuple(CELLS))
+        check_positive_integer("num_layers", self.num_layers, MAX_LAYERS)
+        check_positive_integer("hidden_size", self.hidden_size, INT32_MAX)
+        if self.embedding_size is not None:
+            check_positive_integer("embedding_size", self.embedding_size, INT32_MAX)
+        check_choice("init", self.init, ("normal", "uniform", "orthogonal"))
+        if self.init_scale is not None:
+            check_number("init_scale", self.init_scale, low=0.0, high=FLOAT32_MAX)
+            if self.init != "uniform":
+                raise ValueError(f"init_scale is of the init uniform, got {self.init}")
+        if self.forget_gate_bias is not None and self.cell != "lstm":
+            raise ValueError(f"forget_gate_bias is the LSTM's, got the cell {self.cell}")
+        check_number("dropout", self.dropout, low=0.0, high=1.0)
+        check_number("embedding_dropout", self.embedding_dropout, low=0.0, high=1.0)
+        check_choice("dtype", self.dtype, ("float32", "bfloat16"))
+        if self.variational_dropout and self.dropout == 0:
+            raise ValueError("variational_dropout needs a dropout above 0, got 0")
+        if self.embedding_dropout > 0 and self.embedding_size is None:
+            raise ValueError("embedding_dropout needs an embedding_size, got None")
+        if self.tie_embeddings and self.embedding_size != self.hidden_size:
+            raise ValueError(
+                f"tie_embeddings needs embedding_size = hidden_size = {self.hidden_size}, got"
+                f" {self.embedding_size}"
+            )
+
+
+def build(config: ModelConfig, vocab_size: int) -> LanguageModel:
+    """Build the language model that the configuration describes."""
+    kernel_init: str | Initializer = config.init
+    if config.init_scale is not None:
+        kernel_init = SymmetricUniform(config.init_scale)
+    bias_init = kernel_init if config.init == "uniform" else "zeros"
+    layer = recurrent(
+        CELLS[config.cell](config.hidden_size),
+        kernel_init=kernel_init,
+        bias_init=bias_init,
+        forget_gate_bias=config.forget_gate_bias,
+        dtype=None if config.dtype == "float32" else config.dtype,
+    )
+    layers: list[Layer] = [layer] * config.num_layers
+    if config.dropout > 0:
+        drop = dropout(config.dropout, variational=config.variational_dropout)
+        first: list[Layer] = (
+            [] if config.embedding_size is None else [drop]
+        )  # ids have no units to drop
+        layers = first + [each for layer in layers for each in (layer, drop)]
+    return language_model(
+        vocab_size,
+        stack(layers),
+        embedding_size=config.embedding_size,
+        embedding_dropout=config.embedding_dropout,
+        tie_embeddings=config.tie_embeddings,
+        kernel_init=kernel_init,
+        bias_init=bias_init,
+    )

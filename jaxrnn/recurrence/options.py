@@ -1,0 +1,85 @@
+"""The static options of a run."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn.cells import BaseCell, StepCell
+from jaxrnn.checks import check_choice, check_positive_integer
+from jaxrnn.typing import DType
+
+IMPLEMENTATIONS = (None, "scan", "autodiff", "cudnn")
+
+
+@dataclass(frozen=True, repr=False)
+class Options:
+    """The cell, and how it is run over time: all that is known before the arrays.
+
+    Checked when it is made; `jaxrnn.unroll` says what the fields mean.
+    """
+
+    cell: BaseCell
+    implementation: str | None = None
+    scan_unroll: int | None = None
+    remat_every: int | None = None
+    dtype: DType | None = None
+    reverse: bool = False
+    return_carries: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.cell, BaseCell):
+            raise TypeError(f"cell must be a Cell, such as jaxrnn.lstm(256), got {self.cell!r}")
+        check_choice("implementation", self.implementation, IMPLEMENTATIONS)
+        for name in ("scan_unroll", "remat_every"):
+            if (count := getattr(self, name)) is not None:
+                check_positive_integer(name, count)
+        if isinstance(self.cell, StepCell) and self.implementation not in (None, "autodiff"):
+            raise ValueError(
+                f'implementation must be None or "autodiff" for the StepCell {self.cell.name}'
+            )
+        object.__setattr__(self, "dtype", checked_dtype(self.dtype))
+
+    def changes(self) -> list[str]:
+        """Return the fields that are not the default ones, as `name=value`."""
+        return [
+            f"{field.name}={getattr(self, field.name)}"
+            for field in fields(self)[1:]
+            if getattr(self, field.name) != field.default
+        ]
+
+    def __repr__(self) -> str:
+        return f"Options({', '.join([repr(self.cell), *self.changes()])})"
+
+    def kept(self, carry: Any) -> Any:
+        """Return what the loop keeps of each step's carry."""
+        return carry if self.return_carries else carry.hidden
+
+    def steps_per_iteration(self, num_steps: int) -> int:
+        """Return `scan_unroll`, or its default, by measurement (docs/performance.md).
+
+        Larger bodies keep the threads of XLA's CPU back end busy.  It pays where the gates take a
+        while, and in loops long enough to be worth compiling more.  A divisor of T leaves no
+        remainder, which would be compiled and stored apart.
+        """
+        if self.scan_unroll is not None:
+            return self.scan_unroll
+        if len(self.cell.gates) == 1 or num_steps < 16:
+            return 1
+        return next((steps for steps in (5, 4, 7, 6, 8) if num_steps % steps == 0), 4)
+
+
+def checked_dtype(dtype: Any) -> Any:
+    """Return a dtype as NumPy has it, or None as it is; raise unless it is a floating type."""
+    if dtype is None:
+        return None
+    try:
+        known = jnp.dtype(dtype)
+    except TypeError:
+        known = None
+    if known is None or not jnp.issubdtype(known, jnp.floating):
+        raise TypeError(f"dtype must be a floating type, such as jnp.bfloat16, got {dtype!r}")
+    if jnp.zeros((), int).dtype != jnp.int64 and known == np.float64:
+        raise TypeError("dtype must not be float64, which JAX has only with jax_enable_x64")
+    return known
