@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import CELLS, WHEN, B, D, H, T, make_case
 from jax.test_util import check_grads
+from marks import in_matrix
 
 import jaxrnn
 
@@ -52,8 +53,10 @@ def assert_close(came, expected, tolerance=1e-12):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("remat_every", [None, 3])
-@pytest.mark.parametrize(("when", "reverse"), [("whole", False), ("both", False), ("both", True)])
+@pytest.mark.parametrize(
+    ("when", "reverse", "remat_every"),
+    [("whole", False, None), ("both", False, 3), ("both", True, None)],
+)
 def test_carries_are_those_of_the_steps(case, when, reverse, remat_every):
     outputs, carries = run(
         case, when, reverse=reverse, remat_every=remat_every, return_carries=True
@@ -81,7 +84,7 @@ def arguments(case):
     return case.params, case.inputs, case.carry, case.reset_carry
 
 
-@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("reverse", [*in_matrix(False), True])
 def test_gradients_equal_autodiff(case, reverse):
     grads = [
         jax.grad(loss_of(case, reverse=reverse, implementation=how), argnums=(0, 1, 2, 3))(
@@ -102,7 +105,9 @@ def test_forward_mode_equals_autodiff(case):
 
 
 @pytest.mark.parametrize("mode", ["forward over reverse", "reverse over reverse"])
-def test_hessian_vector_products_equal_autodiff(case, mode):
+@pytest.mark.parametrize("name", ["gru", "peephole", *in_matrix("rnn", "relu", "lstm")])
+def test_hessian_vector_products_equal_autodiff(name, mode, x64):
+    case = make_case(name)
     vector = jax.tree.map(jnp.cos, arguments(case))
 
     def product(how):
