@@ -37,18 +37,18 @@ class BlankFiller(Layer):
 
     @property
     def body(self) -> Layer:
-        """What reads the characters, in one direction or both."""
+        """The layer that reads the characters, in one direction or both."""
         reader = jaxrnn.recurrent(jaxrnn.gru(self.hidden_size))
         return jaxrnn.bidirectional(reader) if self.both else reader
 
     @property
     def output(self) -> Layer:
-        """What makes the logits."""
+        """The layer that makes the logits."""
         return jaxrnn.linear(self.vocab_size)
 
     @property
     def causal(self) -> bool:
-        """Whether it reads forward only."""
+        """Whether the model reads forward only."""
         return not self.both
 
     def output_size(self, input_size: int) -> int:

@@ -53,14 +53,17 @@ def where_rows(mask: Any, chosen: Any, other: Any) -> Any:
 
 def flip_within(lengths: Any, over_time: Any) -> Any:
     """Reverse each sequence within its own length; padding stays in place; its own inverse."""
-    if lengths is None:
-        return jax.tree.map(lambda x: x[::-1], over_time)
-    num_steps, batch_size = jax.tree.leaves(over_time)[0].shape[:2]
-    time = jnp.arange(num_steps, dtype=jnp.int32)[:, None]
-    mirrored = jnp.clip(jnp.asarray(lengths, jnp.int32), 0, num_steps)[None] - 1 - time
-    source = jnp.where(mirrored < 0, time, mirrored)
-    rows = jnp.arange(batch_size)[None]
-    return jax.tree.map(lambda x: jnp.asarray(x)[source, rows], over_time)
+
+    def flip(x: Any) -> Any:
+        if lengths is None:
+            return x[::-1]
+        num_steps, batch_size = x.shape[:2]
+        time = jnp.arange(num_steps, dtype=jnp.int32)[:, None]
+        mirrored = jnp.clip(jnp.asarray(lengths, jnp.int32), 0, num_steps)[None] - 1 - time
+        source = jnp.where(mirrored < 0, time, mirrored)
+        return jnp.asarray(x)[source, jnp.arange(batch_size)[None]]
+
+    return jax.tree.map(flip, over_time)
 
 
 def zero_padding(valid: Any, over_time: Any) -> Any:

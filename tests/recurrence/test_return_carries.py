@@ -166,6 +166,16 @@ def test_layers_hand_them_out_in_the_places_of_their_carries(name):
     assert_close(jax.tree.map(lambda c: c[0], of_both.backward), both_last.backward, 0)
 
 
+def test_layers_without_a_carry_have_none_at_any_step():
+    """Among them one in both directions, whose carries of a second direction are flipped."""
+    layer = jaxrnn.bidirectional(jaxrnn.linear(2))
+    params = layer.init(jax.random.key(0), D)
+    lengths = WHEN["lengths"]["lengths"]
+    inputs = jnp.ones((T, B, D))
+    _, carries = layer.apply(params, inputs, lengths=lengths, return_carries=True)
+    assert carries == ((), ())
+
+
 def test_cudnn_does_not_take_it(as_users_run):
     case = make_case("lstm", jnp.float32)
     with pytest.raises(ValueError, match='"cudnn" does not take return_carries'):
