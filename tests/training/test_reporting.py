@@ -96,7 +96,7 @@ def test_numbers_that_are_not_finite_are_null(tmp_path):
 
 
 def test_writing_does_not_wait_for_a_reader(tmp_path):
-    for name in ("summary.json", "summary.json.new"):
+    for name in ("summary.json", "summary.new.json"):
         os.mkfifo(tmp_path / name)
     write_json(tmp_path / "summary.json", {"epochs": 1})
     assert json.loads((tmp_path / "summary.json").read_text()) == {"epochs": 1}
