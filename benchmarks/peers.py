@@ -18,7 +18,6 @@ from benchmarks import jax_models, pytorch
 from benchmarks.floor import floor
 from benchmarks.jax_models import Model
 from benchmarks.workloads import LEARNING_RATE, MAX_GRAD_NORM, Step, Workload, batch_of
-from jaxrnn.recurrence import cudnn
 
 
 def ours(
@@ -43,7 +42,7 @@ def ours_by_cudnn(workload: Workload, steps_per_call: int = 1) -> Step:
     """Our own training step by NVIDIA's kernels, where there are any for it."""
     if workload.cell != "lstm" or workload.embedding_size is None:
         raise NotImplementedError(f"{workload.name} is no LSTM over vectors")
-    if not cudnn.available():
+    if jax.default_backend() != "gpu":
         raise NotImplementedError("there is no GPU")
     return ours(workload, steps_per_call, implementation="cudnn")
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn.checks import is_concrete
+from jaxrnn.matmul import matmul
 from jaxrnn.typing import AnyArray, Array, DType, Float, Integer
 
 
@@ -26,13 +27,8 @@ def times(
         dtype: of the sums; None means that of the rows.
     """
     dtype = rows.dtype if dtype is None else jnp.dtype(dtype)
-    if rows.ndim > 2 and kernel.ndim == 2 and jax.device_count() == 1:
-        # Of a sum over two axes, as the kernel's gradient is, XLA transposes the larger operand.
-        # Several devices may each have a part of the batch, which one axis could not express.
-        flat = times(rows.reshape(-1, rows.shape[-1]), kernel, dtype)
-        return flat.reshape(*rows.shape[:-1], kernel.shape[1])
     if rows.dtype == kernel.dtype == dtype:
-        return rows @ kernel
+        return _times(rows, kernel)
     return _mixed(dtype, rows.astype(kernel.dtype), kernel)
 
 
@@ -87,6 +83,10 @@ def _rows_in_parts_jvp(num_parts: int, primals: Any, tangents: Any) -> Any:
     return rows_in_parts(table, ids, num_parts), jnp.split(d_rows, num_parts, axis=-1)
 
 
+def _times(rows: Array, kernel: Array) -> Array:
+    return matmul(rows, kernel) if kernel.ndim == 2 else rows @ kernel
+
+
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _mixed(dtype: DType, rows: Array, kernel: Array) -> Array:
     return jnp.matmul(rows, kernel, preferred_element_type=dtype)
@@ -98,6 +98,6 @@ def _mixed_jvp(
 ) -> tuple[Array, Array]:
     (rows, kernel), (d_rows, d_kernel) = primals, tangents
     # The kernel's gradient sums over all rows, which some back ends would do in bfloat16.
-    by_kernel = rows.astype(dtype) @ d_kernel.astype(dtype)
+    by_kernel = _times(rows.astype(dtype), d_kernel.astype(dtype))
     d_product = (d_rows @ kernel).astype(dtype) + by_kernel
     return _mixed(dtype, rows, kernel), d_product

@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "jaxrnn"
 
 # Each room imports only from rooms above its own.
 ROOMS = [
-    "typing", "checks", "matrix", "text", "cells", "recurrence", "layers", "language_model",
-    "model_config", "generation", "scoring", "training", "interop",
+    "typing", "checks", "matmul", "matrix", "text", "cells", "recurrence", "layers",
+    "language_model", "model_config", "generation", "scoring", "training", "interop",
 ]  # fmt: skip
 ALLOWED_OUTSIDE = {"jax", "flax", "optax", "numpy", "jaxtyping"}
 

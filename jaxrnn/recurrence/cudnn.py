@@ -6,7 +6,6 @@ by `jax_default_matmul_precision`.
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from jaxrnn.cells import LSTMCarry
@@ -37,11 +36,6 @@ def check_eligible(options: Options, params: RecurrentParams, inputs: Any, reset
             raise ValueError(f'implementation "cudnn" does not take {obstacle}')
 
 
-def available() -> bool:
-    """Whether the default device has it."""
-    return jax.default_backend() == "gpu"
-
-
 def run(
     params: RecurrentParams, inputs: Any, valid: Any, carry: LSTMCarry, reverse: bool
 ) -> tuple[Any, LSTMCarry]:
@@ -55,18 +49,23 @@ def run(
         lengths = valid.sum(axis=0, dtype=jnp.int32)
     if reverse:
         inputs = flip_within(lengths, inputs)
-    outputs, hidden, memory = rnn.lstm(
+    arrays = (
         inputs.swapaxes(0, 1),
         carry.hidden[None],
         carry.memory[None],
         _flat(params),
         jnp.maximum(lengths, 1),  # it has no empty sequences
-        input_size,
-        hidden_size,
-        1,  # layers
-        0.0,  # dropout
-        False,  # one direction
     )
+    num_layers, rate, bidirectional = 1, 0.0, False
+    try:
+        outputs, hidden, memory = rnn.lstm(
+            *arrays, input_size, hidden_size, num_layers, rate, bidirectional
+        )
+    except (AttributeError, RuntimeError) as error:  # JAX asks cuDNN how much memory it needs
+        raise ValueError(
+            'implementation "cudnn" needs a GPU with cuDNN, and jaxlib\'s plugin for it, where the'
+            " program is traced; None runs on any device"
+        ) from error
     outputs = zero_padding(valid, outputs.swapaxes(0, 1))
     last = where_rows(lengths > 0, LSTMCarry(hidden[0], memory[0]), carry)
     return (flip_within(lengths, outputs) if reverse else outputs), last

@@ -1,6 +1,5 @@
 """`unroll`: run a cell over a sequence."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -67,8 +66,8 @@ def unroll(
         reverse: run from the last step of each sequence to its first; the outputs stay in place.
         implementation: "scan", the engine with its own derivative; "autodiff", the same loop
             differentiated by JAX; "cudnn", NVIDIA's kernels for `jaxrnn.lstm` on float32 vectors,
-            without resets, in reverse mode only, and "scan" where there is no GPU.  None takes the
-            first for a Cell and the second for a StepCell.
+            without resets, in reverse mode only, and on GPUs only.  None takes the first for a
+            Cell and the second for a StepCell.
         scan_unroll: time steps per iteration of the loop (`lax.scan`'s `unroll`).  None means about
             five for a cell with several gates, which on a CPU was up to a fifth faster, and one for
             others.
@@ -91,7 +90,8 @@ def unroll(
 
     Raises:
         TypeError: a wrong type or dtype.
-        ValueError: a wrong rank, size or value.  Both name the argument and what was expected.
+        ValueError: a wrong rank, size or value, or cuDNN where there is none.  Both name the
+            argument and what was expected.
 
     Example:
         >>> import jax, jaxrnn
@@ -115,8 +115,6 @@ def run(
     check_arguments(options, params, inputs, carry, context)
     if options.implementation == "cudnn":
         cudnn.check_eligible(options, params, inputs, context.resets)
-        if not cudnn.available():
-            options = dataclasses.replace(options, implementation="scan")
     num_steps, batch_size = inputs.shape[:2]
     initial_carry = functools.partial(options.cell.initial_carry, batch_size, params.w_ih.dtype)
     valid = valid_steps(context.lengths, num_steps)
