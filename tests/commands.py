@@ -31,8 +31,11 @@ def environment():
 
 
 def programs_folder():
-    """Where the commands of this worker keep their programs; None where they must not."""
-    if (folder := os.environ.get("JAXRNN_TEST_PROGRAMS")) is None:
+    """Where the commands of this worker keep their programs; None where they must not.
+
+    No other worker writes there, because a user would see the warning of one that reads meanwhile.
+    """
+    if (folder := os.environ.get("JAXRNN_TEST_CACHE")) is None:
         return None
     return os.path.join(folder, os.environ.get("PYTEST_XDIST_WORKER", "alone"))
 

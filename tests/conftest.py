@@ -1,10 +1,9 @@
 """Strict JAX for every test: eight CPU devices, no silent promotion of dtypes or ranks."""
 
-import atexit
 import os
 import shutil
-import tempfile
 from importlib.metadata import version
+from pathlib import Path
 
 # Before JAX starts: pmap and shard_map need several devices.
 os.environ["XLA_FLAGS"] = (
@@ -27,17 +26,26 @@ pytest_plugins = ["faults.matrix"]
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# The commands that tests start compile the same few programs again and again: `commands.py`.
-if "PYTEST_XDIST_WORKER" not in os.environ:
-    programs = tempfile.mkdtemp(prefix="jaxrnn-programs-")
-    atexit.register(shutil.rmtree, programs, ignore_errors=True)
-    os.environ["JAXRNN_TEST_PROGRAMS"] = programs
+# Compiled programs are kept from run to run; the workers share them.  A worker that reads what
+# another one is writing compiles for itself: pyproject.toml ignores the warning.
+user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+programs = Path(os.environ.setdefault("JAXRNN_TEST_CACHE", f"{user_cache}/jaxrnn-tests"))
+jax.config.update("jax_compilation_cache_dir", str(programs / "tests"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def pytest_sessionstart(session):
+    """Begin anew where programs of former versions have piled up: a run writes about 200 MB."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        files = [path for path in programs.rglob("*") if path.is_file()]
+        if sum(path.stat().st_size for path in files) > 2e9:
+            shutil.rmtree(programs)
 
 
 @pytest.fixture
 def no_shared_programs(monkeypatch):
-    """For tests that kill processes or limit files, which may leave half a program behind."""
-    monkeypatch.delenv("JAXRNN_TEST_PROGRAMS")
+    """For tests that kill commands or limit files, which may leave half a program behind."""
+    monkeypatch.delenv("JAXRNN_TEST_CACHE")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -74,6 +74,7 @@ def _scan_jvp(options: Options, primals: Any, tangents: Any) -> tuple[Any, Any]:
     advance = functools.partial(_advance, cell, params)
     step = _step(advance, reset_carry, lambda hidden_gates, new: (hidden_gates, new))
     last, (hidden_gates, carries) = lax.scan(step, carry, steps, unroll=_unroll(options, steps))
+    hidden_gates = _split(cell, hidden_gates)  # not in the loop, which stores one array faster
     starts = _starts(carry, carries, steps.resets, reset_carry)
     # In the padding an update may be singular; a valid step is not, and nothing reads these.
     fill = functools.partial(fill_padding, steps.valid)
@@ -108,9 +109,9 @@ def _step(
     Here, and nowhere else, sequences end and start again.
 
     Args:
-        advance: (input_gates, start) -> (hidden_gates, new carry).
+        advance: (input_gates, start) -> (hidden gates in one array, new carry).
         reset_carry: what a reset starts from.
-        keep: (hidden_gates, new carry) -> what is kept.
+        keep: (hidden gates, new carry) -> what is kept.
     """
 
     def step(carry: Any, now: Steps) -> tuple[Any, Any]:
@@ -131,24 +132,24 @@ def _unroll(options: Options, steps: Steps) -> int:
 
 def _advance(
     cell: BaseCell, params: LoopParams, input_gates: Gates, start: Any
-) -> tuple[Gates | None, Any]:
-    """Take one step: (its hidden gates, which a StepCell does not have; the new carry)."""
+) -> tuple[Any, Any]:
+    """Take one step: (its hidden gates `[B, G*H]`, None for a StepCell; the new carry)."""
     hidden_gates = None
     if isinstance(cell, StepCell):
         new = cell.step(params, input_gates, start)
     else:
         assert isinstance(cell, Cell)
-        hidden_gates = _hidden_gates(cell, params, start.hidden)
-        new = cell.update(params.cell, input_gates, hidden_gates, start)
+        hidden_gates = _hidden_gates(params, start.hidden)
+        new = cell.update(params.cell, input_gates, _split(cell, hidden_gates), start)
     check_new_carry(cell, start, new)
     return hidden_gates, new
 
 
-def _hidden_gates(cell: BaseCell, params: LoopParams, hidden: Any) -> Gates:
+def _hidden_gates(params: LoopParams, hidden: Any) -> Any:
     gates = product(params.w_hh, hidden)
     if params.b_hh is not None:
         gates += params.b_hh.reshape((1,) * (gates.ndim - 1) + (-1,))
-    return _split(cell, gates)
+    return gates
 
 
 def _split(cell: BaseCell, gates: Any) -> Gates:
@@ -178,7 +179,7 @@ def _tangent_from_outside(
     (params, d_params), starts = params_and_tangent, arguments[2]
 
     def hidden_gates_of(params: LoopParams) -> Gates:
-        return _hidden_gates(cell, params, starts.hidden)
+        return _split(cell, _hidden_gates(params, starts.hidden))
 
     _, d_hidden_gates = jax.jvp(hidden_gates_of, (params,), (d_params,))
     no_start = jax.tree.map(jnp.zeros_like, starts)
