@@ -4,5 +4,11 @@ import pytest
 
 
 def in_matrix(*values):
-    """Parameters for runs with `--matrix` only, as `pytest.mark.parametrize` takes them."""
-    return [pytest.param(value, marks=pytest.mark.matrix) for value in values]
+    """Parameters for runs with `--matrix` only, as `pytest.mark.parametrize` takes them.
+
+    A tuple is the values of several parameters.
+    """
+    return [
+        pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.matrix)
+        for value in values
+    ]

@@ -130,9 +130,7 @@ def _unroll(options: Options, steps: Steps) -> int:
     return options.steps_per_iteration(len(steps.input_gates[0]))
 
 
-def _advance(
-    cell: BaseCell, params: LoopParams, input_gates: Gates, start: Any
-) -> tuple[Any, Any]:
+def _advance(cell: BaseCell, params: LoopParams, input_gates: Gates, start: Any) -> tuple[Any, Any]:
     """Take one step: (its hidden gates `[B, G*H]`, None for a StepCell; the new carry)."""
     hidden_gates = None
     if isinstance(cell, StepCell):

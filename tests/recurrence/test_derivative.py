@@ -43,7 +43,7 @@ def assert_equal_within(came, expected, tolerance=1e-11):
 
 
 # Lengths, resets and directions one by one: `layers/test_every_network.py`.
-@pytest.mark.parametrize(("when", "reverse"), [("whole", False), ("both", True)])
+@pytest.mark.parametrize(("when", "reverse"), [*in_matrix(("whole", False)), ("both", True)])
 def test_all_gradients_equal_autodiff(case, when, reverse):
     values_and_grads = [
         jax.value_and_grad(make_loss(case, when, implementation, reverse), argnums=(0, 1, 2, 3))(
@@ -94,7 +94,7 @@ def test_float32_gradients_equal_autodiff(name):
     assert_equal_within(*grads, tolerance=2e-5)
 
 
-@pytest.mark.parametrize("when", ["whole", "both"])
+@pytest.mark.parametrize("when", [*in_matrix("whole"), "both"])
 def test_forward_mode_equals_autodiff(case, when):
     tangents = jax.tree.map(jnp.cos, arguments(case))
     assert_equal_within(

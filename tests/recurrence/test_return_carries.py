@@ -55,7 +55,7 @@ def assert_close(came, expected, tolerance=1e-12):
 
 @pytest.mark.parametrize(
     ("when", "reverse", "remat_every"),
-    [("whole", False, None), ("both", False, 3), ("both", True, None)],
+    [*in_matrix(("whole", False, None), ("both", False, 3)), ("both", True, 3)],
 )
 def test_carries_are_those_of_the_steps(case, when, reverse, remat_every):
     outputs, carries = run(
