@@ -19,6 +19,7 @@ from benchmarks import jax_models
 from benchmarks.peers import ours
 from benchmarks.timing import OURS, arguments, describe_machine, measure
 from benchmarks.workloads import WORKLOADS, Workload
+from experiments.tables import print_head, print_row
 
 STEPS_PER_CALL = 16
 NUM_DEVICES = (8, 64)
@@ -59,8 +60,7 @@ def main() -> None:
     """Measure and print."""
     options = arguments(__doc__, repetitions=30).parse_args()
     print(f"{describe_machine()}; N = {' and '.join(map(str, NUM_DEVICES))} devices\n")
-    print("| workload | ms a step | MB of gradients | " + " | ".join(x.name for x in LINKS) + " |")
-    print("|---" * (len(LINKS) + 3) + "|")
+    print_head("workload", "ms a step", "MB of gradients", *(link.name for link in LINKS))
     for workload in WORKLOADS:
         step = {OURS: ours(workload, STEPS_PER_CALL)}
         seconds = measure(step, options.repetitions)[OURS] / STEPS_PER_CALL / 1000
@@ -72,12 +72,7 @@ def main() -> None:
             )
             for link in LINKS
         ]
-        print(
-            f"| {workload.name} | {1000 * seconds:.1f} | {num_bytes / 1e6:.2f} | "
-            + " | ".join(cells)
-            + " |",
-            flush=True,
-        )
+        print_row(workload.name, f"{1000 * seconds:.1f}", f"{num_bytes / 1e6:.2f}", *cells)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from benchmarks import book
 from benchmarks.timing import describe_machine
 from experiments.jaychou import Settings
 from experiments.run import Run
+from experiments.tables import print_head, print_row
 from jaxrnn.training import perplexity
 
 
@@ -76,15 +77,15 @@ def main() -> None:
     parser.add_argument("--corpus", default="jaychou", help="as for experiments.jaychou")
     options = parser.parse_args()
     print(f"{describe_machine()}; {options.epochs} epochs\n")
-    print("| windows | jaxrnn, training | jaxrnn, the command | the book | ratio | perplexities |")
-    print("|---" * 6 + "|")
+    ours_twice = ("jaxrnn, training", "jaxrnn, the command")
+    print_head("windows", *ours_twice, "the book", "ratio", "perplexities")
     for windows in ("sequential", "random"):
         here, there = (f(windows, options.epochs, options.corpus) for f in (ours, of_the_book))
-        print(
-            f"| {windows} | {here.training:,.0f} | {here.whole:,.0f} | {there.training:,.0f}"
-            f" | {here.training / there.training:.2f} ({here.whole / there.training:.2f})"
-            f" | {here.perplexity:.3f}, {there.perplexity:.3f} |",
-            flush=True,
+        print_row(
+            windows,
+            *(f"{rate:,.0f}" for rate in (here.training, here.whole, there.training)),
+            f"{here.training / there.training:.2f} ({here.whole / there.training:.2f})",
+            f"{here.perplexity:.3f}, {there.perplexity:.3f}",
         )
 
 

@@ -19,6 +19,7 @@ import jaxrnn
 from benchmarks import book, jax_models, pytorch
 from benchmarks.timing import OURS, arguments, compare
 from benchmarks.workloads import Step, Workload
+from experiments.tables import print_head, print_row
 
 PROMPT, NUM_TOKENS = 8, 512
 BATCHES = (1, 64)
@@ -75,12 +76,13 @@ def main() -> None:
     ]
     peers = {OURS: ours, "PyTorch, step loop": torch_loop, "the book's loop": book_loop}
     results = compare(peers, workloads, options)
-    print(f"\n| tokens per second | {' | '.join(peers)} |\n|---" + "|---" * len(peers) + "|")
+    print()
+    print_head("tokens per second", *peers)
     for workload in workloads:
         times = results[workload.name]
         tokens = 1000 * NUM_TOKENS * workload.batch_size
         rates = [f"{tokens / times[name]:,.0f}" if name in times else "-" for name in peers]
-        print(f"| {workload.name} | {' | '.join(rates)} |")
+        print_row(workload.name, *rates)
     for batch, size in itertools.product(BATCHES, VOCAB_SIZES):
         ratios = [
             results[workload.name]["PyTorch, step loop"] / results[workload.name][OURS]

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 import jaxrnn
+from experiments.tables import print_head, print_row
 from jaxrnn.model_config import CELLS
 
 HIDDEN_SIZE, BATCH_SIZE, INPUT_SIZE = 128, 4, 16
@@ -75,15 +76,15 @@ def main() -> None:
     root = math.isqrt(flags.num_steps)
     print(f"{flags.cell} of {HIDDEN_SIZE} units, B {BATCH_SIZE}, T {flags.num_steps:,},", end=" ")
     print(f"on {jax.devices()[0].device_kind}")
-    print("| remat_every | temporaries (MB) | resident (MB) | time (s) |\n|---|---|---|---|")
+    print_head("remat_every", "temporaries (MB)", "resident (MB)", "time (s)")
     for remat_every in (None, root // 4, root, 4 * root):
         command = [sys.executable, "-m", "benchmarks.memory", "--alone", "--cell", flags.cell]
         command += ["--num-steps", str(flags.num_steps)]
         command += [] if remat_every is None else ["--remat-every", str(remat_every)]
         run = subprocess.run(command, capture_output=True, text=True, check=True)
         row = json.loads(run.stdout)
-        print(f"| {remat_every} | {row['planned']:,.0f} | {row['resident']:,.0f} |", end="")
-        print(f" {row['seconds']:.2f} |", flush=True)
+        sizes = (f"{row[name]:,.0f}" for name in ("planned", "resident"))
+        print_row(remat_every, *sizes, f"{row['seconds']:.2f}")
 
 
 if __name__ == "__main__":

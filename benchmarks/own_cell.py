@@ -14,6 +14,7 @@ from typing import Any, Literal
 from benchmarks.peers import ours
 from benchmarks.timing import describe_machine, measure
 from benchmarks.workloads import Workload
+from experiments.tables import print_head, print_row
 
 PAGE = Path(__file__).parent.parent / "docs" / "own_cell.md"
 
@@ -34,7 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     page = cells_of_the_page()
     print(f"{describe_machine()}; median of {arguments.repetitions} interleaved steps, ms\n")
-    print("| workload | built in | as a user writes it |\n|---|---|---|")
+    print_head("workload", "built in", "as a user writes it")
     names: tuple[Literal["lstm", "gru"], ...] = ("lstm", "gru")
     for name in names:
         own = page[f"my_{name}"]
@@ -48,10 +49,8 @@ def main() -> None:
                 arguments.repetitions,
             )
             ratio = times["own"] / times["built in"]
-            print(
-                f"| {workload.name} | {times['built in']:.1f} | {times['own']:.1f} ({ratio:.2f}) |",
-                flush=True,
-            )
+            own_time = f"{times['own']:.1f} ({ratio:.2f})"
+            print_row(workload.name, f"{times['built in']:.1f}", own_time)
 
 
 if __name__ == "__main__":

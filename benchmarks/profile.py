@@ -17,6 +17,7 @@ import jax
 from benchmarks.peers import ours
 from benchmarks.timing import describe_machine
 from benchmarks.workloads import WORKLOADS, Step
+from experiments.tables import print_head, print_row
 
 NOT_OPERATIONS = ("Execute", "Await", "while", "Thunk", "end: ")
 
@@ -60,12 +61,14 @@ def main() -> None:
         kind = "products" if "dot" in name or "ynn" in name else "the rest"
         where = "in the loops" if counts[name] > 1.5 else "of all steps at once"
         shares[where, kind] += time
-    print(f"{workload.name}: {describe_machine()}\n\n| operations | ms |\n|---|---|")
+    print(f"{workload.name}: {describe_machine()}\n")
+    print_head("operations", "ms")
     for (where, kind), time in sorted(shares.items()):
-        print(f"| {kind} {where} | {time:.2f} |")
-    print("\n| operation | ms | times |\n|---|---|---|")
+        print_row(f"{kind} {where}", f"{time:.2f}")
+    print()
+    print_head("operation", "ms", "times")
     for name, time in sorted(times.items(), key=lambda item: -item[1])[: options.top]:
-        print(f"| {name} | {time:.3f} | {counts[name]:.0f} |")
+        print_row(name, f"{time:.3f}", f"{counts[name]:.0f}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 import jaxrnn
 from benchmarks.timing import describe_machine
 from experiments.run import Run
+from experiments.tables import print_head, print_row
 from experiments.time_machine import PRESETS
 from jaxrnn.interop.torch import from_torch, to_torch
 from jaxrnn.interop.torch.tensors import to_host, to_tensor
@@ -77,16 +78,15 @@ def main() -> None:
     settings = PRESETS["full"]
     training = dataclasses.replace(settings.training, epochs=epochs)
     run = Run(dataclasses.replace(settings, training=training))
-    print(f"{describe_machine()}\n\n| epoch | jaxrnn | PyTorch |\n|---|---|---|")
+    print(f"{describe_machine()}\n")
+    print_head("epoch", "jaxrnn", "PyTorch")
     held_out: dict[Any, list[float]] = {ours: [], pytorch: []}
     for epoch, both in enumerate(zip(ours(run), pytorch(run), strict=True), 1):
         for way, params in zip(held_out, both, strict=True):
             score = jaxrnn.score(run.model, params, run.texts.held_out_ids)
             held_out[way].append(float(score.perplexity))
-        told = " | ".join(f"{each[-1]:.4f}" for each in held_out.values())
-        print(f"| {epoch} | {told} |", flush=True)
-    told = " | ".join(f"{min(each):.4f}" for each in held_out.values())
-    print(f"| best | {told} |")
+        print_row(epoch, *(f"{each[-1]:.4f}" for each in held_out.values()))
+    print_row("best", *(f"{min(each):.4f}" for each in held_out.values()))
 
 
 if __name__ == "__main__":

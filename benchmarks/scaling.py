@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks.peers import TRAIN_STEP, ours
 from benchmarks.timing import OURS, arguments, compare, describe_machine, measure
 from benchmarks.workloads import Workload
+from experiments.tables import print_head, print_row
 
 SWEEPS: dict[str, tuple[int, ...]] = {
     "num_steps": (35, 70, 140, 280, 560),
@@ -38,7 +39,7 @@ def sweep(cell: Any, options: argparse.Namespace) -> None:
     """Print the milliseconds of a training step, a row for each size that is varied."""
     base = Workload("", cell, 256, 1, 28, 32, 35)
     print(f"{describe_machine()}; {cell}, median of {options.repetitions}\n")
-    print("| size | milliseconds | exponent between the last two |\n|---|---|---|")
+    print_head("size", "milliseconds", "exponent between the last two")
     results = {}
     for size, values in SWEEPS.items():
         resized: dict[int, Any] = {value: {size: value} for value in values}
@@ -49,7 +50,7 @@ def sweep(cell: Any, options: argparse.Namespace) -> None:
         results[size] = times
         (a, b), told = values[-2:], ", ".join(f"{v}: {time:.1f}" for v, time in times.items())
         exponent = np.log(times[b] / times[a]) / np.log(b / a)
-        print(f"| {size} | {told} | {exponent:.2f} |", flush=True)
+        print_row(size, told, f"{exponent:.2f}")
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from benchmarks.workloads import Step
+from experiments.tables import print_head, print_row
 
 OURS = "jaxrnn"
 """The peer that all others are divided by."""
@@ -77,16 +78,14 @@ def compare(
     if options.peers is not None:
         peers = {name: peers[name] for name in peers if name in (OURS, limit, *options.peers)}
     print(f"{describe_machine()}; median of {options.repetitions} interleaved, {unit}\n")
-    print("| workload | " + " | ".join(peers) + " |")
-    print("|---" * (len(peers) + 1) + "|")
+    print_head("workload", *peers)
     results: dict[str, dict[str, float]] = {}
     left_out: list[str] = []
     for workload in workloads:
         times = measure(_prepare(peers, workload, left_out), options.repetitions)
         times = {name: time / per(workload) for name, time in times.items()}
         results[workload.name] = times
-        cells = [_cell(name, times, limit) for name in peers]
-        print(f"| {workload.name} | " + " | ".join(cells) + " |", flush=True)
+        print_row(workload.name, *(_cell(name, times, limit) for name in peers))
     for line in dict.fromkeys(left_out):
         print(line)
     if options.json:
