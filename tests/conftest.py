@@ -1,5 +1,6 @@
 """Strict JAX for every test: eight CPU devices, no silent promotion of dtypes or ranks."""
 
+import gc
 import os
 import shutil
 from importlib.metadata import version
@@ -40,6 +41,12 @@ def pytest_sessionstart(session):
         files = [path for path in programs.rglob("*") if path.is_file()]
         if sum(path.stat().st_size for path in files) > 2e9:
             shutil.rmtree(programs)
+
+
+def pytest_collection_finish(session):
+    """Let the garbage collector, a twentieth of the tests' time, leave out what was imported."""
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 @pytest.fixture
