@@ -26,7 +26,7 @@ from jaxrnn.layers import linear as linear
 from jaxrnn.layers import recurrent as recurrent
 from jaxrnn.layers import stack as stack
 from jaxrnn.layers import step as step
-from jaxrnn.matrix import times as times
+from jaxrnn.matmul import times as times
 from jaxrnn.model_config import ModelConfig as ModelConfig
 from jaxrnn.model_config import build as build
 from jaxrnn.recurrence import BlockDiagonal as BlockDiagonal

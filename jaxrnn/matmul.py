@@ -1,114 +1,103 @@
-"""`rows @ kernel` for rows of several axes, with the gradient that suits a program's devices.
-
-The kernel's gradient is a sum over time and batch.  On one device these are merged into one axis
-first: for a sum over two, XLA would transpose the larger operand in memory.  On several devices,
-each of which holds a part of the batch, merged rows could not stay where they are, and XLA would
-gather all of them on every device.
-
-The number of devices is known where a program is lowered, and not where it is traced, which may be
-another machine.  So the product and the sum are two primitives, whose lowering rules see it.  Both
-are bilinear and each is the other's transpose, which gives all derivatives, of any order.
-"""
+"""Products with a matrix: in a precision of its own, and of one-hot rows that are never built."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
 
-from jaxrnn.typing import Array, Float
-
-
-def matmul(rows: Float[Array, "*batch K"], kernel: Float[Array, "K N"]) -> Float[Array, "*batch N"]:
-    """`rows @ kernel`, both of one dtype."""
-    if rows.ndim <= 2:
-        return rows @ kernel
-    # Of now: it may be another one when the program is lowered.
-    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
-    return _matmul.bind(*_vary_over_the_same_axes(rows, kernel), precision=precision)
+from jaxrnn.checks import is_concrete
+from jaxrnn.primitives import matmul
+from jaxrnn.typing import AnyArray, Array, DType, Float, Integer
 
 
-def _product(rows: Any, kernel: Any, *, precision: Any) -> Any:
-    dimensions = (((rows.ndim - 1,), (0,)), ((), ()))
-    return lax.dot_general(rows, kernel, dimensions, precision)
+def times(
+    rows: Float[Array, "*batch K"], kernel: Float[Array, "*stack K N"], dtype: DType | None = None
+) -> Float[Array, "*batch N"]:
+    """`rows @ kernel`, multiplied in the kernel's precision; the sums are in that of the rows.
 
+    With a bfloat16 kernel and float32 rows it is the product that mixed precision means: bfloat16
+    operands, float32 sums.  So is its derivative, whose results are rounded to the kernel's
+    precision once; JAX's own would multiply float32 cotangents, out of reach of tensor cores.
 
-def _sum_over_axes(rows: Any, others: Any, *, precision: Any) -> Any:
-    """`[*batch, K]` and `[*batch, N]` to `[K, N]`: the sum of the outer products of their rows."""
-    axes = tuple(range(rows.ndim - 1))
-    return lax.dot_general(others, rows, ((axes, axes), ((), ())), precision).T
-
-
-def _sum_over_merged_axis(rows: Any, others: Any, *, precision: Any) -> Any:
-    merged = (array.reshape(-1, array.shape[-1]) for array in (rows, others))
-    return _sum_over_axes(*merged, precision=precision)
-
-
-def _on_one_device(context: mlir.LoweringRuleContext) -> bool:
-    """Whether all rows are on one device: whole, or as the part that shard_map or pmap gives it."""
-    axes = context.module_context.axis_context
-    if isinstance(axes, mlir.ShardingContext):
-        return axes.num_devices == 1
-    if isinstance(axes, mlir.SPMDAxisContext):
-        return axes.manual_axes == frozenset(axes.mesh.axis_names)
-    return True
-
-
-def _primitive(name: str, function: Callable[..., Any]) -> Primitive:
-    """Make a primitive of one result whose meaning is `function`, from which its rules are made."""
-    primitive = Primitive(name)
-    primitive.def_impl(function)
-
-    def output(*avals: Any, **params: Any) -> Any:
-        # Traced, because that gives its sharding and varying axes, too.
-        return jax.make_jaxpr(functools.partial(function, **params))(*avals).out_avals[0]
-
-    def batch(arrays: Any, axes: Any, **params: Any) -> Any:
-        return jax.vmap(functools.partial(function, **params), in_axes=tuple(axes))(*arrays), 0
-
-    primitive.def_abstract_eval(output)
-    batching.primitive_batchers[primitive] = batch
-    mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
-    return primitive
-
-
-_matmul = _primitive("rows_times_kernel", _product)
-_outer_sum = _primitive("sum_of_outer_products", _sum_over_axes)
-
-
-def _lower_outer_sum(
-    context: mlir.LoweringRuleContext, rows: Any, others: Any, **params: Any
-) -> Any:
-    form = _sum_over_merged_axis if _on_one_device(context) else _sum_over_axes
-    return mlir.lower_fun(form, multiple_results=False)(context, rows, others, **params)
-
-
-mlir.register_lowering(_outer_sum, _lower_outer_sum)
-
-# Transposes: given a cotangent, and which operand is the unknown one.
-ad.defbilinear(
-    _matmul,
-    lambda cotangent, rows, kernel, **params: _matmul.bind(cotangent, kernel.T, **params),
-    lambda cotangent, rows, kernel, **params: _outer_sum.bind(rows, cotangent, **params),
-)
-ad.defbilinear(
-    _outer_sum,
-    lambda cotangent, rows, others, **params: _matmul.bind(others, cotangent.T, **params),
-    lambda cotangent, rows, others, **params: _matmul.bind(rows, cotangent, **params),
-)
-
-
-def _vary_over_the_same_axes(*arrays: Any) -> list[Any]:
-    """Let each array vary over the mesh axes of any of them, as JAX's own products do.
-
-    Within shard_map a kernel is the same on all devices and the rows are not.
+    Args:
+        rows: what is multiplied.
+        kernel: by this, or, with more axes, by a stack of matrices.
+        dtype: of the sums; None means that of the rows.
     """
-    varying = [jax.typeof(array).mat.varying for array in arrays]
-    missing = [tuple(frozenset().union(*varying) - own) for own in varying]
-    return [
-        lax.pcast(array, axes, to="varying") if axes else array
-        for array, axes in zip(arrays, missing, strict=True)
-    ]
+    dtype = rows.dtype if dtype is None else jnp.dtype(dtype)
+    if rows.dtype == kernel.dtype == dtype:
+        return _times(rows, kernel)
+    return _mixed(dtype, rows.astype(kernel.dtype), kernel)
+
+
+def rounded(array: Float[Array, "*shape"], dtype: DType | None) -> Float[Array, "*shape"]:
+    """The array in its own dtype, each value rounded to another one; None leaves it as it is.
+
+    What a product in `dtype` reads, for a gather that takes the place of one.  XLA may drop a pair
+    of conversions there and back; its own operation for this stays, and so does its derivative.
+    """
+    if dtype is None or dtype == array.dtype:
+        return array
+    form = jnp.finfo(dtype)
+    return lax.reduce_precision(array, exponent_bits=form.nexp, mantissa_bits=form.nmant)
+
+
+def rows_of(
+    table: Float[AnyArray, "V N"], ids: Integer[AnyArray, "*batch"]
+) -> Float[Array, "*batch N"]:
+    """`one_hot(ids) @ table`, as a gather: NaN for an id out of range, where JAX would clamp it.
+
+    Concrete ids were checked where they came in; a NaN that nobody reads would stop whoever looks
+    for one with jax_debug_nans.
+    """
+    there = (ids >= 0) & (ids < len(table))
+    rows: Any = jnp.asarray(table).at[jnp.where(there, ids, 0)]
+    # The gather's own check is a loop of its own, which takes longer than to read one row.
+    rows = rows.get(mode="promise_in_bounds", wrap_negative_indices=False)
+    return rows if is_concrete(ids) else jnp.where(there[..., None], rows, jnp.nan)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def rows_in_parts(
+    table: Float[AnyArray, "V N"], ids: Integer[AnyArray, "*batch"], num_parts: int
+) -> list[Float[Array, "*batch M"]]:
+    """`rows_of`, each row cut into equal parts, an array per part.
+
+    Each part is gathered by itself: what reads all parts of a row at once would read it at several
+    offsets that depend on the id, and XLA's CPU back end does not vectorise that.  The derivative
+    gathers whole rows, so that their gradients are added up once, in one table of V rows; a gather
+    per part would take a table for each.
+    """
+    vocab_size = len(table)
+    parts = jnp.asarray(table).reshape(vocab_size * num_parts, -1)
+    first = jnp.clip(ids, -1, vocab_size) * num_parts  # what is out of range stays so
+    return [rows_of(parts, first + part) for part in range(num_parts)]
+
+
+@rows_in_parts.defjvp
+def _rows_in_parts_jvp(num_parts: int, primals: Any, tangents: Any) -> Any:
+    (table, ids), (d_table, _) = primals, tangents
+    _, d_rows = jax.jvp(lambda table: rows_of(table, ids), (table,), (d_table,))
+    return rows_in_parts(table, ids, num_parts), jnp.split(d_rows, num_parts, axis=-1)
+
+
+def _times(rows: Array, kernel: Array) -> Array:
+    return matmul(rows, kernel) if kernel.ndim == 2 else rows @ kernel
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _mixed(dtype: DType, rows: Array, kernel: Array) -> Array:
+    return jnp.matmul(rows, kernel, preferred_element_type=dtype)
+
+
+@_mixed.defjvp
+def _mixed_jvp(
+    dtype: DType, primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    (rows, kernel), (d_rows, d_kernel) = primals, tangents
+    # The kernel's gradient sums over all rows, which some back ends would do in bfloat16.
+    by_kernel = _times(rows.astype(dtype), d_kernel.astype(dtype))
+    d_product = (d_rows @ kernel).astype(dtype) + by_kernel
+    return _mixed(dtype, rows, kernel), d_product

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "jaxrnn"
 
 # Each room imports only from rooms above its own.
 ROOMS = [
-    "typing", "checks", "matmul", "matrix", "text", "cells", "recurrence", "layers",
+    "typing", "checks", "primitives", "matmul", "text", "cells", "recurrence", "layers",
     "language_model", "model_config", "generation", "scoring", "training", "interop",
 ]  # fmt: skip
 ALLOWED_OUTSIDE = {"jax", "flax", "optax", "numpy", "jaxtyping"}

@@ -1,130 +1,85 @@
-"""The product whose gradient is lowered by the number of devices, beside NumPy's."""
-
-import re
+"""Products with a matrix, beside NumPy's."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
-from jax import lax
-from jax.sharding import AxisType, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxrnn.matmul import matmul
-
-T, B, K, N = 6, 8, 4, 3
-CLOSE = {"rtol": 1e-12, "atol": 1e-12}  # float64 sums of up to 48 terms of about 1
+import jaxrnn
+from jaxrnn.matmul import rows_in_parts, rows_of
 
 
-@pytest.fixture
-def arrays(x64):
-    """Rows, kernel, a cotangent of their product."""
+def test_values_and_gradients_are_numpys():
+    rows = jax.random.normal(jax.random.key(0), (6, 5, 4))
+    kernel = jax.random.normal(jax.random.key(1), (4, 3))
+    cotangent = jax.random.normal(jax.random.key(2), (6, 5, 3))
+    product, pull_back = jax.vjp(jaxrnn.times, rows, kernel)
+    d_rows, d_kernel = pull_back(cotangent)
+    close = {"rtol": 0, "atol": 2e-5}  # float32 sums of 30 terms of about 1
+    np.testing.assert_allclose(product, np.asarray(rows) @ np.asarray(kernel), **close)
+    np.testing.assert_allclose(d_rows, np.asarray(cotangent) @ np.asarray(kernel).T, **close)
+    np.testing.assert_allclose(d_kernel, np.einsum("tbk,tbn->kn", rows, cotangent), **close)
+
+
+def test_rows_of_a_table_are_those_of_the_ids_and_nan_out_of_range():
+    """Under jit, where no check can see the ids."""
+    table = np.arange(400, dtype=np.float32).reshape(200, 2)
+    ids = np.array([[0, 199], [200, -1], [7, 7]], np.int32)
+    rows = np.asarray(jax.jit(rows_of)(table, ids))
+    assert np.isnan(rows[1]).all()
+    np.testing.assert_array_equal(rows[::2], table[ids[::2]])
+
+
+def test_parts_of_rows_and_their_derivatives_are_numpys():
+    """Rows that come several times add up."""
     rng = np.random.default_rng(0)
-    return tuple(rng.normal(size=shape) for shape in [(T, B, K), (K, N), (T, B, N)])
+    table, d_table = (rng.normal(size=(100, 6)).astype(np.float32) for _ in range(2))
+    ids = rng.integers(50, 100, (7, 30)).astype(np.int32)
+    cotangents = rng.normal(size=(3, 7, 30, 2)).astype(np.float32)
+
+    def parts(table):
+        return rows_in_parts(table, ids, 3)
+
+    for ours, theirs in [
+        (parts(table), table[ids]),
+        (jax.jvp(parts, (table,), (d_table,))[1], d_table[ids]),
+    ]:
+        np.testing.assert_array_equal(np.concatenate(ours, axis=-1), theirs)
+    expected = np.zeros_like(table)
+    np.add.at(expected, ids, np.concatenate(cotangents, axis=-1))
+    _, pull_back = jax.vjp(parts, table)
+    (gradient,) = pull_back([jnp.asarray(part) for part in cotangents])
+    np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-5)  # sums of about ten numbers
 
 
-@pytest.fixture
-def mesh():
-    return jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
+def test_parts_of_a_row_out_of_range_are_nan_and_have_no_gradient():
+    table, ids = jnp.ones((4, 6)), np.array([1, 4, -1])
+
+    @jax.jit
+    def parts(table, ids):
+        return rows_in_parts(table, ids, 2)
+
+    def total(table):
+        return sum(jnp.where(jnp.isnan(p), 0.0, p).sum() for p in parts(table, ids))
+
+    assert all(np.isnan(part).any(axis=1).tolist() == [False, True, True]
+               for part in parts(table, ids))  # fmt: skip
+    expected = np.zeros((4, 6))
+    expected[1] = 1.0
+    np.testing.assert_array_equal(jax.grad(total)(table), expected)
 
 
-def gradients(rows, kernel, cotangent):
-    product, pull_back = jax.vjp(matmul, rows, kernel)
-    return product, *pull_back(cotangent)
+def test_rows_on_several_devices_stay_there():
+    """A batch in parts on four devices: gradients are summed over them, no rows are gathered."""
+    mesh = jax.make_mesh((4,), ("batch",), axis_types=(AxisType.Auto,))
+    layer = jaxrnn.recurrent(jaxrnn.lstm(8))
+    params = layer.init(jax.random.key(0), 4)
+    inputs = jax.device_put(jnp.ones((20, 8, 4)), NamedSharding(mesh, PartitionSpec(None, "batch")))
 
+    def loss(params, inputs):
+        return layer.apply(params, inputs, layer.initial_carry(params, 8))[0].sum()
 
-def numpy_gradients(rows, kernel, cotangent):
-    return rows @ kernel, cotangent @ kernel.T, np.einsum("tbk,tbn->kn", rows, cotangent)
-
-
-def assert_close(ours, theirs):
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(a, b, **CLOSE)
-
-
-def test_values_and_gradients_are_numpys_without_jit_and_with_it(arrays):
-    assert_close(gradients(*arrays), numpy_gradients(*arrays))
-    assert_close(jax.jit(gradients)(*arrays), numpy_gradients(*arrays))
-    with jax.disable_jit():
-        assert_close(gradients(*arrays), numpy_gradients(*arrays))
-
-
-def test_derivatives_of_any_order_and_mode_are_those_of_jax(arrays):
-    rows, kernel, _ = arrays
-    plain = {}
-    for name, product in {"ours": matmul, "jax": jnp.matmul}.items():
-
-        def loss(arguments, product=product):
-            return jnp.sin(product(*arguments)).sum()
-
-        first = jax.grad(loss)
-        tangent = jax.tree.map(np.cos, (rows, kernel))
-        along = [
-            jax.jvp(loss, ((rows, kernel),), (tangent,)),
-            jax.jvp(first, ((rows, kernel),), (tangent,)),
-            jax.grad(lambda a, first=first: sum(jnp.sin(g).sum() for g in first(a)))(
-                (rows, kernel)
-            ),
-            jax.hessian(loss)((rows, kernel)),
-        ]
-        plain[name] = jax.tree.leaves(along)
-    assert_close(plain["ours"], plain["jax"])
-
-
-@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0), (2, 1)])
-def test_vmap_over_either_or_both(arrays, axes):
-    rows, kernel, cotangent = (np.stack([a, 2 * a, np.sin(a)]) for a in arrays)
-
-    def at(array, axis):
-        return array[0] if axis is None else np.moveaxis(array, 0, axis)
-
-    mapped = jax.vmap(gradients, in_axes=(*axes, 0))
-    ours = mapped(at(rows, axes[0]), at(kernel, axes[1]), cotangent)
-    each = [
-        numpy_gradients(
-            rows[i if axes[0] is not None else 0],
-            kernel[i if axes[1] is not None else 0],
-            cotangent[i],
-        )
-        for i in range(3)
-    ]
-    assert_close(ours, [np.stack(parts) for parts in zip(*each, strict=True)])
-
-
-@pytest.mark.parametrize("checked", [True, False])
-def test_in_shard_map_the_kernels_gradient_is_summed_over_devices(arrays, mesh, checked):
-    def own_part(rows, kernel, cotangent):
-        _, d_rows, d_kernel = gradients(rows, kernel, cotangent)
-        # Where JAX keeps track of what varies, it has put the sum in already.
-        return d_rows, d_kernel if checked else lax.psum(d_kernel, "data")
-
-    parts = P(None, "data")
-    ours = jax.jit(
-        jax.shard_map(
-            own_part, mesh=mesh, in_specs=(parts, P(), parts), out_specs=(parts, P()),
-            check_vma=checked,
-        )
-    )(*arrays)  # fmt: skip
-    assert_close(ours, numpy_gradients(*arrays)[1:])
-
-
-def test_one_device_merges_time_and_batch_and_several_do_not(arrays, mesh):
-    """By the program's devices; eight are present either way."""
-
-    def lowered(*given):
-        text = jax.jit(gradients).lower(*given).as_text()
-        return sorted(re.findall(r"dot_general.*contracting_dims = (\[.*\]) x", text))
-
-    rows, kernel, cotangent = arrays
-    assert lowered(rows, kernel, cotangent) == ["[0]", "[2]", "[2]"]
-    split = NamedSharding(mesh, P(None, "data"))
-    rows, cotangent = jax.device_put((rows, cotangent), split)
-    assert lowered(rows, kernel, cotangent) == ["[0, 1]", "[2]", "[2]"]
-
-
-def test_its_precision_is_that_of_the_moment_it_is_traced(arrays):
-    with jax.default_matmul_precision("highest"):
-        traced = jax.jit(gradients).trace(*arrays)
-    products = [line for line in traced.lower().as_text().splitlines() if "dot_general" in line]
-    assert len(products) == 3
-    assert all("HIGHEST" in product for product in products)
+    program = jax.jit(jax.grad(loss)).lower(params, inputs).compile().as_text()
+    assert "all-reduce" in program
+    assert "all-gather" not in program
+    assert "all-to-all" not in program

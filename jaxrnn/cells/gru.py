@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.nn import sigmoid
 
 from jaxrnn.cells.cell import Cell, HiddenCarry, LoopParams, StepCell, zero_carry
-from jaxrnn.matrix import times
+from jaxrnn.matmul import times
 from jaxrnn.typing import Gates
 
 GATES = ("reset", "update", "candidate")

@@ -10,7 +10,7 @@ from jaxrnn.checks import check_number, check_positive_integer, wide_ids
 from jaxrnn.layers.dropout import dropout_mask
 from jaxrnn.layers.initializers import check_initializer, initializer
 from jaxrnn.layers.layer import Pointwise
-from jaxrnn.matrix import rows_of, times
+from jaxrnn.matmul import rows_of, times
 from jaxrnn.typing import Array, Float, Initializer, Key
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxrnn.matrix import times
+from jaxrnn.matmul import times
 from jaxrnn.typing import Array, Float
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxrnn.cells import BaseCell, LoopParams, StepCell
 from jaxrnn.checks import wide_ids
-from jaxrnn.matrix import rounded, rows_in_parts, times
+from jaxrnn.matmul import rounded, rows_in_parts, times
 from jaxrnn.recurrence import cudnn, scan
 from jaxrnn.recurrence.arguments import check_arguments, check_sequence
 from jaxrnn.recurrence.boundaries import (
