@@ -124,7 +124,7 @@ class LoopParams(NamedTuple):
     """The parameters that take part in every step of the loop."""
 
     w_hh: Any
-    """[H, G*H], or another of the forms in `jaxrnn.recurrence.products`."""
+    """[H, G*H], or another of the forms in `jaxrnn.recurrence.weights`."""
     b_hh: Float[Array, "G*H"] | None
     cell: Params
     """What `init_params` made."""

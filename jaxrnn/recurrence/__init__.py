@@ -1,7 +1,7 @@
 """Running a cell over time: `unroll`, and one file per way to do it."""
 
-from jaxrnn.recurrence.params import RecurrentParams as RecurrentParams
-from jaxrnn.recurrence.products import BlockDiagonal as BlockDiagonal
-from jaxrnn.recurrence.products import LowRank as LowRank
-from jaxrnn.recurrence.products import Masked as Masked
 from jaxrnn.recurrence.unroll import unroll as unroll
+from jaxrnn.recurrence.weights import BlockDiagonal as BlockDiagonal
+from jaxrnn.recurrence.weights import LowRank as LowRank
+from jaxrnn.recurrence.weights import Masked as Masked
+from jaxrnn.recurrence.weights import RecurrentParams as RecurrentParams

@@ -9,8 +9,7 @@ from jaxrnn.cells import BaseCell, Cell, StepCell
 from jaxrnn.checks import check_array, check_like, check_mask, check_range, check_shape
 from jaxrnn.recurrence.boundaries import Context
 from jaxrnn.recurrence.options import Options
-from jaxrnn.recurrence.params import RecurrentParams
-from jaxrnn.recurrence.products import BlockDiagonal, LowRank, Masked
+from jaxrnn.recurrence.weights import BlockDiagonal, LowRank, Masked, RecurrentParams
 
 
 def check_arguments(

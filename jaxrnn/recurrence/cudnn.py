@@ -12,8 +12,7 @@ from jaxrnn.cells import LSTMCarry
 from jaxrnn.cells.lstm import lstm_update
 from jaxrnn.recurrence.boundaries import flip_within, where_rows, zero_padding
 from jaxrnn.recurrence.options import Options
-from jaxrnn.recurrence.params import RecurrentParams
-from jaxrnn.recurrence.products import BlockDiagonal, LowRank, Masked
+from jaxrnn.recurrence.weights import BlockDiagonal, LowRank, Masked, RecurrentParams
 
 
 def check_eligible(options: Options, params: RecurrentParams, inputs: Any, resets: Any) -> None:

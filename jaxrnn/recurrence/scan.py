@@ -22,7 +22,7 @@ from jaxrnn.recurrence.arguments import check_new_carry
 from jaxrnn.recurrence.boundaries import fill_padding, regular_values, where_rows
 from jaxrnn.recurrence.linearization import linearize
 from jaxrnn.recurrence.options import Options
-from jaxrnn.recurrence.products import cast, product, product_for_transposition
+from jaxrnn.recurrence.weights import cast_weights, product, transposable_product
 from jaxrnn.typing import Gates
 
 
@@ -83,7 +83,7 @@ def _scan_jvp(options: Options, primals: Any, tangents: Any) -> tuple[Any, Any]:
     d_outside = _tangent_from_outside(
         cell, (params, d_params), arguments, push, d_steps.input_gates
     )
-    times_w = product_for_transposition(params.w_hh)
+    times_w = transposable_product(params.w_hh)
 
     def d_step(d_carry: Any, now: Any) -> tuple[Any, Any]:
         push, d_outside, valid, reset = now
@@ -155,7 +155,7 @@ def _split(cell: BaseCell, gates: Any) -> Gates:
 
 
 def _in_dtype(options: Options, params: LoopParams) -> LoopParams:
-    return params._replace(w_hh=cast(params.w_hh, options.dtype))
+    return params._replace(w_hh=cast_weights(params.w_hh, options.dtype))
 
 
 def _starts(carry: Any, carries: Any, resets: Any, reset_carry: Any) -> Any:

@@ -21,9 +21,8 @@ from jaxrnn.recurrence.boundaries import (
     zero_padding,
 )
 from jaxrnn.recurrence.options import Options
-from jaxrnn.recurrence.params import RecurrentParams
-from jaxrnn.recurrence.products import cast, outputs_of
 from jaxrnn.recurrence.remat import run_in_chunks
+from jaxrnn.recurrence.weights import RecurrentParams, cast_weights, project_outputs
 from jaxrnn.typing import AnyArray, Array, Bool, Carry, DType, Float, Gates, Inputs, Integer
 
 ENGINES: dict[str, Callable[..., Any]] = {"scan": scan.scan, "autodiff": scan.autodiff}
@@ -168,8 +167,10 @@ def _run_chunk(
     loop_params = LoopParams(params.w_hh, params.b_hh, params.cell)
     carries, last = engine(options, loop_params, steps, carry, reset_carry)
     hidden = carries.hidden if options.return_carries else carries
-    weights = cast(params.w_hh, options.dtype)
-    outputs = cast(outputs_of(weights, zero_padding(steps.valid, hidden)), options.dtype)
+    weights = cast_weights(params.w_hh, options.dtype)
+    outputs = cast_weights(
+        project_outputs(weights, zero_padding(steps.valid, hidden)), options.dtype
+    )
     kept = (outputs, carries) if options.return_carries else outputs
     return (flip_within(None, kept) if options.reverse else kept), last
 
@@ -198,5 +199,5 @@ def _project(options: Options, params: RecurrentParams, inputs: Any) -> Gates:
         biases = jnp.split(params.b_ih, num_gates)
         rows = rows_in_parts(rounded(params.w_ih, dtype), inputs, num_gates)
         return tuple(row + bias[None, None] for row, bias in zip(rows, biases, strict=True))
-    gates = times(inputs, cast(params.w_ih, dtype), params.w_ih.dtype)
+    gates = times(inputs, cast_weights(params.w_ih, dtype), params.w_ih.dtype)
     return tuple(jnp.split(gates + params.b_ih[None, None], num_gates, axis=-1))

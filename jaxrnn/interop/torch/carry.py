@@ -12,7 +12,7 @@ from jaxrnn.interop.torch.architecture import Architecture, architecture_of, rec
 from jaxrnn.interop.torch.tensors import dtype_of, to_host, to_tensor
 from jaxrnn.layers import Layer
 from jaxrnn.recurrence.arguments import check_carry
-from jaxrnn.recurrence.products import outputs_of
+from jaxrnn.recurrence.weights import project_outputs
 from jaxrnn.typing import Carry, HostArray, Params
 
 
@@ -75,7 +75,9 @@ def carry_to_torch(layer: Layer, params: Params, carry: Carry) -> Any:
     for own in carries:
         check_carry("carry", architecture.cell(), own, batch_size, jnp.dtype(dtype))
     pairs = zip(recurrent_params(params), carries, strict=True)
-    h = to_tensor(np.stack([to_host(outputs_of(own.w_hh, carry.hidden)) for own, carry in pairs]))
+    h = to_tensor(
+        np.stack([to_host(project_outputs(own.w_hh, carry.hidden)) for own, carry in pairs])
+    )
     if architecture.mode != "LSTM":
         return h
     return h, to_tensor(np.stack([to_host(own.memory) for own in carries]))

@@ -1,4 +1,4 @@
-"""The recurrent product, hidden -> hidden gates, and the forms that its weights may have."""
+"""The parameters of a cell that runs over time, and the recurrent product in all its forms."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn.matmul import times
-from jaxrnn.typing import Array, Float
+from jaxrnn.typing import Array, Float, Params
 
 
 class LowRank(NamedTuple):
@@ -40,6 +40,21 @@ class Masked(NamedTuple):
     mask: Float[Array, "B H"]
 
 
+class RecurrentParams(NamedTuple):
+    """The parameters of one recurrent layer; gate blocks in the order of the cell's equations."""
+
+    w_ih: Float[Array, "D G*H"]
+    """From the inputs to the gates."""
+    w_hh: Float[Array, "H G*H"] | LowRank | BlockDiagonal | Masked
+    """From the hidden state to the gates."""
+    b_ih: Float[Array, "G*H"]
+    """Added to the input gates."""
+    b_hh: Float[Array, "G*H"] | None = None
+    """Added to the hidden gates; None where it would be redundant (`cell.hidden_bias`)."""
+    cell: Params = ()
+    """What `cell.init_params` made."""
+
+
 def product(w_hh: Any, hidden: Any) -> Any:
     """Hidden `[..., B, H]` to hidden gates `[..., B, G*H]`; linear in either."""
     if isinstance(w_hh, Masked):
@@ -56,20 +71,20 @@ def product(w_hh: Any, hidden: Any) -> Any:
     return times(hidden, w_hh)
 
 
-def outputs_of(w_hh: Any, hidden: Any) -> Any:
+def project_outputs(w_hh: Any, hidden: Any) -> Any:
     """What the layers above read of hidden: its projection where the weights have one."""
     if isinstance(w_hh, Masked):
-        return outputs_of(w_hh.w_hh, hidden)
+        return project_outputs(w_hh.w_hh, hidden)
     return times(hidden, w_hh.down) if isinstance(w_hh, LowRank) else hidden
 
 
-def product_for_transposition(w_hh: Any) -> Callable[[Any], Any]:
+def transposable_product(w_hh: Any) -> Callable[[Any], Any]:
     """Hidden -> product, written so that its transpose has no transposed operand.
 
     XLA would otherwise transpose `w_hh` anew at every step of the backward loop.
     """
     if isinstance(w_hh, Masked):
-        unmasked = product_for_transposition(w_hh.w_hh)
+        unmasked = transposable_product(w_hh.w_hh)
         return lambda hidden: unmasked(_mask(w_hh, hidden))
     if not isinstance(w_hh, jax.Array):
         return lambda hidden: product(w_hh, hidden)
@@ -83,12 +98,12 @@ def product_for_transposition(w_hh: Any) -> Callable[[Any], Any]:
     return transposable
 
 
-def cast(weights: Any, dtype: Any) -> Any:
+def cast_weights(weights: Any, dtype: Any) -> Any:
     """The weights in a precision of their own; None leaves them, and a mask stays as it is."""
     if dtype is None:
         return weights
     if isinstance(weights, Masked):
-        return weights._replace(w_hh=cast(weights.w_hh, dtype))
+        return weights._replace(w_hh=cast_weights(weights.w_hh, dtype))
     return jax.tree.map(lambda array: array.astype(dtype), weights)
 
 

@@ -8,7 +8,7 @@ from conftest import WHEN, B, D, H, T, make_case
 from marks import in_matrix
 
 import jaxrnn
-from jaxrnn.recurrence.products import Masked
+from jaxrnn.recurrence.weights import Masked
 
 
 def dense(w_hh):
