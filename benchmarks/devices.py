@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import jax
 
-from benchmarks import jax_models
-from benchmarks.peers import ours
+from benchmarks.peers import jax_models
+from benchmarks.peers.steps import ours
 from benchmarks.timing import OURS, arguments, describe_machine, measure
 from benchmarks.workloads import WORKLOADS, Workload
-from experiments.tables import print_head, print_row
+from experiments.shared.tables import print_head, print_row
 
 STEPS_PER_CALL = 16
 NUM_DEVICES = (8, 64)

@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import book
+from benchmarks.peers import book
 from benchmarks.timing import describe_machine
 from experiments.jaychou import Settings
-from experiments.run import Run
-from experiments.tables import print_head, print_row
+from experiments.shared.tables import print_head, print_row
+from jaxrnn.runs.run import Run
 from jaxrnn.training import perplexity
 
 

@@ -5,7 +5,7 @@
 Prints a Markdown table of medians, and of each peer's time over ours.
 """
 
-from benchmarks.peers import FORWARD
+from benchmarks.peers.steps import FORWARD
 from benchmarks.timing import arguments, compare
 from benchmarks.workloads import WORKLOADS
 

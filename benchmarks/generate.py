@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxrnn
-from benchmarks import book, jax_models, pytorch
+from benchmarks.peers import book, jax_models, pytorch
 from benchmarks.timing import OURS, arguments, compare
 from benchmarks.workloads import Step, Workload
-from experiments.tables import print_head, print_row
+from experiments.shared.tables import print_head, print_row
 
 PROMPT, NUM_TOKENS = 8, 512
 BATCHES = (1, 64)

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 import jaxrnn
-from experiments.tables import print_head, print_row
+from experiments.shared.tables import print_head, print_row
 from jaxrnn.model_config import CELLS
 
 HIDDEN_SIZE, BATCH_SIZE, INPUT_SIZE = 128, 4, 16

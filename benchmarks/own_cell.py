@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.peers import ours
+from benchmarks.peers.steps import ours
 from benchmarks.timing import describe_machine, measure
 from benchmarks.workloads import Workload
-from experiments.tables import print_head, print_row
+from experiments.shared.tables import print_head, print_row
 
 PAGE = Path(__file__).parent.parent / "docs" / "own_cell.md"
 

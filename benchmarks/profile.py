@@ -14,10 +14,10 @@ from pathlib import Path
 
 import jax
 
-from benchmarks.peers import ours
+from benchmarks.peers.steps import ours
 from benchmarks.timing import describe_machine
 from benchmarks.workloads import WORKLOADS, Step
-from experiments.tables import print_head, print_row
+from experiments.shared.tables import print_head, print_row
 
 NOT_OPERATIONS = ("Execute", "Await", "while", "Thunk", "end: ")
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import jaxrnn
 from benchmarks.timing import describe_machine
-from experiments.run import Run
-from experiments.tables import print_head, print_row
+from experiments.shared.tables import print_head, print_row
 from experiments.time_machine import PRESETS
 from jaxrnn.interop.torch import from_torch, to_torch
 from jaxrnn.interop.torch.tensors import to_host, to_tensor
+from jaxrnn.runs.run import Run
 from jaxrnn.typing import Params
 
 

@@ -18,10 +18,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.peers import TRAIN_STEP, ours
+from benchmarks.peers.steps import TRAIN_STEP, ours
 from benchmarks.timing import OURS, arguments, compare, describe_machine, measure
 from benchmarks.workloads import Workload
-from experiments.tables import print_head, print_row
+from experiments.shared.tables import print_head, print_row
 
 SWEEPS: dict[str, tuple[int, ...]] = {
     "num_steps": (35, 70, 140, 280, 560),

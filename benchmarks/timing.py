@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from benchmarks.workloads import Step
-from experiments.tables import print_head, print_row
+from experiments.shared.tables import print_head, print_row
 
 OURS = "jaxrnn"
 """The peer that all others are divided by."""

@@ -3,8 +3,8 @@
     python -m benchmarks.train_step
 
 Forward, backward, clipping by the global norm and SGD.  Prints a Markdown table of medians, and of
-each peer's time over ours; "limit" is the step's own matrix products alone (benchmarks/floor.py),
-and what part of it we reach.  A peer that is not installed is left out with a line.
+each peer's time over ours; "limit" is the step's own matrix products alone, and what part of it we
+reach (benchmarks/peers/floor.py).  A peer that is not installed is left out with a line.
 
     --steps-per-call 16       as well as JAX can be used: many steps in one compiled call
     --one-hot                 the 10,000 words as one-hot rows, as those need it that cannot embed
@@ -14,7 +14,7 @@ and what part of it we reach.  A peer that is not installed is left out with a l
 import functools
 import math
 
-from benchmarks.peers import JAX_PEERS, TRAIN_STEP
+from benchmarks.peers.steps import JAX_PEERS, TRAIN_STEP
 from benchmarks.timing import OURS, arguments, compare
 from benchmarks.workloads import ONE_HOT, WORKLOADS
 

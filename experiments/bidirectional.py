@@ -21,16 +21,17 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxrnn
-from experiments import command, pictures
 from experiments.blanks import BLANK, TOP, Filler, candidates, learn_to_fill
-from experiments.progress import Bar, one_by_one
-from experiments.tables import print_head, print_row
-from experiments.texts import Texts, prepare_texts
+from experiments.shared import pictures
+from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer
+from jaxrnn.commands import command_line
+from jaxrnn.commands.progress import Bar, one_by_one
 from jaxrnn.layers import Layer
+from jaxrnn.runs.files import write_json
+from jaxrnn.runs.texts import Texts, prepare_texts
 from jaxrnn.text import load_corpus
 from jaxrnn.text.corpora import BUNDLED
-from jaxrnn.training.reporting import write_json
 from jaxrnn.typing import Params
 
 SENTENCES = ("我_", "我_饿了", "我_饿了，我可以吃半头猪")
@@ -181,4 +182,4 @@ def _draw(settings: Settings, found: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    command.main(bidirectional, Settings, description=__doc__)
+    command_line.main(bidirectional, Settings, description=__doc__)

@@ -11,9 +11,9 @@ import numpy as np
 from jax import lax
 
 import jaxrnn
-from experiments.progress import Bar
-from experiments.texts import Texts
+from jaxrnn.commands.progress import Bar
 from jaxrnn.layers import Context, Layer
+from jaxrnn.runs.texts import Texts
 from jaxrnn.text import Batch, Windows, gather_windows, random_plan
 from jaxrnn.training import TrainState
 from jaxrnn.typing import Params

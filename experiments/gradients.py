@@ -22,15 +22,16 @@ import optax
 from jax import lax
 
 import jaxrnn
-from experiments import command, pictures
-from experiments.progress import Bar, one_by_one
-from experiments.tables import print_head, print_row
-from experiments.texts import Texts, prepare_texts
+from experiments.shared import pictures
+from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer
+from jaxrnn.commands import command_line
+from jaxrnn.commands.progress import Bar, one_by_one
 from jaxrnn.layers import Layer
+from jaxrnn.runs.files import write_json
+from jaxrnn.runs.texts import Texts, prepare_texts
 from jaxrnn.text import gather_windows, load_corpus, sequential_plan
 from jaxrnn.training import cross_entropy
-from jaxrnn.training.reporting import write_json
 from jaxrnn.typing import Array, Float, Int, Params
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -250,4 +251,4 @@ def _draw(settings: Settings, numbers: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    command.main(gradients, Settings, description=__doc__)
+    command_line.main(gradients, Settings, description=__doc__)

@@ -18,14 +18,15 @@ where neither works, the songs that come with jaxrnn take their place, in runs/s
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from experiments import command, run
-from experiments.train import train
+from jaxrnn.commands import command_line
+from jaxrnn.commands.train import train
+from jaxrnn.runs import settings
 from jaxrnn.text import load_corpus
 from jaxrnn.text.corpora import BUNDLED
 
 
 @dataclass(frozen=True)
-class Settings(run.Settings):
+class Settings(settings.Settings):
     """The book's run."""
 
     prompts: tuple[str, ...] = ("分开", "不分开", "天晴")
@@ -45,4 +46,4 @@ def jaychou(settings: Settings) -> int:
 
 
 if __name__ == "__main__":
-    command.main(jaychou, Settings, description=__doc__)
+    command_line.main(jaychou, Settings, description=__doc__)

@@ -20,15 +20,16 @@ from typing import Any
 import numpy as np
 
 import jaxrnn
-from experiments import command, pictures
-from experiments.progress import one_by_one
-from experiments.tables import print_head, print_row
-from experiments.texts import Texts, prepare_texts
+from experiments.shared import pictures
+from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer
+from jaxrnn.commands import command_line
+from jaxrnn.commands.progress import one_by_one
+from jaxrnn.runs.files import write_json
+from jaxrnn.runs.texts import Texts, prepare_texts
 from jaxrnn.text import Unit, load_corpus
 from jaxrnn.text.ngrams import KneserNey, Laplace, NgramModel
 from jaxrnn.text.statistics import NgramCounts, count_ngrams, fit_zipf
-from jaxrnn.training.reporting import write_json
 
 RARE = 6
 """Pairs that come less often are told apart."""
@@ -185,4 +186,4 @@ def _rare_tail(texts: Texts, counts: NgramCounts) -> list[dict[str, float]]:
 
 
 if __name__ == "__main__":
-    command.main(language_statistics, Settings, description=__doc__)
+    command_line.main(language_statistics, Settings, description=__doc__)

@@ -19,15 +19,16 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxrnn
-from experiments import command, pictures
-from experiments.progress import Bar, one_by_one
-from experiments.tables import print_head, print_row
-from experiments.texts import Texts, prepare_texts
+from experiments.shared import pictures
+from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer
+from jaxrnn.commands import command_line
+from jaxrnn.commands.progress import Bar, one_by_one
 from jaxrnn.layers import Layer
+from jaxrnn.runs.files import write_json
+from jaxrnn.runs.texts import Texts, prepare_texts
 from jaxrnn.text import load_corpus
 from jaxrnn.text.ngrams import KneserNey
-from jaxrnn.training.reporting import write_json
 from jaxrnn.typing import Params
 
 CONTEXTS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -155,4 +156,4 @@ def _draw(settings: Settings, curves: dict[str, list[float]], counted: dict[int,
 
 
 if __name__ == "__main__":
-    command.main(no_hidden_state, Settings, description=__doc__)
+    command_line.main(no_hidden_state, Settings, description=__doc__)

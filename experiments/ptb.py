@@ -15,18 +15,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jaxrnn
-from experiments import command, run
-from experiments.progress import one_by_one
-from experiments.texts import Texts
-from experiments.train import train
+from jaxrnn.commands import command_line
+from jaxrnn.commands.progress import one_by_one
+from jaxrnn.commands.train import train
+from jaxrnn.runs import Record, settings
+from jaxrnn.runs.summary import read_summary, write_summary
+from jaxrnn.runs.texts import Texts
 from jaxrnn.text import Corpus, Unit, load_corpus
-from jaxrnn.training import Record
 from jaxrnn.training.processes import is_first, wait_for_all
-from jaxrnn.training.reporting import read_summary, write_summary
 
 
 @dataclass(frozen=True)
-class Settings(run.Settings):
+class Settings(settings.Settings):
     """A network on the Penn Treebank."""
 
     corpus: str = "ptb_train"
@@ -122,4 +122,4 @@ def ptb(settings: Settings) -> int:
 
 
 if __name__ == "__main__":
-    command.main(ptb, Settings, presets=PRESETS, description=__doc__)
+    command_line.main(ptb, Settings, presets=PRESETS, description=__doc__)

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import jaxrnn
-from experiments import command
-from experiments.tables import print_head, print_row
-from jaxrnn.training.metrics import read_metrics
-from jaxrnn.training.reporting import read_summary
+from experiments.shared.tables import print_head, print_row
+from jaxrnn.commands import command_line
+from jaxrnn.runs.metrics import read_metrics
+from jaxrnn.runs.summary import read_summary
 
 SEQUENTIAL = ("--windows", "sequential")
 ADAM = ("--optimizer", "adam", "--init", "uniform", "--learning-rate")
@@ -170,4 +170,4 @@ def _numbers(values: tuple[float, ...] | list[float]) -> str:
 
 
 if __name__ == "__main__":
-    command.main(results, Settings, description=__doc__)
+    command_line.main(results, Settings, description=__doc__)

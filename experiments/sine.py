@@ -28,11 +28,12 @@ from flax import nnx
 from jax import lax
 
 import jaxrnn
-from experiments import command, pictures
-from experiments.progress import one_by_one
-from experiments.tables import print_head, print_row
+from experiments.shared import pictures
+from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer, check_seed
-from jaxrnn.training.reporting import write_json
+from jaxrnn.commands import command_line
+from jaxrnn.commands.progress import one_by_one
+from jaxrnn.runs.files import write_json
 from jaxrnn.typing import Array, Float, HostArray
 
 NUM_POINTS, NUM_TRAINING, NOISE = 1_000, 600, 0.2
@@ -235,4 +236,4 @@ def _draw_errors(settings: Settings, by_horizon: dict[str, list[float]], noise: 
 
 
 if __name__ == "__main__":
-    command.main(sine, Settings, description=__doc__)
+    command_line.main(sine, Settings, description=__doc__)

@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import jaxrnn
-from experiments import command, results, run
-from experiments.train import train
+from experiments import results
+from jaxrnn.commands import command_line
+from jaxrnn.commands.train import train
+from jaxrnn.runs import settings
 
 
 @dataclass(frozen=True)
-class Settings(run.Settings):
+class Settings(settings.Settings):
     """The book's run."""
 
     corpus: str = "time_machine"
@@ -101,4 +103,4 @@ def time_machine(settings: Settings) -> int:
 
 
 if __name__ == "__main__":
-    command.main(time_machine, Settings, presets=PRESETS, description=__doc__)
+    command_line.main(time_machine, Settings, presets=PRESETS, description=__doc__)

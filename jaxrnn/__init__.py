@@ -33,6 +33,7 @@ from jaxrnn.recurrence import BlockDiagonal as BlockDiagonal
 from jaxrnn.recurrence import LowRank as LowRank
 from jaxrnn.recurrence import RecurrentParams as RecurrentParams
 from jaxrnn.recurrence import unroll as unroll
+from jaxrnn.runs import load as load
 from jaxrnn.scoring import Score as Score
 from jaxrnn.scoring import score as score
 from jaxrnn.text import Batch as Batch
@@ -43,7 +44,6 @@ from jaxrnn.text import sequential_windows as sequential_windows
 from jaxrnn.training import TrainConfig as TrainConfig
 from jaxrnn.training import TrainState as TrainState
 from jaxrnn.training import init_state as init_state
-from jaxrnn.training import load as load
 from jaxrnn.training import make_optimizer as make_optimizer
 from jaxrnn.training import make_train_step as make_train_step
 from jaxrnn.training import train as train

@@ -22,7 +22,7 @@ import jax
 import jaxtyping
 import pytest
 
-pytest_plugins = ["faults.matrix"]
+pytest_plugins = ["faults.matrix", "command_fixtures"]
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import book, jax_models, peers, pytorch, timing
+from benchmarks import timing
+from benchmarks.peers import book, jax_models, pytorch
+from benchmarks.peers import steps as peers
 from benchmarks.workloads import WORKLOADS, Workload, batch_of
 
 TINY = {

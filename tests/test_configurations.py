@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import jaxrnn
-from jaxrnn.training.interrupts import deferred_interrupts
+from jaxrnn.runs.interrupts import deferred_interrupts
 
 V, B, T = 5, 2, 2
 SWITCHES = {
@@ -82,8 +82,8 @@ def test_debug_nans_raises_where_there_is_one():
 
 def test_a_run_may_train_in_a_thread(tmp_path, as_users_run):
     """Where Python delivers no signals."""
-    from experiments.run import Settings
-    from experiments.train import train
+    from jaxrnn.commands.train import train
+    from jaxrnn.runs.settings import Settings
 
     codes = []
     settings = Settings(

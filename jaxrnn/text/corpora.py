@@ -171,7 +171,7 @@ def _find(source: Source) -> tuple[Path, str]:
     except ImportError as error:
         raise CorpusNotFoundError(
             f"{source.file} is not in JAXRNN_DATA, and to download it needs {error.name}:"
-            " pip install 'jaxrnn[experiments]'"
+            " pip install 'jaxrnn[commands]'"
         ) from error
     try:
         name = Path(source.file).name

@@ -1,22 +1,10 @@
-"""Training: loss, step, trainer, checkpoints, reports."""
+"""Training: loss, gradient, step, and the loop over epochs."""
 
-from jaxrnn.training.checkpoint import Checkpoints as Checkpoints
-from jaxrnn.training.checkpoint import CheckpointWarning as CheckpointWarning
-from jaxrnn.training.checkpoint import Kind as Kind
 from jaxrnn.training.config import TrainConfig as TrainConfig
-from jaxrnn.training.loading import LoadedRun as LoadedRun
-from jaxrnn.training.loading import load as load
 from jaxrnn.training.losses import bits_per_character as bits_per_character
 from jaxrnn.training.losses import cross_entropy as cross_entropy
 from jaxrnn.training.losses import perplexity as perplexity
 from jaxrnn.training.optimizer import make_optimizer as make_optimizer
-from jaxrnn.training.record import Best as Best
-from jaxrnn.training.record import Record as Record
-from jaxrnn.training.record import TextRecord as TextRecord
-from jaxrnn.training.saved import CheckpointError as CheckpointError
-from jaxrnn.training.saved import DamagedCheckpointError as DamagedCheckpointError
-from jaxrnn.training.saved import Saved as Saved
-from jaxrnn.training.saved import SaveFailedError as SaveFailedError
 from jaxrnn.training.train_step import Metrics as Metrics
 from jaxrnn.training.train_step import TrainState as TrainState
 from jaxrnn.training.train_step import init_state as init_state

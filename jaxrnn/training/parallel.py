@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxrnn.training.config import TrainConfig
-from jaxrnn.training.integrity import physical_memory
+from jaxrnn.training.memory import physical_memory
 from jaxrnn.training.train_step import TrainState
 from jaxrnn.typing import HostArray
 

@@ -4,12 +4,10 @@ connects them.  What they decide from clocks and signals, they have to agree on.
 
 import itertools
 import json
-import secrets
 import socket
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -154,25 +152,6 @@ def check_alike(content: dict[str, Any]) -> None:
             raise ValueError(
                 f"process {number} (here) is of another run than process 0 (there): {told}"
             )
-
-
-def check_shared_folder(folder: Path) -> None:
-    """Raise, in all processes, unless they all see the same folder.
-
-    Raises:
-        ValueError: it is not shared.
-    """
-    if jax.process_count() == 1:
-        return
-    name = of_first(secrets.token_hex(8))
-    if is_first():
-        (folder / name).touch()
-    wait_for_all("the file is there")
-    (missing,) = agree(not (folder / name).exists())
-    if is_first():
-        (folder / name).unlink()
-    if missing:
-        raise ValueError(f"{folder} must be a folder that all processes share")
 
 
 def _gather_json(content: Any) -> list[Any]:

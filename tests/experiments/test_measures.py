@@ -9,8 +9,8 @@ import jaxrnn
 from experiments import gradients, sine
 from experiments.blanks import BlankFiller, candidates, learn_to_fill
 from experiments.no_hidden_state import perplexity_with_context
-from experiments.progress import Bar
-from experiments.texts import prepare_texts
+from jaxrnn.commands.progress import Bar
+from jaxrnn.runs.texts import prepare_texts
 from jaxrnn.training import cross_entropy
 
 V = 7

@@ -6,14 +6,8 @@ import matplotlib.figure
 import numpy as np
 import pytest
 
-from experiments import (
-    bidirectional,
-    gradients,
-    language_statistics,
-    no_hidden_state,
-    pictures,
-    sine,
-)
+from experiments import bidirectional, gradients, language_statistics, no_hidden_state, sine
+from experiments.shared import pictures
 from jaxrnn.text.statistics import count_ngrams
 
 ANY_FONT = "ignore:.*no font here has Chinese"

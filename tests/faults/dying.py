@@ -14,7 +14,7 @@ CHANGES = {
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(
-    ["experiments.train", "orbax.checkpoint", "matplotlib.figure", "tensorboardX"]
+    ["jaxrnn.commands.train", "orbax.checkpoint", "matplotlib.figure", "tensorboardX"]
 )
 
 
@@ -32,10 +32,10 @@ def train(out, arguments, deadly=None):
 
 
 def _train(out, arguments, deadly, log):
-    from experiments import command
-    from experiments.run import Settings
-    from experiments.train import train
-    from jaxrnn.training import Checkpoints
+    from jaxrnn.commands import command_line
+    from jaxrnn.commands.train import train
+    from jaxrnn.runs import Checkpoints
+    from jaxrnn.runs.settings import Settings
 
     file = os.open(log, os.O_WRONLY | os.O_APPEND)
     changes = itertools.count(1)
@@ -53,7 +53,7 @@ def _train(out, arguments, deadly, log):
     os.dup2(quiet, 1)
     sys.addaudithook(watch)
     sys.argv = ["train", *arguments, "--out", out]
-    command.main(train, Settings)
+    command_line.main(train, Settings)
 
 
 def _changes(event, arguments, out):

@@ -8,8 +8,8 @@ import sys
 import time
 from typing import NamedTuple
 
-from commands import programs_folder
 from faults.dying import context
+from subprocesses import module_of, programs_folder
 
 NUMBERS = [
     "", "0", "-1", "1", "2", "3.5", "nan", "inf", "-inf", "1e39", "-1e39", "1e-39", "2147483648",
@@ -189,6 +189,8 @@ def _run(name, arguments, folder, log, programs):
                 return
         elif event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate"):
             path = details[0]
+            if event in ("os.remove", "os.rmdir") and details[-1] != -1:
+                return  # within a folder that is being deleted, which is told by its own path
         else:
             return
         if isinstance(path, str | os.PathLike):
@@ -197,7 +199,7 @@ def _run(name, arguments, folder, log, programs):
     sys.addaudithook(watch)
     sys.argv = [name, *arguments]
     sys.path[:] = [path for path in sys.path if path]
-    runpy.run_module(f"experiments.{name}", run_name="__main__")
+    runpy.run_module(module_of(name), run_name="__main__")
 
 
 def outside(ending, folder, out):

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 
 import jaxrnn
-from jaxrnn.training import Progress, Record, TextRecord
+from jaxrnn.runs import Record, TextRecord
+from jaxrnn.training import Progress
 from jaxrnn.training.processes import to_host
 
 VOCABULARY = jaxrnn.Vocabulary.of("abcdefghij")

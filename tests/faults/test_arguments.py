@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from commands import finish, start
 from faults.edge_arguments import (
     content_of,
     draw,
@@ -15,6 +14,7 @@ from faults.edge_arguments import (
     outside,
     run_watched,
 )
+from subprocesses import finish, start
 
 SECONDS = 20
 """A tiny training may take as long beside another test, compilation included."""

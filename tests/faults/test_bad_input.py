@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import jaxrnn
-from jaxrnn.training import Checkpoints, cross_entropy
+from jaxrnn.runs import Checkpoints
+from jaxrnn.training import cross_entropy
 
 V, B, H = 7, 2, 4
 CELL = jaxrnn.lstm(H)

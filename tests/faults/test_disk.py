@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import pytest
-from commands import STATEFUL, finish, start, train
 from faults.runs import make_record, make_state
+from subprocesses import STATEFUL, finish, start, train
 
-from jaxrnn.training import CheckpointError, Checkpoints, SaveFailedError
-from jaxrnn.training.integrity import SPARE_BYTES, num_bytes
+from jaxrnn.runs import CheckpointError, Checkpoints, SaveFailedError
+from jaxrnn.runs.integrity import SPARE_BYTES, num_bytes
 
 pytestmark = pytest.mark.usefixtures("no_shared_programs")
 
@@ -56,14 +56,15 @@ def test_a_folder_that_cannot_be_written_to_is_known_before_training(tmp_path, s
 
 
 def test_room_for_the_checkpoints_is_looked_for_before_training(tmp_path, monkeypatch, survived):
-    from experiments import saving
-    from experiments.run import Run, Settings
+    from jaxrnn.runs.run import Run
+    from jaxrnn.runs.saver import Saver
+    from jaxrnn.runs.settings import Settings
 
     run = Run(Settings(corpus="songs", max_chars=2000, out=tmp_path))
     arrays = 8 * num_bytes(run.initial_state())  # all that a run keeps, and the one being written
     for free in (1000, arrays, arrays + 7 * SPARE_BYTES):
-        monkeypatch.setattr(saving.shutil, "disk_usage", lambda folder, free=free: Usage(free))
-        with saving.Saver(run) as saver, pytest.raises(CheckpointError, match=f"{free:,} bytes f"):
+        monkeypatch.setattr("shutil.disk_usage", lambda folder, free=free: Usage(free))
+        with Saver(run) as saver, pytest.raises(CheckpointError, match=f"{free:,} bytes f"):
             saver.start()
     survived("full disk", 3)
 
@@ -75,9 +76,7 @@ def test_a_disk_without_room_is_known_before_a_save(tmp_path, monkeypatch, survi
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state, record)
         before = sorted(tmp_path.rglob("*"))
-        monkeypatch.setattr(
-            "jaxrnn.training.checkpoint.shutil.disk_usage", lambda folder: Usage(1000)
-        )
+        monkeypatch.setattr("jaxrnn.runs.checkpoints.shutil.disk_usage", lambda folder: Usage(1000))
         later = state.replace(step=jnp.int32(9))
         with pytest.raises(SaveFailedError, match=r"step 9 .*: 1,000 bytes are free, and [\d,]+ n"):
             checkpoints.save(later, record)

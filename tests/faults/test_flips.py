@@ -10,10 +10,11 @@ import pytest
 from faults.runs import bits, make_record, make_state
 from faults.test_corruption import apart
 
-from jaxrnn.training import Best, CheckpointError, Checkpoints, Progress
-from jaxrnn.training.metrics import MetricsLog, read_metrics
-from jaxrnn.training.reporting import read_summary, write_summary
-from jaxrnn.training.run_folder import RunFolder
+from jaxrnn.runs import Best, CheckpointError, Checkpoints
+from jaxrnn.runs.metrics import MetricsLog, read_metrics
+from jaxrnn.runs.run_folder import RunFolder
+from jaxrnn.runs.summary import read_summary, write_summary
+from jaxrnn.training import Progress
 
 STEPS = [3, 7]
 

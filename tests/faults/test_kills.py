@@ -5,12 +5,12 @@ import signal
 import time
 
 import pytest
-from commands import STATEFUL, digest, finish, rows, start, train
 from faults import dying
+from subprocesses import STATEFUL, digest, finish, rows, start, train
 
 import jaxrnn
-from jaxrnn.training import Checkpoints
-from jaxrnn.training.integrity import params_digest
+from jaxrnn.runs import Checkpoints
+from jaxrnn.runs.integrity import params_digest
 
 pytestmark = pytest.mark.usefixtures("no_shared_programs")
 

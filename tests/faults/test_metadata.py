@@ -8,13 +8,8 @@ import jax.numpy as jnp
 import pytest
 from faults.runs import bits, make_record, make_state
 
-from jaxrnn.training import (
-    Checkpoints,
-    CheckpointWarning,
-    DamagedCheckpointError,
-    SaveFailedError,
-)
-from jaxrnn.training.integrity import canonical_digest
+from jaxrnn.runs import Checkpoints, CheckpointWarning, DamagedCheckpointError, SaveFailedError
+from jaxrnn.runs.integrity import canonical_digest
 
 
 @pytest.mark.parametrize("number", [jnp.nan, jnp.inf, -jnp.inf])
@@ -30,8 +25,8 @@ def test_parameters_that_are_not_finite_are_neither_saved_nor_restored(
         with pytest.raises(SaveFailedError, match=r"step 5 could not be saved .* is not finite"):
             checkpoints.save(broken, record)
         assert checkpoints.steps() == [0]
-        for place in ("checkpoint", "saved"):  # as older versions did
-            monkeypatch.setattr(f"jaxrnn.training.{place}.not_finite", lambda arrays: None)
+        for place in ("checkpoints", "saved"):  # as older versions did
+            monkeypatch.setattr(f"jaxrnn.runs.{place}.not_finite", lambda arrays: None)
         checkpoints.save(broken, record)
         monkeypatch.undo()
         with pytest.raises(DamagedCheckpointError, match="is not finite"):

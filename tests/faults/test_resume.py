@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from faults.runs import bits, make_record, make_state, train
 
-from jaxrnn.training import Checkpoints, Progress
+from jaxrnn.runs import Checkpoints
+from jaxrnn.training import Progress
 from jaxrnn.training import trainer as trainer_module
 
 

@@ -9,11 +9,11 @@ import sys
 import time
 
 import pytest
-from commands import STATEFUL, finish, start, train
 from faults.runs import make_record, make_state
+from subprocesses import STATEFUL, finish, start, train
 
-from jaxrnn.training import Checkpoints
-from jaxrnn.training.run_folder import MARKER, STALE_SECONDS, RunFolder, RunFolderError
+from jaxrnn.runs import Checkpoints
+from jaxrnn.runs.run_folder import MARKER, STALE_SECONDS, RunFolder, RunFolderError
 
 pytestmark = pytest.mark.usefixtures("no_shared_programs")
 

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from faults.test_corruption import apart, save_steps
 
+from jaxrnn.runs import CheckpointError, Checkpoints, DamagedCheckpointError
+from jaxrnn.runs.integrity import canonical_digest
 from jaxrnn.text import corpora, load_corpus
-from jaxrnn.training import CheckpointError, Checkpoints, DamagedCheckpointError
-from jaxrnn.training.integrity import canonical_digest
 
 ROOT = Path(__file__).parent.parent.parent
 MODULES = [path for room in ("jaxrnn", "experiments") for path in (ROOT / room).rglob("*.py")]

@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 
-from commands import ROOT, environment
+from subprocesses import ROOT, environment, module_of
 
 
 def free_port():
@@ -40,13 +40,13 @@ def start_worker(task, *arguments):
 
 
 def start_experiment(name, *arguments, **more):
-    """`python -m experiments.NAME`, as docs/scaling.md has it."""
+    """`python -m MODULE`, as docs/scaling.md has it."""
 
     def flags(coordinator, process):
         where = ("--coordinator", coordinator, "--num-processes", 2)
         return (*where, "--process-id", process)
 
-    return start_pair(sys.executable, "-m", f"experiments.{name}", *arguments, flags=flags, **more)
+    return start_pair(sys.executable, "-m", module_of(name), *arguments, flags=flags, **more)
 
 
 def finish(pair, timeout=240):

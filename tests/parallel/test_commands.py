@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from commands import ROOT, SMALL, environment, finish, start
 from parallel.pair import finish as finish_pair
 from parallel.pair import free_port, start_pair
+from subprocesses import ROOT, SMALL, environment, finish, start
 
 FEW = ("--epochs", "12", "--sample-every", "12", "--hidden-size", "64")
 SCALING = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
@@ -74,7 +74,15 @@ def test_a_cluster_is_found_by_its_variables(tmp_path):
             "SLURM_LOCALID": str(process),
         }
 
-    command = (sys.executable, "-m", "experiments.train", *SMALL, "--epochs", 2, "--distributed")
+    command = (
+        sys.executable,
+        "-m",
+        "jaxrnn.commands.train",
+        *SMALL,
+        "--epochs",
+        2,
+        "--distributed",
+    )
     pair = start_pair(*command, "--sample-every", 2, "--out", tmp_path, variables=variables)
     (code, said, errors), (other_code, *_) = finish_pair(pair)
     assert (code, other_code) == (0, 0), errors

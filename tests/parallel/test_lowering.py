@@ -6,9 +6,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from commands import environment
 from jax import export
 from jax.sharding import AxisType, Mesh
+from subprocesses import environment
 
 COLLECTIVES = ("all-gather", "all-to-all", "collective-permute")
 

@@ -3,9 +3,9 @@
 import jax
 import pytest
 
-from experiments import command
-from experiments.processes import Processes
-from experiments.run import Settings
+from jaxrnn.commands import command_line
+from jaxrnn.runs.processes import Processes
+from jaxrnn.runs.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_an_end_of_its_own_is_not_laid_to_the_others(error, told, monkeypatch, c
     monkeypatch.setattr("sys.argv", ["train.py"])
     monkeypatch.setattr("os._exit", leave)
     with pytest.raises(SystemExit, match="1"):
-        command.main(run, Settings)
+        command_line.main(run, Settings)
     said = capsys.readouterr()
     assert said.out == "said before\n"
     assert told in said.err

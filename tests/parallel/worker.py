@@ -13,12 +13,14 @@ import pytest
 from faults import test_resume as resuming
 from parallel.runs import WINDOWS, make_config, make_model, run
 
-from experiments import command
-from experiments.run import Settings
-from experiments.train import train
-from jaxrnn.training import Checkpoints, feed, trainer
-from jaxrnn.training.checkpoint import CheckpointWarning
-from jaxrnn.training.processes import check_shared_folder, connect, is_first, wait_for_all
+from jaxrnn.commands import command_line
+from jaxrnn.commands.train import train
+from jaxrnn.runs import Checkpoints
+from jaxrnn.runs.checkpoints import CheckpointWarning
+from jaxrnn.runs.run_folder import check_shared_folder
+from jaxrnn.runs.settings import Settings
+from jaxrnn.training import feed, trainer
+from jaxrnn.training.processes import connect, is_first, wait_for_all
 
 
 def courses(folder, cells):
@@ -97,7 +99,7 @@ def late(parallel, *arguments):
         Settings.load = after_a_while(Settings.load)
         trainer._many_steps = after_a_while(trainer._many_steps)
     sys.argv[1:] = ["--parallel", parallel, *arguments]
-    command.main(train, Settings)
+    command_line.main(train, Settings)
 
 
 def fails(*arguments):
@@ -112,7 +114,7 @@ def fails(*arguments):
     if not is_first():
         feed.check_ids = check_some
     sys.argv[1:] = arguments
-    command.main(train, Settings)
+    command_line.main(train, Settings)
 
 
 def waits():
@@ -125,7 +127,7 @@ def waits():
         wait_for_all("the first is done")
 
     sys.argv[1:] = []
-    command.main(run, Settings)
+    command_line.main(run, Settings)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import pytest
 from marks import in_matrix
 
 import jaxrnn
+from jaxrnn.runs.integrity import params_digest
 from jaxrnn.text import gather_windows
 from jaxrnn.training import trainer
-from jaxrnn.training.integrity import params_digest
 
 V = 11
 IDS = np.random.default_rng(0).integers(0, V, 400).astype(np.int32)

@@ -1,0 +1,1 @@
+"""What is compared: the same models and steps, in each library."""

@@ -1,0 +1,166 @@
+"""How probable texts are under a trained model: the sources' reason for language models.
+
+    jaxrnn score runs/jaychou 你先走 你走先
+    jaxrnn score runs/jaychou --shuffle-test
+
+Prints the texts, the most probable first, with their log-probability and perplexity.  Each is
+scored as a line of the corpus, after a line break.  `--shuffle-test` takes the lines that were held
+out from training, and counts how often a line is more probable than its own characters shuffled.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NamedTuple, NoReturn
+
+import jax
+import numpy as np
+import tyro
+
+import jaxrnn
+from jaxrnn.checks import check_positive_integer, check_seed
+from jaxrnn.commands import command_line
+from jaxrnn.layers import Layer
+from jaxrnn.runs import Checkpoints, Kind, Record
+from jaxrnn.text.corpora import BUNDLED
+from jaxrnn.text.vocabulary import pad_rows
+from jaxrnn.training import perplexity
+from jaxrnn.typing import Params
+
+MAX_SHUFFLES = 1000
+"""All shuffled copies of all lines are scored at once."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to score."""
+
+    run_dir: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
+    texts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Texts to rank."""
+    use: Kind = "checkpoints"
+    """The newest parameters, or those that did best on the held-out text."""
+    shuffle_test: bool = False
+    """Compare each held-out line with its own characters shuffled, for this model and for an
+    untrained one."""
+    shuffles: int = 10
+    """Shuffled copies of each line in that test."""
+    seed: int = 0
+    """Seed of the shuffles and of the untrained model."""
+
+
+def score(settings: Settings) -> None:
+    """Rank the texts, or run the shuffle test."""
+    check_seed("seed", settings.seed)
+    check_positive_integer("shuffles", settings.shuffles, MAX_SHUFFLES)
+    if bool(settings.texts) == settings.shuffle_test:
+        raise ValueError("give texts to rank, or --shuffle-test")
+    model, params, vocabulary = jaxrnn.load(settings.run_dir, settings.use)
+    if settings.shuffle_test:
+        _print_shuffle_test(settings, model, params, vocabulary)
+        return
+    for text in settings.texts:
+        if not text:
+            raise ValueError("texts must hold at least one character each, got an empty one")
+        vocabulary.check_known(line_break(vocabulary) + text)
+    log_probabilities = score_lines(model, params, vocabulary, settings.texts)
+    if np.isnan(log_probabilities).any():
+        raise ValueError(f"the model in {settings.run_dir} gives probabilities that are NaN")
+    for place in np.argsort(-log_probabilities):
+        text, nats = settings.texts[place], -float(log_probabilities[place])
+        each = perplexity(nats / len(vocabulary.encode(text)))
+        print(f"{text}  log-probability {-nats:.2f}, perplexity {each:.1f}")
+
+
+def line_break(vocabulary: jaxrnn.Vocabulary) -> str:
+    """The text between two lines: of the Penn Treebank a word, else a line feed or a space."""
+    if "<eos>" in vocabulary:
+        return "<eos> "
+    return "\n" if "\n" in vocabulary else " "
+
+
+def score_lines(
+    model: Layer, params: Params, vocabulary: jaxrnn.Vocabulary, lines: tuple[str, ...]
+) -> np.ndarray:
+    """The log-probability of each line after a line break; unknown tokens do not count."""
+    encoded = [vocabulary.encode_known(line_break(vocabulary) + line) for line in lines]
+    (ids, _), (known, _) = (pad_rows(rows) for rows in zip(*encoded, strict=True))
+    return np.asarray(jaxrnn.score(model, params, ids, known).log_probability)
+
+
+class ShuffleTest(NamedTuple):
+    """The outcome of `compare_with_shuffled`."""
+
+    wins: int
+    """Pairs of a line and a shuffled copy in which the line is more probable."""
+    pairs: int
+    """All pairs."""
+
+
+def compare_with_shuffled(
+    model: Layer,
+    params: Params,
+    vocabulary: jaxrnn.Vocabulary,
+    lines: list[str],
+    shuffles: int,
+    seed: int,
+) -> ShuffleTest:
+    """How often a line is more probable than its own characters in another order."""
+    generator = np.random.default_rng(seed)
+    copies = []
+    for line in lines:
+        for _ in range(shuffles):
+            shuffled = line
+            while shuffled == line:
+                shuffled = "".join(generator.permutation(list(line)))
+            copies.append(shuffled)
+    scores = score_lines(model, params, vocabulary, (*lines, *copies))
+    originals, others = scores[: len(lines)], scores[len(lines) :].reshape(-1, shuffles)
+    return ShuffleTest(int((originals[:, None] > others).sum()), others.size)
+
+
+def held_out_lines(record: Record, vocabulary: jaxrnn.Vocabulary) -> list[str]:
+    """The whole lines of the held-out text that have two different characters or more.
+
+    Characters that the vocabulary has not are left out of a line, so that both orders are of the
+    same characters.
+    """
+    corpus = jaxrnn.load_corpus(record.text.corpus, fallback=BUNDLED)
+    if corpus.digest != record.text.digest:
+        raise ValueError(
+            f"corpus {record.text.corpus} has another SHA-256 than the run's: {corpus.digest}"
+        )
+    begin = record.text.max_chars
+    text = corpus.text[begin : begin + record.text.held_out_chars]
+    lines = ["".join(c for c in line if c in vocabulary) for line in text.splitlines()[1:-1]]
+    return [line for line in lines if len(set(line)) > 1]
+
+
+def _print_shuffle_test(
+    settings: Settings, model: Layer, params: Params, vocabulary: jaxrnn.Vocabulary
+) -> None:
+    with Checkpoints(settings.run_dir, read_only=True) as checkpoints:
+        record = checkpoints.newest(lambda saved: saved.record)
+    if vocabulary.unit != "character":
+        raise ValueError("the shuffle test is of characters, and this run is of words")
+    lines = held_out_lines(record, vocabulary)
+    if not lines:
+        raise ValueError(f"{settings.run_dir} was trained without held-out lines")
+    untrained = model.init(jax.random.key(settings.seed), len(vocabulary))
+    for name, weights in (("trained", params), ("untrained", untrained)):
+        wins, pairs = compare_with_shuffled(
+            model, weights, vocabulary, lines, settings.shuffles, settings.seed
+        )
+        print(
+            f"{name} model: {wins / pairs:.1%} of {len(lines)} held-out lines x"
+            f" {settings.shuffles} shuffles are more probable than the shuffle"
+        )
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    command_line.main(score, Settings, description=__doc__)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Train a language model on any text: the general form behind the book's experiments.
+
+    jaxrnn train --corpus my.txt --cell lstm --prompts "Once upon"
+
+Writes checkpoints, metrics, a curve and a summary to `--out`.  Ctrl-C saves; `--resume` goes on,
+and ends bit for bit where the undisturbed run would have ended.
+"""
+
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+import jax
+
+import jaxrnn
+from jaxrnn.commands import command_line
+from jaxrnn.commands.compilation import keep_programs_in, timed_compilation
+from jaxrnn.commands.output import outlived_output
+from jaxrnn.commands.progress import Bar
+from jaxrnn.runs.interrupts import deferred_interrupts
+from jaxrnn.runs.report import (
+    Log,
+    Seconds,
+    has_summary,
+    open_log,
+    print_start,
+    report_end,
+    report_epoch,
+)
+from jaxrnn.runs.run import Run
+from jaxrnn.runs.saver import Saver
+from jaxrnn.runs.settings import Settings
+from jaxrnn.training import Progress, TrainState
+from jaxrnn.training.processes import agree, is_first, wait_for_all
+
+
+def train(settings: Settings) -> int:
+    """Train as the settings say; returns the exit code, 128 + n where signal n ended it."""
+    with outlived_output():
+        return _train(settings)
+
+
+def _train(settings: Settings) -> int:
+    began = time.perf_counter()
+    if settings.compilation_cache is not None:
+        keep_programs_in(settings.compilation_cache)
+    settings.processes.join()
+    run = Run(settings)
+    with deferred_interrupts() as interrupt, Saver(run) as saver, timed_compilation() as compiled:
+        state, progress = saver.start()
+        finished = progress.finished_epochs
+        if finished >= settings.training.epochs:
+            print(f"{settings.out} has its {finished} epochs: add more by --epochs")
+            if not has_summary(settings.out, finished):  # it was killed on its last steps
+                with open_log(settings.out, finished) as log:
+                    seconds = Seconds(time.perf_counter() - began, compiled(), saver.seconds)
+                    report_end(run, log, state, progress, seconds)
+            wait_for_all("the summary is written")
+            return 0
+        print_start(run, sum(leaf.size for leaf in jax.tree.leaves(state.params)))
+        (signal,) = agree(interrupt() or 0)
+        if signal:
+            print("stopped before the first step")
+            return 128 + signal
+        with open_log(settings.out, finished) as log:
+            state, progress, signal = _loop(run, saver, log, state, progress, interrupt)
+            if signal:
+                print(f"stopped and saved: add --resume to go on from {settings.out}")
+            seconds = Seconds(time.perf_counter() - began, compiled(), saver.seconds)
+            report_end(run, log, state, progress, seconds)
+            wait_for_all("the summary is written")  # or the others' exit would end the first
+    return 128 + signal if signal else 0
+
+
+def _loop(
+    run: Run,
+    saver: Saver,
+    log: Log,
+    state: TrainState,
+    progress: Progress,
+    interrupt: Callable[[], int | None],
+) -> tuple[TrainState, Progress, int]:
+    """Train to the end or to a signal, whichever process it came to; report and save on the way."""
+    training = run.settings.training
+    done = progress.epoch + progress.batch / max(1, progress.num_batches)
+    with Bar("training", training.epochs, done=done, enabled=is_first()) as bar:
+        steps = jaxrnn.train(run.model, run.optimizer, training, run.texts.ids, state, progress)
+        for state, progress in bar.follow(steps):
+            if progress.batch == progress.num_batches:
+                saver.consider(state, progress, report_epoch(run, log, state, progress))
+            signal, due = agree(interrupt() or 0, saver.is_due())
+            done = signal or progress.finished_epochs == training.epochs
+            stuck = progress.skipped_in_row >= training.max_skipped  # the next step raises
+            if done or stuck or due:
+                saver.save(state, progress)
+            if done and (signal or not stuck):
+                return state, progress, signal
+    return state, progress, 0
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    command_line.main(train, Settings, description=__doc__)
+
+
+if __name__ == "__main__":
+    main()

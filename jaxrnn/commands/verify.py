@@ -1,0 +1,82 @@
+"""Read every checkpoint of a run, or a tokenized text, and say which are what was written.
+
+    jaxrnn verify runs/jaychou
+    jaxrnn verify big.tokens
+
+Each line names a checkpoint, where in the training it is, and whether all that is read of it, its
+arrays and what they belong to, is what was written.  Files in its folder that nothing reads are not
+compared.  The exit code is 1 if one is damaged.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NoReturn, get_args
+
+import tyro
+
+from jaxrnn.commands import command_line
+from jaxrnn.runs import CheckpointError, Checkpoints, Kind, Saved
+from jaxrnn.text.token_file import TokenFileError, open_token_file
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is verified."""
+
+    run_dir: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run, or of a text that `jaxrnn tokenize` made."""
+
+
+def verify(settings: Settings) -> int:
+    """Print a line for each checkpoint; returns the exit code."""
+    if (settings.run_dir / "text.json").exists():
+        return _verify_tokens(settings.run_dir)
+    damaged = found = 0
+    for kind in get_args(Kind):
+        if kind == "best" and not (settings.run_dir / kind).is_dir():
+            continue
+        with Checkpoints(settings.run_dir, kind, read_only=True) as checkpoints:
+            for step in checkpoints.steps():
+                found += 1
+                try:
+                    saved = checkpoints.open(step)
+                    saved.verify()
+                except CheckpointError as error:
+                    damaged += 1
+                    print(f"{kind}/{step}: {error}")
+                else:
+                    print(f"{kind}/{step}: intact; {_place(kind, saved)}")
+    if not found:
+        raise CheckpointError(f"{settings.run_dir} holds no checkpoint")
+    return 1 if damaged else 0
+
+
+def _verify_tokens(folder: Path) -> int:
+    try:
+        tokens = open_token_file(folder)
+    except TokenFileError as error:
+        print(error)
+        return 1
+    print(f"{folder}: intact; {tokens.num_ids:,} tokens, {len(tokens.vocabulary):,} distinct")
+    return 0
+
+
+def _place(kind: str, saved: Saved) -> str:
+    best, progress = saved.record.best, saved.record.progress
+    if kind == "best" and best is not None:
+        return f"after epoch {best.epoch}, held-out perplexity {best.held_out_perplexity:.3f}"
+    if progress.num_batches == 0:
+        return "before the first step"
+    return (
+        f"after batch {progress.batch} of {progress.num_batches} in epoch {progress.epoch + 1},"
+        f" perplexity {progress.perplexity:.3f}"
+    )
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    command_line.main(verify, Settings, description=__doc__)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""What is told of a run: a row an epoch, samples now and then, a curve and a summary at the end."""
+
+import contextlib
+import dataclasses
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from jaxrnn.model_config import ModelConfig
+from jaxrnn.runs.integrity import params_digest
+from jaxrnn.runs.metrics import MetricsLog
+from jaxrnn.runs.pictures import plot_perplexity
+from jaxrnn.runs.record import device, environment
+from jaxrnn.runs.run import Run
+from jaxrnn.runs.summary import read_summary, write_summary
+from jaxrnn.training import Progress, TrainState
+from jaxrnn.training.processes import is_first
+
+POINTS_OF_CURVE = 50
+"""About how often the held-out perplexity is taken in a run."""
+
+
+def print_start(run: Run, num_params: int) -> None:
+    """Say what is trained, and on which text."""
+    corpus, model, texts = run.corpus, run.settings.model, run.texts
+    inputs = f"embedding of {model.embedding_size}" if model.embedding_size else "one-hot input"
+    print(f"corpus {corpus.name}: {corpus.source}")
+    print(f"  SHA-256 {corpus.digest}")
+    print(
+        f"  {len(texts.ids):,} {texts.vocabulary.unit}s to train on, {run.vocab_size:,} distinct;"
+        f" {len(texts.held_out_ids):,} held out"
+    )
+    print(
+        f"model {model.cell}, {model.num_layers} x {model.hidden_size} units, {inputs},"
+        f" {model.init} initialisation{_regularisers(model)}: {num_params:,} parameters,"
+        f" on {device(run.settings.training)}",
+        flush=True,
+    )
+
+
+def _regularisers(model: ModelConfig) -> str:
+    """What there is of them, after a comma each."""
+    kind = "variational dropout" if model.variational_dropout else "dropout"
+    parts = {
+        f"{kind} {model.dropout:g}": model.dropout > 0,
+        f"embedding dropout {model.embedding_dropout:g}": model.embedding_dropout > 0,
+        "tied embeddings": model.tie_embeddings,
+        model.dtype: model.dtype != "float32",
+    }
+    return "".join(f", {part}" for part, there in parts.items() if there)
+
+
+class Seconds(NamedTuple):
+    """Where the time of a run went, since this command was started."""
+
+    wall: float
+    compiling: float
+    saving: float
+
+
+class NoLog(contextlib.nullcontext["NoLog"]):
+    """The log of a process that is not the one which writes."""
+
+    rows: ClassVar[list[dict[str, Any]]] = []
+
+    def __enter__(self) -> "NoLog":
+        return self
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Let it go."""
+
+
+Log = MetricsLog | NoLog
+
+
+def open_log(out: Path, finished_epochs: int) -> Log:
+    """The run's log, in the process that writes it."""
+    return MetricsLog(out, finished_epochs) if is_first() else NoLog()
+
+
+def report_epoch(run: Run, log: Log, state: TrainState, progress: Progress) -> dict[str, float]:
+    """Log the epoch; every so often, evaluate, return how, and print samples."""
+    from tqdm import tqdm  # which writes past a bar
+
+    epoch = progress.finished_epochs
+    row: dict[str, Any] = {
+        "epoch": epoch,
+        "step": int(state.step),
+        "perplexity": progress.perplexity,
+        "tokens_per_second": progress.tokens_per_second,
+        "seconds": progress.seconds,
+    }
+    if progress.skipped:
+        row["skipped_steps"] = progress.skipped
+    held_out: dict[str, float] = {}
+    last = epoch == run.settings.training.epochs
+    report = epoch % run.settings.sample_every == 0 or last
+    if report or epoch % max(1, run.settings.training.epochs // POINTS_OF_CURVE) == 0:
+        held_out = run.held_out(state)
+        row |= held_out
+    if report:
+        tqdm.write(_told(row))
+        for sample in run.samples(state):
+            tqdm.write("  - " + sample.replace("\n", "\n    "))
+    log.add(row)
+    return held_out
+
+
+def _told(row: dict[str, Any]) -> str:
+    skipped = f", {row['skipped_steps']} steps skipped" if "skipped_steps" in row else ""
+    held_out = ""
+    if "held_out_perplexity" in row:
+        value = row["held_out_perplexity"]
+        held_out = (f", held out {value:.4g}" if value < 1000 else f", held out {value:,.0f}") + (
+            f" ({row['held_out_bits_per_token']:.2f} bits each,"
+            f" unigrams {row['unigram_perplexity']:.1f},"
+            f" {row['held_out_unknown_share']:.1%} unknown)"
+        )
+    return (
+        f"epoch {row['epoch']}, perplexity {row['perplexity']:.3f}{held_out},"
+        f" {row['tokens_per_second']:,.0f} tokens/s{skipped}"
+    )
+
+
+def has_summary(out: Path, finished_epochs: int) -> bool:
+    """Whether there is an intact summary of so many epochs."""
+    try:
+        return bool(read_summary(out)["epochs"] == finished_epochs)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def report_end(
+    run: Run,
+    log: Log,
+    state: TrainState,
+    progress: Progress,
+    seconds: Seconds,
+) -> None:
+    """Draw the curve and write the summary.
+
+    Of a run that was stopped it has the held-out numbers of the log and no samples: whoever stops a
+    run is waiting.
+    """
+    if not is_first():
+        return
+    finished = progress.finished_epochs == run.settings.training.epochs
+    settings, corpus = run.settings, run.corpus
+    config = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in dataclasses.asdict(settings).items()
+    }
+    summary = {
+        "perplexity": progress.perplexity,
+        "held_out_perplexity": None,
+        **(run.held_out(state) if finished else _last_held_out(log)),
+        "best_held_out": min(
+            (row for row in log.rows if row.get("held_out_perplexity") is not None),
+            key=lambda row: row["held_out_perplexity"],
+            default=None,
+        ),
+        "epochs": progress.finished_epochs,
+        "finished": finished,
+        "tokens_per_second": progress.tokens_per_second,
+        "seconds": progress.seconds,
+        "compile_seconds": seconds.compiling,
+        "save_seconds": seconds.saving,
+        "wall_seconds": seconds.wall,
+        "skipped_steps": progress.skipped,
+        "corpus": corpus.name,
+        "corpus_source": corpus.source,
+        "digest": corpus.digest,
+        "samples": run.samples(state) if finished else [],
+        "params_digest": params_digest(state.params),
+        "config": config,
+        "versions": environment(settings.training),
+        "device": device(settings.training),
+    }
+    write_summary(settings.out, summary)
+    title = f"{settings.model.cell.upper()} on {Path(corpus.name).name}"
+    plot_perplexity(log.rows, title, settings.out / "curve.png")
+    curve = "curve, " if (settings.out / "curve.png").exists() else ""
+    print(
+        f"{_epochs(progress)} in {progress.seconds:.1f} s of training,"
+        f" {seconds.compiling:.1f} s of compiling, {seconds.saving:.1f} s of saving,"
+        f" {seconds.wall:.1f} s in all; {curve}metrics, summary and checkpoints in {settings.out}\n"
+        f"training perplexity {summary['perplexity']:.3f}, {summary['tokens_per_second']:,.0f}"
+        f" tokens/s on {device(settings.training)}"
+    )
+
+
+def _epochs(progress: Progress) -> str:
+    """How many, in words; of a run that was stopped within one, to two decimals."""
+    done = progress.epoch + progress.batch / max(1, progress.num_batches)
+    return "1 epoch" if done == 1 else f"{round(done, 2):g} epochs"
+
+
+def _last_held_out(log: Log) -> dict[str, float]:
+    judged = (row for row in reversed(log.rows) if "held_out_perplexity" in row)
+    last: dict[str, Any] = next(judged, {})
+    return {name: value for name, value in last.items() if name.startswith(("held_out", "unigram"))}

@@ -1,0 +1,98 @@
+"""A training run: its model, its texts, and what is reported of them."""
+
+import dataclasses
+import hashlib
+import warnings
+from pathlib import Path
+
+import jax
+
+from jaxrnn.generation import generate
+from jaxrnn.model_config import build
+from jaxrnn.runs.checkpoints import Checkpoints, CheckpointWarning
+from jaxrnn.runs.integrity import num_bytes
+from jaxrnn.runs.record import Best, Record, TextRecord
+from jaxrnn.runs.saved import CheckpointError
+from jaxrnn.runs.settings import Settings
+from jaxrnn.runs.texts import held_out_metrics, known_prompts
+from jaxrnn.training.memory import physical_memory
+from jaxrnn.training.parallel import count_devices, local
+from jaxrnn.training.processes import check_alike, wait_for_all
+from jaxrnn.training.train_step import TrainState, init_state
+from jaxrnn.training.trainer import Progress
+
+
+class Run:
+    """One training run: the model, the texts, and what is reported of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        resumed = _newest_record(settings.out) if settings.resume else None
+        self.corpus, self.texts = settings.load(resumed)
+        settings.training.plans(len(self.texts.ids))  # raises where the text is too short
+        self.vocab_size = len(self.texts.vocabulary)
+        self.model = build(settings.model, self.vocab_size)
+        self.optimizer = settings.training.make_optimizer(len(self.texts.ids))
+        self.prompts = known_prompts(settings.prompts, type(settings)().prompts, self.texts)
+        self._check_processes()
+        count_devices(settings.training)  # an error now, rather than after compilation
+        self._check_memory()
+
+    def _check_processes(self) -> None:
+        """Raise unless all processes of the run have the same settings and texts."""
+        settings = dataclasses.asdict(self.settings)
+        del settings["processes"]  # each is told of its own place
+        vocabulary = hashlib.sha256(self.texts.vocabulary.to_json().encode()).hexdigest()
+        texts = {"corpus SHA-256": self.corpus.digest, "vocabulary SHA-256": vocabulary}
+        wait_for_all("the texts are there")
+        check_alike(settings | texts)
+
+    def _check_memory(self) -> None:
+        """Raise where the process would be aborted for want of memory before it began."""
+        state = jax.eval_shape(self.initial_state)
+        needed = num_bytes(state.params) + num_bytes((state.params, state.opt_state, state.carry))
+        if needed > physical_memory():
+            raise ValueError(
+                f"parameters, their gradient and the optimizer's state need {needed:,} bytes, and"
+                f" this machine has {physical_memory():,}: choose a smaller hidden_size,"
+                " embedding_size, num_layers or batch_size"
+            )
+
+    def initial_state(self) -> TrainState:
+        training = self.settings.training
+        key = jax.random.key(training.seed)
+        return init_state(self.model, self.optimizer, self.vocab_size, training.batch_size, key)
+
+    def record(self, progress: Progress, best: Best | None = None) -> Record:
+        settings = self.settings
+        text = TextRecord(
+            self.corpus.name,
+            self.corpus.digest,
+            len(self.texts.ids),
+            settings.held_out_chars,
+            self.texts.keep_line_breaks,
+        )
+        vocabulary = self.texts.vocabulary
+        return Record(settings.model, settings.training, text, vocabulary, progress, best)
+
+    def samples(self, state: TrainState) -> list[str]:
+        return generate(
+            self.model,
+            local(state.params),
+            self.texts.vocabulary,
+            self.prompts,
+            self.settings.sample_length,
+        )
+
+    def held_out(self, state: TrainState) -> dict[str, float]:
+        return held_out_metrics(self.model, local(state.params), self.texts)
+
+
+def _newest_record(out: Path) -> Record | None:
+    """What the newest checkpoint that can be read belongs to, if there is one."""
+    try:
+        with warnings.catch_warnings(), Checkpoints(out, read_only=True) as checkpoints:
+            warnings.simplefilter("ignore", CheckpointWarning)  # said where training begins
+            return checkpoints.newest(lambda saved: saved.record)
+    except CheckpointError:
+        return None

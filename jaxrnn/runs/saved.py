@@ -1,0 +1,228 @@
+"""One checkpoint on disk: its metadata verified, its arrays compared, checked and restored."""
+
+import errno
+import itertools
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.checks import check_regular_file
+from jaxrnn.runs.integrity import (
+    Description,
+    canonical_digest,
+    describe,
+    flatten,
+    is_key,
+    not_finite,
+    num_bytes,
+    type_of,
+)
+from jaxrnn.runs.record import Record, environment
+from jaxrnn.training.memory import physical_memory
+from jaxrnn.training.train_step import TrainState
+from jaxrnn.typing import Params
+
+FORMAT = 3
+"""Number of the layout on disk, in every checkpoint."""
+
+READABLE = (2, 3)
+"""Formats that are read.  Runs of format 2 have no marker, metrics without sums, and line breaks as
+spaces."""
+
+MAX_META_BYTES = 1 << 26
+"""A larger file is not read, but for those of array data."""
+
+OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM)
+"""Errors that say nothing about a file's content."""
+
+Read = Callable[[str, Any], Any]
+"""(item, for its arrays their types, for `meta` None) -> the content, as the files have it."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is missing, of another run, or of another form."""
+
+
+class SaveFailedError(CheckpointError):
+    """A checkpoint could not be written."""
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint is not what was written, or was never whole."""
+
+
+class Saved(NamedTuple):
+    """One checkpoint, its metadata read."""
+
+    name: str
+    """In words: which step, in which folder."""
+    step: int
+    """Training steps before it."""
+    meta: dict[str, Any]
+    record: Record
+    """What its arrays belong to."""
+    read: Read
+
+    def restore(self, like: TrainState) -> TrainState:
+        """The state, in the form of `like`.
+
+        Raises:
+            DamagedCheckpointError: it is damaged.
+            CheckpointError: it is of another form.
+        """
+        if "training" not in self.meta["arrays"]:
+            raise CheckpointError(f"{self.name} holds parameters alone")
+        if self.meta["key"] != str(jax.random.key_impl(like.key)):
+            raise CheckpointError(f"the random key of {self.name} is a {self.meta['key']}")
+        training = self._restore("training", training_arrays(like))
+        key = jax.random.wrap_key_data(training.pop("key"), impl=self.meta["key"])
+        return TrainState(params=self.restore_params(like.params), key=key, **training)
+
+    def restore_params(self, like: Params) -> Params:
+        """The parameters alone, in the form of `like`; errors as in `restore`."""
+        params: Params = self._restore("params", {"params": like})["params"]
+        return params
+
+    def verify(self) -> None:
+        """Read all arrays; raise DamagedCheckpointError if they are not what was saved."""
+        for item in self.meta["arrays"]:
+            self._arrays(item)
+
+    def check_is_there(self, folder: Path) -> None:
+        """Raise a DamagedCheckpointError unless each item has its index in that folder."""
+        for item in self.meta["arrays"]:
+            if not (folder / item / "manifest.ocdbt").is_file():
+                raise DamagedCheckpointError(f"{item} of {self.name} are not in {folder}")
+
+    def _restore(self, item: str, like: Any) -> Any:
+        here = {place: type_of(array) for place, array in flatten(like).items()}
+        there = {
+            place: f"{d['dtype']}{d['shape']}" for place, d in self.meta["arrays"][item].items()
+        }
+        for place in here | there:
+            if here.get(place) != there.get(place):
+                raise CheckpointError(
+                    f"{place} is {there.get(place, 'missing')} in {self.name}, and"
+                    f" {here.get(place, 'missing')} here"
+                )
+        arrays = self._arrays(item)
+        leaves = zip(here, jax.tree.leaves(like), strict=True)
+        restored = [
+            jax.random.wrap_key_data(arrays[place], impl=jax.random.key_impl(leaf))
+            if is_key(leaf)
+            else arrays[place]
+            for place, leaf in leaves
+        ]
+        return jax.tree.unflatten(jax.tree.structure(like), restored)
+
+    def _arrays(self, item: str) -> dict[str, Any]:
+        """Each checked against its description."""
+        descriptions: dict[str, Description] = self.meta["arrays"][item]
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        wanted = {
+            place: jax.ShapeDtypeStruct(d["shape"], jnp.dtype(d["dtype"]), sharding=device)
+            for place, d in descriptions.items()
+        }
+        if num_bytes(wanted) > physical_memory():
+            raise CheckpointError(
+                f"{item} of {self.name} have {num_bytes(wanted):,} bytes, more than this machine's"
+                f" {physical_memory():,}"
+            )
+        arrays = dict(_read(self.name, self.read, item, wanted))
+        for place, description in describe(arrays).items():
+            if description != descriptions[place]:
+                raise DamagedCheckpointError(f"{place} in {self.name} is damaged")
+        if item == "params" and (wrong := not_finite(arrays)):
+            raise DamagedCheckpointError(f"{wrong} in {self.name} is not finite")
+        return arrays
+
+
+def training_arrays(state: TrainState) -> dict[str, Any]:
+    """All of the state but the parameters; the key as its bits."""
+    key = jax.random.key_data(state.key)
+    return {"opt_state": state.opt_state, "carry": state.carry, "key": key, "step": state.step}
+
+
+def make_meta(record: Record, items: dict[str, Any], **more: str) -> dict[str, Any]:
+    """The metadata of flat arrays, by item: what they belong to, what made them, their sums."""
+    meta = {
+        "format": FORMAT,
+        "record": record.to_json(),
+        "environment": environment(record.training),
+        "arrays": {item: describe(arrays) for item, arrays in items.items()},
+        **more,
+    }
+    return meta | {"digest": canonical_digest(meta)}
+
+
+def read_saved(folder: Path, step: int, read: Read) -> Saved:
+    """A checkpoint, its metadata verified.
+
+    Raises:
+        DamagedCheckpointError: the metadata is damaged.
+        CheckpointError: it is of another format.
+    """
+    name = f"step {step} in {folder}"
+    _check_files(name, folder / str(step))
+    meta = _read(name, read, "meta", None)
+    try:
+        if meta.pop("digest") != canonical_digest(meta):
+            raise ValueError("its sum is another")
+        if meta["format"] in READABLE:
+            _check_form(meta)
+            return Saved(name, step, meta, Record.from_json(meta["record"]), read)
+    except Exception as error:  # content of any form raises many unrelated types
+        raise DamagedCheckpointError(
+            f"the metadata of {name} is damaged: {first_line(error)}"
+        ) from error
+    known = " and ".join(map(str, READABLE))
+    raise CheckpointError(f"{name} is of format {meta['format']}, this jaxrnn reads {known}")
+
+
+def _check_files(name: str, folder: Path) -> None:
+    """Raise unless all files are regular and of a size that can be read.
+
+    Others could keep a reader waiting for ever, or fill the memory.
+    """
+    try:
+        check_regular_file(folder / "meta" / "metadata")
+        for place, _, files in os.walk(folder):
+            most = math.inf if Path(place).name == "d" else MAX_META_BYTES
+            for file in files:
+                check_regular_file(Path(place) / file, most)
+    except (OSError, ValueError) as error:
+        raise DamagedCheckpointError(f"{name} is not whole: {error}") from error
+
+
+def _check_form(meta: dict[str, Any]) -> None:
+    """Raise unless the arrays are those of a checkpoint, or parameters alone."""
+    arrays = meta["arrays"]
+    if set(arrays) != ({"params", "training"} if "key" in meta else {"params"}):
+        raise ValueError(f"its arrays are {', '.join(arrays)}")
+    if not arrays["params"]:
+        raise ValueError("it has no parameters")
+    for description in itertools.chain(*(item.values() for item in arrays.values())):
+        jnp.dtype(description["dtype"])
+        if not all(size >= 0 for size in description["shape"]):
+            raise ValueError(f"the shape of an array is {description['shape']}")
+
+
+def _read(name: str, read: Read, item: str, how: Any) -> Any:
+    try:
+        return read(item, how)
+    except (MemoryError, jax.errors.JaxRuntimeError):  # of the machine, not of the file
+        raise
+    except Exception as error:  # a damaged file raises many unrelated types
+        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+            raise CheckpointError(f"{name} could not be read: {error}") from error
+        raise DamagedCheckpointError(f"{name} is unreadable: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without all that orbax adds."""
+    return (str(error) or type(error).__name__).split("\n")[0]

@@ -1,0 +1,192 @@
+"""When a run is saved, and what: its state now and then, its best parameters beside it."""
+
+import contextlib
+import math
+import shutil
+import tempfile
+import time
+import warnings
+from types import TracebackType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.runs.checkpoints import MAX_TO_KEEP, Checkpoints
+from jaxrnn.runs.integrity import bytes_needed
+from jaxrnn.runs.metrics import read_metrics
+from jaxrnn.runs.record import Best, Record, environment
+from jaxrnn.runs.run import Run
+from jaxrnn.runs.run_folder import RunFolder, check_shared_folder
+from jaxrnn.runs.saved import CheckpointError, Saved
+from jaxrnn.training import Progress, TrainState
+from jaxrnn.training.parallel import make_placement
+from jaxrnn.training.processes import of_first
+
+
+class Saver:
+    """Saves one run, and restores it; a context manager."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        out = run.settings.out
+        with contextlib.ExitStack() as stack:
+            self._folder = stack.enter_context(RunFolder(out))
+            self._newest = stack.enter_context(Checkpoints(out, "checkpoints"))
+            self._best = stack.enter_context(Checkpoints(out, "best"))
+            self._open = stack.pop_all()
+        self.best: Best | None = None
+        self._best_params: Any = None  # not yet on disk
+        self._last = time.perf_counter()
+        self.seconds = 0.0
+        """Time spent saving."""
+
+    def __enter__(self) -> "Saver":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def start(self) -> tuple[TrainState, Progress]:
+        """Where training begins: at the beginning, or at the newest checkpoint that is intact.
+
+        A run that begins is saved before its first step, which shows that it can be.
+
+        Raises:
+            CheckpointError: there is none, it is of another run, or there is no room for more.
+            ValueError: the folder holds a run, which is not to be resumed, or what is left of one.
+        """
+        settings, state = self.run.settings, self.run.initial_state()
+        check_shared_folder(settings.out)
+        self._check_room(state)
+        steps = self._newest.steps()
+        if not steps or (steps == [0] and not settings.resume):
+            self._begin(state, steps)
+            return state, Progress()
+        if not settings.resume:
+            raise ValueError(
+                f"{settings.out} holds a run already: go on with --resume, or choose another --out"
+            )
+
+        def restore(saved: Saved) -> tuple[TrainState, Saved]:
+            self._check_same_run(saved)
+            return saved.restore(state), saved
+
+        state, saved = self._newest.newest(restore)
+        self._take_up_best(saved.record)
+        done = saved.record.progress
+        place = f"after batch {done.batch} of {done.num_batches} in epoch {done.epoch + 1}"
+        print(f"resuming {settings.out} {place if done.num_batches else 'from the beginning'}")
+        num_batches = len(settings.training.plans(len(self.run.texts.ids)).plan(done.epoch))
+        if done.num_batches != num_batches:  # another text, which was accepted
+            done = done._replace(batch=0, num_batches=0, nats=0.0, tokens=0)
+        return state, done
+
+    def _begin(self, state: TrainState, steps: list[int]) -> None:
+        """Save the state before the first step, in place of one that no step has followed."""
+        settings, left = self.run.settings, []
+        if not steps:
+            left = [f"best/{step}" for step in self._best.steps()]
+            if read_metrics(settings.out):
+                left.append("metrics.jsonl")
+        if left:
+            raise ValueError(
+                f"{settings.out} holds {', '.join(left)} of a run whose checkpoints are gone: move"
+                " them, or choose another --out"
+            )
+        if settings.resume:
+            print(f"nothing to resume in {settings.out}: starting from the beginning")
+        for step in steps:
+            self._newest.delete(step)
+        self._best.set_aside_after(-1)  # a kill within the first save may have left one
+        self.save(make_placement(settings.training).put_state(state), Progress())
+
+    def _take_up_best(self, record: Record) -> None:
+        """The best so far, if its parameters are there and the held-out text is the same."""
+        self.best = record.best
+        if record.text.held_out_chars != self.run.settings.held_out_chars and self.best:
+            print("another held-out text: the best parameters so far no longer count")
+            self.best = None
+        if self.best and self.best.step not in self._best.steps():
+            gone, self.best = self.best.step, self._best_before(self.best.step)
+            instead = f": those of step {self.best.step} take their place" if self.best else ""
+            warnings.warn(f"the best parameters, of step {gone}, are gone{instead}", stacklevel=3)
+        self._best.set_aside_after(self.best.step if self.best else -1)
+
+    def _best_before(self, step: int) -> Best | None:
+        """The best on disk that is older than a step."""
+        for older in self._best.steps():
+            with contextlib.suppress(CheckpointError):
+                if older < step and (best := self._best.open(older).record.best):
+                    return best
+        return None
+
+    def _check_same_run(self, saved: Saved) -> None:
+        settings = self.run.settings
+        differences = self.run.record(Progress()).differences(saved.record)
+        there, here = saved.meta["environment"], environment(settings.training)
+        changed = {
+            name: f"{name}: {there.get(name, '')} there, {value} here"
+            for name, value in here.items()
+            if value != there.get(name, "")
+        }
+        if "device" in changed:
+            differences.append(changed.pop("device"))
+        told = "; ".join(differences)
+        if told and not settings.accept_changes:
+            raise CheckpointError(
+                f"{settings.out} is another run: {told}; --accept-changes goes on all the same"
+            )
+        if told:
+            print(f"going on although {settings.out} is another run: {told}")
+        if changed:
+            print(f"the last bits may differ from those of one run: {'; '.join(changed.values())}")
+
+    def _check_room(self, state: TrainState) -> None:
+        """Raise now what would otherwise be raised after hours."""
+        out = self.run.settings.out
+        with tempfile.TemporaryFile(dir=out):
+            pass
+        # While one is written, none of the older ones is gone.
+        there = len(self._newest.steps()) + len(self._best.steps())
+        needed = max(1, 1 + sum(MAX_TO_KEEP.values()) - there) * bytes_needed(state)
+        free = shutil.disk_usage(out).free
+        if free < needed:
+            raise CheckpointError(
+                f"{out} has {free:,} bytes free, and the checkpoints of this run need {needed:,}"
+            )
+
+    def consider(self, state: TrainState, progress: Progress, held_out: dict[str, float]) -> None:
+        """Keep the parameters, if they are the best so far on the held-out text."""
+        perplexity = of_first(held_out.get("held_out_perplexity", math.inf))
+        least = self.best.held_out_perplexity if self.best else math.inf
+        if not perplexity < least:
+            return
+        self.best = Best(int(state.step), progress.finished_epochs, perplexity)
+        self._best_params = jax.tree.map(jnp.copy, state.params)  # the next call takes the buffers
+
+    def is_due(self) -> bool:
+        """Whether, by this process's clock, the last save is `save_every` seconds ago.
+
+        To be asked every few seconds, as it also tells other machines that this run is alive.
+        """
+        self._folder.give_sign()
+        return time.perf_counter() - self._last >= self.run.settings.save_every
+
+    def save(self, state: TrainState, progress: Progress) -> None:
+        """Save now.
+
+        Raises:
+            SaveFailedError: that was not possible; the saves before are as they were.
+        """
+        began = time.perf_counter()
+        record = self.run.record(progress, self.best)
+        if self._best_params is not None:
+            assert self.best is not None
+            self._best.save_params(self._best_params, self.best.step, record)
+            self._best_params = None
+        self._newest.save(state, record)
+        self._last = time.perf_counter()
+        self.seconds += self._last - began

@@ -1,0 +1,125 @@
+"""The texts of a run: what it trains on, what it is judged by."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxrnn.layers import Layer
+from jaxrnn.scoring import score
+from jaxrnn.text import Corpus, Unit, Vocabulary, load_corpus, tokenize
+from jaxrnn.text.corpora import BUNDLED, SOURCES
+from jaxrnn.text.ngrams import unigram_perplexity
+from jaxrnn.text.token_file import TokenFile
+from jaxrnn.text.vocabulary import join_tokens
+from jaxrnn.training import bits_per_character
+from jaxrnn.typing import Params
+
+BOOK = frozenset({*SOURCES, BUNDLED})
+"""Corpora whose line breaks become spaces, as in the book, unless they are asked for."""
+
+
+class Texts(NamedTuple):
+    """What a run trains on and what it is judged by."""
+
+    vocabulary: Vocabulary
+    ids: np.ndarray
+    """The training text."""
+    held_out_ids: np.ndarray
+    held_out_known: np.ndarray
+    """True where the vocabulary has the token; only those count."""
+    keep_line_breaks: bool = False
+    """Whether line breaks are tokens, not spaces."""
+
+
+def prepare_texts(
+    text: str,
+    max_tokens: int,
+    held_out_tokens: int,
+    unit: Unit = "character",
+    *,
+    keep_line_breaks: bool = False,
+    vocabulary: Vocabulary | None = None,
+) -> Texts:
+    """Cut a text into what is trained on and what is held out, and both into tokens.
+
+    A text that has no more than `max_tokens` keeps its last tenth, at most, for the held-out text.
+
+    Args:
+        text: the text, at least as much of it as is used.
+        max_tokens: tokens to train on.
+        held_out_tokens: tokens after those.
+        unit: what a token is.
+        keep_line_breaks: whether they are tokens; else they become spaces, as in the book.
+        vocabulary: of a run that goes on; by default that of the training text alone.
+
+    Raises:
+        UnknownTokenError: a token to train on is not in the vocabulary.
+    """
+    tokens = tokenize(text if keep_line_breaks else text.replace("\n", " "), unit)
+    max_tokens = min(max_tokens, len(tokens) - min(held_out_tokens, len(tokens) // 10))
+    training = join_tokens(tokens[:max_tokens], unit)
+    vocabulary = vocabulary or Vocabulary.of(training, unit=unit)
+    held_out = join_tokens(tokens[max_tokens : max_tokens + held_out_tokens], unit)
+    held_out_ids, known = vocabulary.encode_known(held_out)
+    return Texts(vocabulary, vocabulary.encode(training), held_out_ids, known, keep_line_breaks)
+
+
+def read_corpus(name: str, num_tokens: int, unit: Unit) -> Corpus:
+    """The corpus of that name; of a file, so many tokens at least, or all that it holds."""
+    fallback = BUNDLED if name == "jaychou" else None
+    num_chars = num_tokens if unit == "character" else 16 * num_tokens  # words are mostly shorter
+    corpus = load_corpus(name, fallback=fallback, max_chars=num_chars)
+    if unit == "character" or len(tokenize(corpus.text, unit)) > num_tokens:
+        return corpus
+    return load_corpus(name, fallback=fallback)  # the last word may have been cut in two
+
+
+def open_tokens(
+    tokens: TokenFile, max_tokens: int, held_out_tokens: int, unit: Unit
+) -> tuple[Corpus, Texts]:
+    """Those of a text that has been tokenized: the training text is mapped into memory.
+
+    The vocabulary is that of the whole.
+    """
+    folder = tokens.folder
+    if tokens.vocabulary.unit != unit:
+        raise ValueError(f"unit must be that of {folder}, {tokens.vocabulary.unit}, got {unit}")
+    held_out_tokens = min(held_out_tokens, tokens.num_ids // 10)
+    max_tokens = min(max_tokens, tokens.num_ids - held_out_tokens)
+    held_out = np.array(tokens.ids()[max_tokens : max_tokens + held_out_tokens], np.int32)
+    source = f"{tokens.num_ids:,} tokens in {folder}"
+    ids, known = tokens.ids(max_tokens), held_out >= 0
+    texts = Texts(tokens.vocabulary, ids, held_out, known, tokens.keep_line_breaks)
+    return Corpus(str(folder), "", tokens.digest, source), texts
+
+
+def held_out_metrics(model: Layer, params: Params, texts: Texts) -> dict[str, float]:
+    """Perplexities of the held-out text; empty where there is too little of it."""
+    ids, known = texts.held_out_ids, texts.held_out_known
+    if len(ids) < 2 or not known[1:].any():
+        return {}
+    held_out = float(score(model, params, ids, known).perplexity)
+    return {
+        "held_out_perplexity": held_out,
+        "held_out_bits_per_token": bits_per_character(math.log(held_out)),
+        "unigram_perplexity": unigram_perplexity(texts.vocabulary, ids[1:], known[1:]),
+        "held_out_unknown_share": 1 - float(known.mean()),
+    }
+
+
+def known_prompts(
+    prompts: tuple[str, ...], defaults: tuple[str, ...], texts: Texts
+) -> tuple[str, ...]:
+    """The prompts to sample from.
+
+    Prompts that the user asked for must be known to the vocabulary; of the defaults, those that are
+    not are left out, and the beginning of the text stands in where none is left.
+    """
+    vocabulary, unit = texts.vocabulary, texts.vocabulary.unit
+    if prompts == defaults:
+        known = tuple(p for p in prompts if all(t in vocabulary for t in tokenize(p, unit)))
+        return known or (vocabulary.decode(texts.ids[:2]),)
+    for prompt in prompts:
+        vocabulary.check_prompt(prompt)
+    return prompts or (vocabulary.decode(texts.ids[:2]),)

@@ -1,0 +1,209 @@
+"""Checkpoints: what comes back is what was saved, bit for bit, or an error that says why."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from faults.runs import VOCABULARY, bits, make_record, make_state
+
+import jaxrnn
+from jaxrnn.runs import Best, CheckpointError, Checkpoints, Record
+from jaxrnn.runs.integrity import params_digest
+from jaxrnn.training import Progress
+
+
+@pytest.fixture(autouse=True)
+def optax_promotes():
+    with jax.numpy_dtype_promotion("standard"):  # optax's own counters are not strict
+        yield
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_state_comes_back_bit_for_bit(cell, tmp_path):
+    progress = Progress(epoch=2, batch=5, num_batches=9, nats=1 / 3, tokens=8)
+    record = make_record(progress, cell, best=Best(7, 2, 1 / 3))
+    _, state = make_state(record)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state, record)
+    with Checkpoints(tmp_path) as checkpoints:
+        saved = checkpoints.newest(lambda saved: saved)
+        assert bits(saved.restore(make_state(record)[1])) == bits(state)
+        assert saved.record == record
+
+
+def test_load_gives_model_params_and_vocabulary(tmp_path):
+    record = make_record()
+    model, state = make_state(record)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state, record)
+    run = jaxrnn.load(tmp_path)
+    assert run.vocabulary == VOCABULARY
+    assert params_digest(run.params) == params_digest(state.params)
+    ids = jnp.array([[0], [1]])
+    expected, _ = model.apply(state.params, ids, model.initial_carry(state.params, 1))
+    came, _ = run.model.apply(run.params, ids, run.model.initial_carry(run.params, 1))
+    np.testing.assert_array_equal(came, expected)
+
+
+def test_only_the_last_few_stay(tmp_path):
+    record = make_record()
+    _, state = make_state(record)
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in range(1, 7):
+            checkpoints.save(state.replace(step=jnp.int32(step)), record)
+        assert checkpoints.steps() == [6, 5, 4]
+    assert sorted(int(p.name) for p in (tmp_path / "checkpoints").iterdir()) == [4, 5, 6]
+
+
+def test_saving_the_same_step_again_changes_nothing(tmp_path):
+    record = make_record()
+    _, state = make_state(record)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state, record)
+        checkpoints.save(state, record)
+        assert checkpoints.steps() == [0]
+
+
+def test_another_runs_checkpoint_is_told_apart():
+    saved = make_record(cell="lstm", digest="1" * 64, epochs=9)
+    differences = make_record(cell="gru").differences(saved)
+    assert differences == [
+        "model.cell: lstm there, gru here",
+        f"text.digest: {'1' * 64} there, {'0' * 64} here",
+    ]
+    assert make_record(epochs=9).differences(make_record(Progress(epoch=3))) == []
+
+
+def test_what_is_not_a_run_is_said(tmp_path):
+    with pytest.raises(CheckpointError, match="holds no checkpoints"):
+        jaxrnn.load(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(CheckpointError, match="holds no checkpoint"):
+        jaxrnn.load(tmp_path)
+
+
+def test_a_state_of_another_shape_is_refused(tmp_path):
+    record = make_record()
+    _, state = make_state(record)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state, record)
+        _, other = make_state(make_record(cell="gru"))
+        with pytest.raises(CheckpointError, match=r"params.*is .* in step 0 .*, and .* here|body"):
+            checkpoints.open(0).restore(other)
+        wide = jax.tree.map(lambda p: p.astype(jnp.bfloat16), state.params)
+        with pytest.raises(CheckpointError, match=r"is float32\[.*\] in step 0 .*, and bfloat16"):
+            checkpoints.open(0).restore_params(wide)
+
+
+def test_another_format_is_refused(tmp_path, monkeypatch):
+    record = make_record()
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(make_state(record)[1], record)
+        monkeypatch.setattr("jaxrnn.runs.saved.READABLE", (4, 5))
+        with pytest.raises(CheckpointError, match="of format 3, this jaxrnn reads 4 and 5"):
+            checkpoints.open(0)
+
+
+def test_the_format_before_is_read(tmp_path, monkeypatch):
+    """Its line breaks became spaces, and it did not say so."""
+    record = make_record()
+    with Checkpoints(tmp_path) as checkpoints, monkeypatch.context() as patch:
+        patch.setattr("jaxrnn.runs.saved.FORMAT", 2)
+        to_json = type(record).to_json
+        patch.setattr(type(record), "to_json", lambda record: without_line_breaks(to_json(record)))
+        checkpoints.save(make_state(record)[1], record)
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        saved = checkpoints.open(0)
+        assert saved.meta["format"] == 2
+        assert not saved.record.text.keep_line_breaks
+        assert bits(saved.restore(make_state(record)[1])) == bits(make_state(record)[1])
+
+
+def without_line_breaks(content):
+    del content["text"]["keep_line_breaks"]
+    return content
+
+
+def test_only_saves_are_deleted_to_make_room(tmp_path):
+    record = make_record()
+    _, state = make_state(record)
+    with Checkpoints(tmp_path) as checkpoints:
+        mine = tmp_path / "checkpoints" / "1" / "notes"
+        mine.parent.mkdir()
+        mine.write_text("mine")
+        for step in (2, 3, 4, 5, 6):
+            checkpoints.save(state.replace(step=jnp.int32(step)), record)
+        assert checkpoints.steps() == [6, 5, 4, 1]
+    assert mine.read_text() == "mine"
+
+
+def test_the_key_of_an_optimizer_that_adds_noise_is_saved(tmp_path):
+    record = make_record()
+    _, state = make_state(record)
+    state = state.replace(opt_state=(state.opt_state, jax.random.key(3)))
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state, record)
+        assert bits(checkpoints.open(0).restore(state)) == bits(state)
+
+
+def test_two_arrays_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="same name"):
+        params_digest({"a.b": jnp.ones(1), "a": {"b": jnp.ones(1)}})
+
+
+def test_nothing_is_pickled(tmp_path):
+    record = make_record()
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(make_state(record)[1], record)
+    for path in (tmp_path / "checkpoints").rglob("*"):
+        assert not path.is_file() or not path.read_bytes().startswith(b"\x80")
+    meta = json.loads((tmp_path / "checkpoints/0/meta/metadata").read_text())
+    assert meta["record"]["model"]["cell"] == "lstm"
+
+
+def test_the_best_parameters_are_kept_alone(tmp_path):
+    """One save of them; they are not the newest."""
+    record = make_record(best=Best(3, 1, 5.0))
+    _, state = make_state(record)
+    better = jax.tree.map(lambda p: p + 1, state.params)
+    with Checkpoints(tmp_path) as newest, Checkpoints(tmp_path, "best") as best:
+        newest.save(state.replace(step=jnp.int32(9)), record)
+        best.save_params(state.params, 3, record)
+        best.save_params(better, 6, record)
+        assert best.steps() == [6, 3]
+        best.open(6).verify()
+    assert params_digest(jaxrnn.load(tmp_path).params) == params_digest(state.params)
+    assert params_digest(jaxrnn.load(tmp_path, "best").params) == params_digest(better)
+
+
+def test_a_future_that_will_be_another_one_is_set_aside(tmp_path):
+    record = make_record()
+    _, state = make_state(record)
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 5, 9):
+            checkpoints.save(state.replace(step=jnp.int32(step)), record)
+        checkpoints.set_aside_after(5)
+        assert checkpoints.steps() == [5, 1]
+        checkpoints.save(state.replace(step=jnp.int32(9)), record)
+        checkpoints.set_aside_after(5)  # nothing of what was set aside before is lost
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["1", "5"]
+    aside = tmp_path / "set_aside" / "checkpoints"
+    assert sorted(p.name for p in aside.iterdir()) == ["9", "9.1"]
+
+
+def test_what_was_saved_elsewhere_says_where(tmp_path):
+    """Versions, flags and device stand beside the arrays."""
+    record = make_record()
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(make_state(record)[1], record)
+        environment = checkpoints.open(0).meta["environment"]
+    assert environment["jax"] == jax.__version__
+    assert environment["device"] == "1 x cpu (cpu)"
+    assert "XLA_FLAGS" in environment
+
+
+def test_a_record_survives_json():
+    record = make_record(Progress(epoch=1), best=Best(1, 1, 2.5))
+    assert Record.from_json(record.to_json()) == record

@@ -1,0 +1,69 @@
+"""How a training ends, and how far it says to be until then."""
+
+import contextlib
+import json
+import re
+import signal
+
+import jax
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def as_a_user(as_users_run):
+    """Errors of the library itself."""
+
+
+def test_without_a_terminal_lines_say_how_far_a_training_is(small, run):
+    _, settings = small
+    code, _, complained = run("train", *settings, "--epochs", 2)
+    assert code == 0
+    first, *_, last = complained.splitlines()
+    assert first == "training: epoch 0 of 2 (0%), 0:00 gone, compiling"
+    assert last.startswith("training: epoch 2 of 2 (100%), ")
+    assert re.search(r"gone, perplexity [\d.]+, [\d,]+ tokens/s$", last)
+
+
+def test_a_training_that_is_stopped_in_its_first_epoch_has_no_curve(small, run, monkeypatch):
+    """After two of its eight batches."""
+    out, settings = small
+    signals = iter([None, None, signal.SIGINT])
+    monkeypatch.setattr("jaxrnn.training.trainer.SECONDS_PER_CALL", 1e-9)
+    monkeypatch.setattr(
+        "jaxrnn.runs.interrupts.deferred_interrupts",
+        lambda: contextlib.nullcontext(lambda: next(signals)),
+    )
+    code, said, complained = run("train", *settings, "--epochs", 3)
+    assert code == 128 + signal.SIGINT, complained
+    stopped, summary, last = said.splitlines()[-3:]
+    assert stopped == f"stopped and saved: add --resume to go on from {out}"
+    assert summary.startswith("0.25 epochs in ")
+    assert summary.endswith(f"s in all; metrics, summary and checkpoints in {out}")
+    assert last.startswith("training perplexity ")
+    assert not (out / "curve.png").exists()
+
+
+@pytest.mark.parametrize("left", [None, "", "[]", "{}", "null", '{"epochs": 2}'])
+def test_a_finished_run_without_an_intact_summary_gets_one(small, run, left):
+    """As after a kill on its last steps, or damage."""
+    out, settings = small
+    assert run("train", *settings, "--epochs", 2)[0] == 0
+    path = out / "summary.json"
+    summary = json.loads(path.read_text())
+    path.unlink() if left is None else path.write_text(left)
+    code, said, complained = run("train", *settings, "--epochs", 2, "--resume")
+    assert code == 0, complained
+    assert "has its 2 epochs" in said
+    again = json.loads(path.read_text())
+    assert again["params_digest"] == summary["params_digest"]
+    assert again["held_out_perplexity"] == summary["held_out_perplexity"]
+
+
+def test_steps_skipped_at_the_very_end_are_an_error_too(small, run, monkeypatch):
+    _, settings = small
+    monkeypatch.setattr(
+        "jaxrnn.training.gradient.total_cross_entropy", lambda *_: jax.numpy.float32("nan")
+    )
+    code, _, error = run("train", *settings, "--max-skipped", 8, "--epochs", 1)
+    assert code == 2
+    assert "was not finite in 8 batches in a row, up to batch 8 of epoch 1" in error
