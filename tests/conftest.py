@@ -49,6 +49,29 @@ def pytest_collection_finish(session):
     gc.set_threshold(20_000)
 
 
+PROGRAMS_AT_ONCE = 400
+compiled = 0
+
+
+def count_programs(event, *_, **__):
+    global compiled
+    compiled += event == "/jax/core/compile/backend_compile_duration"
+
+
+jax.monitoring.register_event_duration_secs_listener(count_programs)
+
+
+def pytest_runtest_logfinish():
+    """Forget programs now and then: each keeps an MLIR context, and a new one takes longer by all
+    those that are alive; with three thousand of them, two thirds of the tests' time.
+    """
+    global compiled
+    if compiled > PROGRAMS_AT_ONCE:
+        compiled = 0
+        jax.clear_caches()
+        gc.collect()
+
+
 @pytest.fixture
 def no_shared_programs(monkeypatch):
     """For tests that kill commands or limit files, which may leave half a program behind."""

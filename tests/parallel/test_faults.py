@@ -145,9 +145,10 @@ def test_an_error_of_one_process_ends_the_others(tmp_path, survived):
 
 
 def test_an_error_of_one_process_in_mid_training_ends_the_others(tmp_path, survived):
-    began = time.monotonic()
     settings = (*STATEFUL, "--out", tmp_path, "--epochs", 4000, "--save-every", 1000)
     pair = start_worker("fails", *settings)
+    pair[1].wait(120)
+    began = time.monotonic()
     (code, _, complained), (own_code, _, own) = finish(pair)
     assert time.monotonic() - began < SECONDS_TO_STOP
     assert (own_code, own.splitlines()[-1]) == (2, "error: the text is gone"), own

@@ -119,6 +119,9 @@ def fails(*arguments):
 
 def waits():
     """The second process waits for the first, which is long about something."""
+    # Python loses a KeyboardInterrupt that meets a callback of its garbage collector, as it may in
+    # a long import; here it shall meet the waiting.
+    from orbax.checkpoint import multihost  # noqa: F401
 
     def run(_):
         if is_first():

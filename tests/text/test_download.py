@@ -238,7 +238,7 @@ def test_without_pooch_there_is_no_download(known, monkeypatch):
     """A package of the extra `experiments`: the error says how to get it."""
     monkeypatch.setitem(sys.modules, "pooch", None)
     monkeypatch.delitem(sys.modules, "jaxrnn.text.download")
-    with pytest.raises(CorpusNotFoundError, match=r"needs pooch: pip install 'jaxrnn\[exper"):
+    with pytest.raises(CorpusNotFoundError, match=r"needs pooch: pip install 'jaxrnn\[comm"):
         load_corpus("known")
     assert load_corpus("known", fallback="songs").name == "songs"
     (known / "a.txt").write_bytes(BODY)
