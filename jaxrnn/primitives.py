@@ -88,7 +88,7 @@ def _lower_outer_sum(
 
 mlir.register_lowering(_outer_sum, _lower_outer_sum)
 
-# Transposes: given a cotangent, and which operand is the unknown one.
+# The cotangent of the first operand, and that of the second.
 ad.defbilinear(
     _matmul,
     lambda cotangent, rows, kernel, **params: _matmul.bind(cotangent, kernel.T, **params),

@@ -1,1 +1,1 @@
-"""What is compared: the same models and steps, in each library."""
+"""The same models and training steps in each library, for the benchmarks to compare."""

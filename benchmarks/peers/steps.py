@@ -1,4 +1,4 @@
-"""What is compared: a training step and a forward pass of one language model in each library.
+"""A training step and a forward pass of one language model, in each library.
 
 All have the same model (recurrent layers, a linear layer to the logits), mean cross-entropy,
 clipping by the global norm and SGD; those that need one-hot input build it inside the step.

@@ -1,1 +1,1 @@
-"""What the experiments share."""
+"""Pictures and tables that several experiments make."""
