@@ -124,7 +124,7 @@ def test_a_signal_saves_and_says_so_within_five_seconds(
     began = time.monotonic()
     process.send_signal(number)
     code, said, complained = finish(process)
-    assert time.monotonic() - began < how_many(15, 5)  # beside more tests than there are cores
+    assert time.monotonic() - began < how_many(60, 5)  # beside more tests than there are cores
     assert code == 128 + number
     assert "Traceback" not in complained
     assert "stopped and saved: add --resume" in said
@@ -132,12 +132,12 @@ def test_a_signal_saves_and_says_so_within_five_seconds(
     survived("signals: phases", 1)
 
 
-def test_a_second_signal_quits_at_once(tmp_path, survived):
+def test_a_second_signal_quits_at_once(tmp_path, how_many, survived):
     process = start("train", *STATEFUL, "--out", tmp_path / "run", "--epochs", 100_000)
     wait_for(tmp_path / "run" / "metrics.jsonl", process)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
-    code, _, _ = finish(process, timeout=5)
+    code, _, _ = finish(process, timeout=how_many(60, 5))  # see above
     assert code in (-signal.SIGTERM, 128 + signal.SIGTERM)
     survived("signals: phases", 1)
 
@@ -148,7 +148,7 @@ def test_a_signal_before_the_first_step_is_not_lost(number, tmp_path, survived):
     process = start("train", *STATEFUL, "--out", tmp_path / "run", "--epochs", 100_000)
     wait_for(tmp_path / "run", process)
     process.send_signal(number)
-    code, said, complained = finish(process, timeout=30)
+    code, said, complained = finish(process, timeout=60)
     assert code == 128 + number
     assert "Traceback" not in complained
     assert "stopped before the first step" in said or "stopped and saved" in said

@@ -112,7 +112,7 @@ def test_the_next_is_made_while_this_one_is_in_use():
 
     given = one_ahead(items())
     next(given)
-    assert made[1].wait(timeout=10)
+    assert made[1].wait(timeout=60)
     assert not made[2].is_set()
     given.close()
 
