@@ -50,7 +50,7 @@ def train(tokens: TokenFile, windows: Literal["random", "sequential"], steps: in
     """The largest resident memory after any of the calls that make up so many steps."""
     config = jaxrnn.TrainConfig(windows=windows, epochs=1, learning_rate=0.5, max_grad_norm=1.0)
     size = len(tokens.vocabulary)
-    model = jaxrnn.build(jaxrnn.ModelConfig(cell="gru", hidden_size=128), size)
+    model = jaxrnn.build_language_model(jaxrnn.ModelConfig(cell="gru", hidden_size=128), size)
     optimizer = config.make_optimizer()
     state = jaxrnn.init_state(model, optimizer, size, config.batch_size, jax.random.key(0))
     most = 0

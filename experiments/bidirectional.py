@@ -26,7 +26,7 @@ from experiments.shared import pictures
 from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.commands import command_line
-from jaxrnn.commands.progress import Bar, one_by_one
+from jaxrnn.commands.progress import Bar, track
 from jaxrnn.layers import Layer
 from jaxrnn.runs.files import write_json
 from jaxrnn.runs.texts import Texts, prepare_texts
@@ -126,7 +126,7 @@ def blanks(settings: Settings) -> dict[str, Any]:
     # In turns, so that whatever else the machine does meets all of them alike.
     rounds = [
         [each[0].time_step() for each in fillers.values()]
-        for _ in one_by_one("timing a step", range(ROUNDS), "round")
+        for _ in track("timing a step", range(ROUNDS), "round")
     ]
     costs = np.median(rounds, axis=0)
     found: dict[str, Any] = {}

@@ -26,7 +26,7 @@ from experiments.shared import pictures
 from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.commands import command_line
-from jaxrnn.commands.progress import Bar, one_by_one
+from jaxrnn.commands.progress import Bar, track
 from jaxrnn.layers import Layer
 from jaxrnn.runs.files import write_json
 from jaxrnn.runs.texts import Texts, prepare_texts
@@ -143,7 +143,7 @@ def train(settings: Settings, name: str, texts: Texts) -> Trained:
         max_grad_norm=1.0,
         seed=settings.seed,
     )
-    model, optimizer = jaxrnn.build(config, size), training.make_optimizer()
+    model, optimizer = jaxrnn.build_language_model(config, size), training.make_optimizer()
     key = jax.random.key(settings.seed)
     with Bar(name, settings.epochs) as bar:
         state = jaxrnn.init_state(model, optimizer, size, training.batch_size, key)
@@ -159,7 +159,9 @@ def norms_while_training(
 ) -> np.ndarray:
     """The norm of each step's gradient, before clipping, as an RNN learns by SGD at a high rate."""
     size, batch_size = len(texts.vocabulary), 32
-    model = jaxrnn.build(jaxrnn.ModelConfig(hidden_size=settings.hidden_size, init="uniform"), size)
+    model = jaxrnn.build_language_model(
+        jaxrnn.ModelConfig(hidden_size=settings.hidden_size, init="uniform"), size
+    )
     optimizer = jaxrnn.make_optimizer("sgd", 3.0, max_grad_norm)
     key = jax.random.key(settings.seed)
     state = jaxrnn.init_state(model, optimizer, size, batch_size, key)
@@ -178,7 +180,7 @@ def norms_while_training(
 
     norms = []
     limit = "not clipped" if max_grad_norm is None else f"clipped to {max_grad_norm:g}"
-    for _ in one_by_one(f"RNN by SGD, {limit}", range(settings.epochs), "epoch"):
+    for _ in track(f"RNN by SGD, {limit}", range(settings.epochs), "epoch"):
         state, each = epoch(state)
         norms.append(np.asarray(each))
     return np.concatenate(norms)
@@ -193,7 +195,7 @@ def gradients(settings: Settings) -> None:
     trained = {name: train(settings, name, texts) for name in NETWORKS}
     numbers: dict[str, Any] = {"before": {}, "after": {}, "scaled": {}, "truncation_error": {}}
     measure = jax.jit(norms_by_distance, static_argnums=0)
-    for name in one_by_one("measuring", trained, "network"):
+    for name in track("measuring", trained, "network"):
         model, before, after = trained[name]
         numbers["before"][name] = np.asarray(measure(model, before, ids)).tolist()
         numbers["after"][name] = np.asarray(measure(model, after, ids)).tolist()

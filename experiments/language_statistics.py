@@ -24,7 +24,7 @@ from experiments.shared import pictures
 from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.commands import command_line
-from jaxrnn.commands.progress import one_by_one
+from jaxrnn.commands.progress import track
 from jaxrnn.runs.files import write_json
 from jaxrnn.runs.texts import Texts, prepare_texts
 from jaxrnn.text import Unit, load_corpus
@@ -79,7 +79,7 @@ def language_statistics(settings: Settings) -> None:
         f"{settings.corpus}: {len(texts.ids):,} {vocabulary.unit}s, {len(vocabulary):,} distinct;"
         f" held out {len(texts.held_out_ids):,}, of which {texts.held_out_known.mean():.1%} known"
     )
-    counts = {n: count_ngrams(texts.ids, n) for n in one_by_one("counting", (1, 2, 3), "order")}
+    counts = {n: count_ngrams(texts.ids, n) for n in track("counting", (1, 2, 3), "order")}
     numbers: dict[str, Any] = {"settings": {"corpus": settings.corpus, "unit": settings.unit}}
     numbers["most_frequent"] = {n: _top(vocabulary, c, settings.top) for n, c in counts.items()}
     for n, table in numbers["most_frequent"].items():
@@ -137,7 +137,7 @@ def _perplexities(texts: Texts, run_dir: Path | None) -> dict[str, float]:
     models |= {f"Kneser-Ney, n = {n}": counted(KneserNey, n) for n in range(1, 7)}
     if run_dir is not None:
         models[f"recurrent network of {run_dir}"] = _network(run_dir, texts, judged)
-    found = {name: models[name]() for name in one_by_one("perplexities", models, "model")}
+    found = {name: models[name]() for name in track("perplexities", models, "model")}
     print()
     print_head("model", "held-out perplexity")
     for name, perplexity in found.items():
@@ -147,7 +147,7 @@ def _perplexities(texts: Texts, run_dir: Path | None) -> dict[str, float]:
 
 def _network(run_dir: Path, texts: Texts, judged: np.ndarray) -> Callable[[], float]:
     """What tells the perplexity of a run's best parameters; loaded now, so that errors come now."""
-    model, params, vocabulary = jaxrnn.load(run_dir, "best")
+    model, params, vocabulary = jaxrnn.load_run(run_dir, "best")
     if vocabulary != texts.vocabulary:
         raise ValueError(f"{run_dir} was trained on another text: its vocabulary differs")
     return lambda: float(jaxrnn.score(model, params, texts.held_out_ids, judged).perplexity)
@@ -171,7 +171,7 @@ def _rare_tail(texts: Texts, counts: NgramCounts) -> list[dict[str, float]]:
         "Laplace, epsilon V, V": Laplace(ids, [float(size), float(size)], size),
         "Kneser-Ney": KneserNey(ids, 2, size),
     }
-    for name in one_by_one("rare pairs", models, "model"):
+    for name in track("rare pairs", models, "model"):
         expected = before * models[name].probabilities(counts.ngrams.reshape(-1))[1::2]
         told[name] = np.bincount(np.minimum(counts.counts, RARE), expected, RARE + 1)
         told[name][0] = max(0.0, len(held_out_keys) - told[name].sum())

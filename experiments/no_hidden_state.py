@@ -23,7 +23,7 @@ from experiments.shared import pictures
 from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.commands import command_line
-from jaxrnn.commands.progress import Bar, one_by_one
+from jaxrnn.commands.progress import Bar, track
 from jaxrnn.layers import Layer
 from jaxrnn.runs.files import write_json
 from jaxrnn.runs.texts import Texts, prepare_texts
@@ -77,7 +77,7 @@ def train(settings: Settings, cell: Any, texts: Texts, num_steps: int) -> tuple[
         max_grad_norm=1.0,
         seed=settings.seed,
     )
-    model = jaxrnn.build(config, size)
+    model = jaxrnn.build_language_model(config, size)
     optimizer = training.make_optimizer(len(texts.ids))
     key = jax.random.key(settings.seed)
     with Bar(f"{cell.upper()}, windows of {num_steps}", settings.epochs) as bar:
@@ -122,9 +122,9 @@ def no_hidden_state(settings: Settings) -> None:
     for cell in CELLS:
         model, params = train(settings, cell, texts, num_steps=64)
         name = cell.upper()
-        contexts = one_by_one(f"{name}, perplexities", CONTEXTS, "context")
+        contexts = track(f"{name}, perplexities", CONTEXTS, "context")
         curves[name] = [perplexity_with_context(model, params, texts, c) for c in contexts]
-    orders = one_by_one("counts, perplexities", range(2, 9), "order")
+    orders = track("counts, perplexities", range(2, 9), "order")
     counted = {
         n - 1: KneserNey(texts.ids, n, len(texts.vocabulary)).perplexity(
             texts.held_out_ids, texts.held_out_known

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import jaxrnn
 from jaxrnn.commands import command_line
-from jaxrnn.commands.progress import one_by_one
+from jaxrnn.commands.progress import track
 from jaxrnn.commands.train import train
 from jaxrnn.runs import Record, settings
 from jaxrnn.runs.summary import read_summary, write_summary
@@ -104,9 +104,9 @@ def ptb(settings: Settings) -> int:
     """Train, and score the validation and the test set; returns the exit code."""
     if code := train(settings):
         return code
-    model, params, vocabulary = jaxrnn.load(settings.out, "best")
+    model, params, vocabulary = jaxrnn.load_run(settings.out, "best")
     perplexities = {}
-    for part in one_by_one("judging", ("valid", "test"), "text", enabled=is_first()):
+    for part in track("judging", ("valid", "test"), "text", enabled=is_first()):
         ids, known = vocabulary.encode_known(load_corpus(f"ptb_{part}").text)
         perplexities[part] = float(jaxrnn.score(model, params, ids, known).perplexity)
     if is_first():

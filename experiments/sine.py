@@ -32,7 +32,7 @@ from experiments.shared import pictures
 from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.commands import command_line
-from jaxrnn.commands.progress import one_by_one
+from jaxrnn.commands.progress import track
 from jaxrnn.runs.files import write_json
 from jaxrnn.typing import Array, Float, HostArray
 
@@ -191,7 +191,7 @@ def sine(settings: Settings) -> None:
     learners["GRU"] = partial(learn_latent, series, settings)
     predictions = {
         name: np.asarray(learners[name]()(jnp.asarray(series)))
-        for name in one_by_one("learning and predicting", learners, "model")
+        for name in track("learning and predicting", learners, "model")
     }
     by_horizon = {name: errors(series, made) for name, made in predictions.items()}
     time = np.arange(NUM_TRAINING, NUM_POINTS)

@@ -26,14 +26,14 @@ from jaxrnn.layers import linear as linear
 from jaxrnn.layers import recurrent as recurrent
 from jaxrnn.layers import stack as stack
 from jaxrnn.layers import step as step
-from jaxrnn.matmul import times as times
+from jaxrnn.matmul import matmul as matmul
 from jaxrnn.model_config import ModelConfig as ModelConfig
-from jaxrnn.model_config import build as build
+from jaxrnn.model_config import build_language_model as build_language_model
 from jaxrnn.recurrence import BlockDiagonal as BlockDiagonal
 from jaxrnn.recurrence import LowRank as LowRank
 from jaxrnn.recurrence import RecurrentParams as RecurrentParams
 from jaxrnn.recurrence import unroll as unroll
-from jaxrnn.runs import load as load
+from jaxrnn.runs import load_run as load_run
 from jaxrnn.scoring import Score as Score
 from jaxrnn.scoring import score as score
 from jaxrnn.text import Batch as Batch

@@ -91,16 +91,16 @@ def check_ids(name: str, ids: Any, size: int) -> None:
     check_range(name, ids, size - 1)
 
 
-def wide_ids(name: str, ids: Any, size: int) -> Any:
+def widen_ids(name: str, ids: Any, size: int) -> Any:
     """Return ids, checked as by `check_ids`, as integers of 32 or 64 bits.
 
     To be called where ids enter a program: in 8 bits `ids < 256` is `ids < 0`, in silence.
     """
     check_ids(name, ids, size)
-    return widened(ids)
+    return widen(ids)
 
 
-def widened(integers: Any) -> Any:
+def widen(integers: Any) -> Any:
     """Integers of any type as signed ones of 32 bits or, if they have 64, of 64."""
     return integers.astype(np.int64 if integers.dtype.itemsize == 8 else np.int32)
 

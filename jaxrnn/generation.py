@@ -17,7 +17,7 @@ from jaxrnn.checks import (
     check_positive_integer,
     check_range,
     check_shape,
-    wide_ids,
+    widen_ids,
 )
 from jaxrnn.layers import Layer
 from jaxrnn.text import Vocabulary
@@ -108,7 +108,7 @@ def generate_ids(
     if not model.causal:
         raise ValueError("model must be causal: one that sees the future cannot continue a text")
     vocab_size = model.output_size(0)
-    prompt_ids = wide_ids("prompt_ids", prompt_ids, vocab_size)
+    prompt_ids = widen_ids("prompt_ids", prompt_ids, vocab_size)
     if prompt_ids.ndim != 2 or 0 in prompt_ids.shape:
         raise ValueError(f"prompt_ids must be [T, B] with a token each, got {prompt_ids.shape}")
     check_number("temperature", sampling.temperature, low=0.0)

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn.checks import is_concrete
-from jaxrnn.primitives import matmul
+from jaxrnn.primitives import rows_times_kernel
 from jaxrnn.typing import AnyArray, Array, DType, Float, Integer
 
 
-def times(
+def matmul(
     rows: Float[Array, "*batch K"], kernel: Float[Array, "*stack K N"], dtype: DType | None = None
 ) -> Float[Array, "*batch N"]:
     """`rows @ kernel`, multiplied in the kernel's precision; the sums are in that of the rows.
@@ -28,11 +28,11 @@ def times(
     """
     dtype = rows.dtype if dtype is None else jnp.dtype(dtype)
     if rows.dtype == kernel.dtype == dtype:
-        return _times(rows, kernel)
+        return _matmul(rows, kernel)
     return _mixed(dtype, rows.astype(kernel.dtype), kernel)
 
 
-def rounded(array: Float[Array, "*shape"], dtype: DType | None) -> Float[Array, "*shape"]:
+def round_to(array: Float[Array, "*shape"], dtype: DType | None) -> Float[Array, "*shape"]:
     """The array in its own dtype, each value rounded to another one; None leaves it as it is.
 
     What a product in `dtype` reads, for a gather that takes the place of one.  XLA may drop a pair
@@ -44,7 +44,7 @@ def rounded(array: Float[Array, "*shape"], dtype: DType | None) -> Float[Array, 
     return lax.reduce_precision(array, exponent_bits=form.nexp, mantissa_bits=form.nmant)
 
 
-def rows_of(
+def gather_rows(
     table: Float[AnyArray, "V N"], ids: Integer[AnyArray, "*batch"]
 ) -> Float[Array, "*batch N"]:
     """`one_hot(ids) @ table`, as a gather: NaN for an id out of range, where JAX would clamp it.
@@ -60,10 +60,10 @@ def rows_of(
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def rows_in_parts(
+def gather_row_parts(
     table: Float[AnyArray, "V N"], ids: Integer[AnyArray, "*batch"], num_parts: int
 ) -> list[Float[Array, "*batch M"]]:
-    """`rows_of`, each row cut into equal parts, an array per part.
+    """`gather_rows`, each row cut into equal parts, an array per part.
 
     Each part is gathered by itself: what reads all parts of a row at once would read it at several
     offsets that depend on the id, and XLA's CPU back end does not vectorise that.  The derivative
@@ -73,18 +73,18 @@ def rows_in_parts(
     vocab_size = len(table)
     parts = jnp.asarray(table).reshape(vocab_size * num_parts, -1)
     first = jnp.clip(ids, -1, vocab_size) * num_parts  # what is out of range stays so
-    return [rows_of(parts, first + part) for part in range(num_parts)]
+    return [gather_rows(parts, first + part) for part in range(num_parts)]
 
 
-@rows_in_parts.defjvp
-def _rows_in_parts_jvp(num_parts: int, primals: Any, tangents: Any) -> Any:
+@gather_row_parts.defjvp
+def _gather_row_parts_jvp(num_parts: int, primals: Any, tangents: Any) -> Any:
     (table, ids), (d_table, _) = primals, tangents
-    _, d_rows = jax.jvp(lambda table: rows_of(table, ids), (table,), (d_table,))
-    return rows_in_parts(table, ids, num_parts), jnp.split(d_rows, num_parts, axis=-1)
+    _, d_rows = jax.jvp(lambda table: gather_rows(table, ids), (table,), (d_table,))
+    return gather_row_parts(table, ids, num_parts), jnp.split(d_rows, num_parts, axis=-1)
 
 
-def _times(rows: Array, kernel: Array) -> Array:
-    return matmul(rows, kernel) if kernel.ndim == 2 else rows @ kernel
+def _matmul(rows: Array, kernel: Array) -> Array:
+    return rows_times_kernel(rows, kernel) if kernel.ndim == 2 else rows @ kernel
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -98,6 +98,6 @@ def _mixed_jvp(
 ) -> tuple[Array, Array]:
     (rows, kernel), (d_rows, d_kernel) = primals, tangents
     # The kernel's gradient sums over all rows, which some back ends would do in bfloat16.
-    by_kernel = _times(rows.astype(dtype), d_kernel.astype(dtype))
+    by_kernel = _matmul(rows.astype(dtype), d_kernel.astype(dtype))
     d_product = (d_rows @ kernel).astype(dtype) + by_kernel
     return _mixed(dtype, rows, kernel), d_product

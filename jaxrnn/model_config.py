@@ -80,7 +80,7 @@ class ModelConfig:
             )
 
 
-def build(config: ModelConfig, vocab_size: int) -> LanguageModel:
+def build_language_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
     """Build the language model that the configuration describes."""
     kernel_init: str | Initializer = config.init
     if config.init_scale is not None:

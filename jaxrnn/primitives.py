@@ -22,7 +22,9 @@ from jax.interpreters import ad, batching, mlir
 from jaxrnn.typing import Array, Float
 
 
-def matmul(rows: Float[Array, "*batch K"], kernel: Float[Array, "K N"]) -> Float[Array, "*batch N"]:
+def rows_times_kernel(
+    rows: Float[Array, "*batch K"], kernel: Float[Array, "K N"]
+) -> Float[Array, "*batch N"]:
     """`rows @ kernel`, both of one dtype."""
     if rows.ndim <= 2:
         return rows @ kernel

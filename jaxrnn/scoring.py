@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxrnn.checks import check_array, check_mask, wide_ids
+from jaxrnn.checks import check_array, check_mask, widen_ids
 from jaxrnn.layers import Layer
 from jaxrnn.typing import AnyArray, Array, Bool, Float, Integer, Params
 
@@ -50,7 +50,7 @@ def score(
     check_array("ids", ids)
     if ids.ndim not in (1, 2) or ids.shape[0] < 2:
         raise ValueError(f"ids must be [n] or [n, B] with n of at least 2, got {ids.shape}")
-    ids = wide_ids("ids", ids, model.output_size(0))
+    ids = widen_ids("ids", ids, model.output_size(0))
     mask = np.ones(ids.shape, bool) if mask is None else mask
     check_mask("mask", mask, ids.shape)
     if ids.ndim == 2:

@@ -30,7 +30,7 @@ IN_CI = [("none", "enable_x64"), ("disable_jit", "debug_nans")]
 def outcomes():
     """What unroll, its gradient, training, scoring and generation give."""
     config = jaxrnn.ModelConfig(cell="gru", hidden_size=3, embedding_size=2, init="uniform")
-    model = jaxrnn.build(config, V)
+    model = jaxrnn.build_language_model(config, V)
     training = jaxrnn.TrainConfig(
         windows="sequential", batch_size=B, num_steps=T, epochs=1, optimizer="adam",
         learning_rate=0.01,
@@ -73,7 +73,7 @@ def test_switches_of_jax_change_no_outcome(pair, expected):
 
 def test_debug_nans_raises_where_there_is_one():
     """Whoever switches it on wants to know where, not to have the step skipped."""
-    model = jaxrnn.build(jaxrnn.ModelConfig(hidden_size=3), V)
+    model = jaxrnn.build_language_model(jaxrnn.ModelConfig(hidden_size=3), V)
     params = jax.tree.map(lambda p: p * jnp.nan, model.init(jax.random.key(0), V))
     ids = np.zeros((T, 1), np.int32)
     with jax.debug_nans(True), pytest.raises(FloatingPointError, match="nan"):

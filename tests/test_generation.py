@@ -18,7 +18,7 @@ V = len(VOCABULARY)
 @pytest.fixture(scope="module", params=["rnn", "gru", "lstm"])
 def model_and_params(request):
     config = jaxrnn.ModelConfig(cell=request.param, num_layers=2, hidden_size=8, init="uniform")
-    model = jaxrnn.build(config, V)
+    model = jaxrnn.build_language_model(config, V)
     params = model.init(jax.random.key(1), V)
     return model, jax.tree.map(lambda p: 3 * p, params)  # so that the logits differ clearly
 
@@ -218,7 +218,9 @@ def test_a_long_text_is_scored_in_pieces(length, monkeypatch):
     for steps in (1000, 4):
         monkeypatch.setattr("jaxrnn.scoring.STEPS_AT_ONCE", steps)
         # Another model each time: the compiled program is of the number when it was traced.
-        model = jaxrnn.build(jaxrnn.ModelConfig(cell="lstm", hidden_size=5, init="uniform"), V)
+        model = jaxrnn.build_language_model(
+            jaxrnn.ModelConfig(cell="lstm", hidden_size=5, init="uniform"), V
+        )
         params = model.init(jax.random.key(0), V)
         scores.append(jaxrnn.score(model, params, ids))
     for came, expected in zip(*scores, strict=True):

@@ -54,7 +54,9 @@ def test_layers_read_ids_of_any_type(vocab_size, dtype):
     ids=["one-hot", "embedding"],
 )
 def test_models_train_score_and_generate_with_ids_of_any_type(vocab_size, dtype, config):
-    model = jaxrnn.build(jaxrnn.ModelConfig(cell="gru", hidden_size=H, **config), vocab_size)
+    model = jaxrnn.build_language_model(
+        jaxrnn.ModelConfig(cell="gru", hidden_size=H, **config), vocab_size
+    )
     params = model.init(jax.random.key(0), vocab_size)
     optimizer = jaxrnn.make_optimizer("sgd", 0.1, None)
     step = jax.jit(jaxrnn.make_train_step(model, optimizer))

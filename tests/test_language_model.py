@@ -15,7 +15,7 @@ import jaxrnn
 )
 def test_the_shapes_that_the_book_prints(vocab_size, hidden_size, ids_shape):
     config = jaxrnn.ModelConfig(cell="rnn", hidden_size=hidden_size)
-    model = jaxrnn.build(config, vocab_size)
+    model = jaxrnn.build_language_model(config, vocab_size)
     params = model.init(jax.random.key(0), vocab_size)
     ids = jnp.arange(10).reshape(ids_shape)
     logits, (carry,) = model.apply(params, ids, model.initial_carry(params, ids_shape[1]))
@@ -34,7 +34,7 @@ def sizes_in(jaxpr):
 def test_one_hot_input_is_never_materialised():
     """No array of the program, nor of its gradient, has a row of V numbers for each id."""
     vocab_size, shape = 5000, (7, 3)
-    model = jaxrnn.build(jaxrnn.ModelConfig(hidden_size=4), vocab_size)
+    model = jaxrnn.build_language_model(jaxrnn.ModelConfig(hidden_size=4), vocab_size)
     body, params = model.body, model.init(jax.random.key(0), vocab_size).body
 
     def loss(params, ids):
@@ -52,7 +52,7 @@ def test_build_makes_what_the_configuration_says(cell, embedding_size):
     config = jaxrnn.ModelConfig(
         cell=cell, num_layers=2, hidden_size=5, embedding_size=embedding_size, init="uniform"
     )
-    model = jaxrnn.build(config, 11)
+    model = jaxrnn.build_language_model(config, 11)
     params = model.init(jax.random.key(0), 11)
     first = 11 if embedding_size is None else embedding_size
     assert [layer.w_ih.shape[0] for layer in params.body] == [first, 5]
@@ -68,7 +68,7 @@ def test_tied_embeddings_make_the_logits():
     config = jaxrnn.ModelConfig(
         cell="gru", hidden_size=6, embedding_size=6, tie_embeddings=True, init="uniform"
     )
-    model = jaxrnn.build(config, 11)
+    model = jaxrnn.build_language_model(config, 11)
     params = model.init(jax.random.key(0), 11)
     assert params.output.shape == (11,), "the bias alone"
     ids = jnp.arange(10, dtype=jnp.int32).reshape(5, 2)
@@ -91,7 +91,7 @@ def test_dropout_stands_between_the_layers_and_acts_in_training_only(embedding_s
     config = jaxrnn.ModelConfig(
         num_layers=2, hidden_size=6, embedding_size=embedding_size, dropout=0.5, init="uniform"
     )
-    model = jaxrnn.build(config, 11)
+    model = jaxrnn.build_language_model(config, 11)
     drop, runs = jaxrnn.layers.Dropout, jaxrnn.layers.Recurrent
     first = [] if embedding_size is None else [drop]  # ids have no units to drop
     assert [type(layer) for layer in model.body.layers] == [*first, runs, drop, runs, drop]
@@ -120,7 +120,7 @@ def test_an_embedding_and_its_body_drop_by_keys_of_their_own():
 
 def test_the_configuration_sets_forget_gates_and_precision():
     config = jaxrnn.ModelConfig(cell="lstm", hidden_size=6, forget_gate_bias=1, dtype="bfloat16")
-    model = jaxrnn.build(config, 11)
+    model = jaxrnn.build_language_model(config, 11)
     params = model.init(jax.random.key(0), 11)
     (layer,) = params.body
     np.testing.assert_array_equal(layer.b_ih, np.repeat([0, 1, 0, 0], 6))
@@ -176,7 +176,7 @@ def test_uniform_weights_may_have_a_width_of_their_own():
     config = jaxrnn.ModelConfig(
         cell="lstm", hidden_size=20, embedding_size=20, init="uniform", init_scale=0.03
     )
-    params = jaxrnn.build(config, 40).init(jax.random.key(0), 40)
+    params = jaxrnn.build_language_model(config, 40).init(jax.random.key(0), 40)
     for leaf in jax.tree.leaves(params):
         assert 0.02 < jnp.abs(leaf).max() <= 0.03
     with pytest.raises(ValueError, match="init_scale is of the init uniform, got normal"):

@@ -6,14 +6,14 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import jaxrnn
-from jaxrnn.matmul import rows_in_parts, rows_of
+from jaxrnn.matmul import gather_row_parts, gather_rows
 
 
 def test_values_and_gradients_are_numpys():
     rows = jax.random.normal(jax.random.key(0), (6, 5, 4))
     kernel = jax.random.normal(jax.random.key(1), (4, 3))
     cotangent = jax.random.normal(jax.random.key(2), (6, 5, 3))
-    product, pull_back = jax.vjp(jaxrnn.times, rows, kernel)
+    product, pull_back = jax.vjp(jaxrnn.matmul, rows, kernel)
     d_rows, d_kernel = pull_back(cotangent)
     close = {"rtol": 0, "atol": 2e-5}  # float32 sums of 30 terms of about 1
     np.testing.assert_allclose(product, np.asarray(rows) @ np.asarray(kernel), **close)
@@ -25,7 +25,7 @@ def test_rows_of_a_table_are_those_of_the_ids_and_nan_out_of_range():
     """Under jit, where no check can see the ids."""
     table = np.arange(400, dtype=np.float32).reshape(200, 2)
     ids = np.array([[0, 199], [200, -1], [7, 7]], np.int32)
-    rows = np.asarray(jax.jit(rows_of)(table, ids))
+    rows = np.asarray(jax.jit(gather_rows)(table, ids))
     assert np.isnan(rows[1]).all()
     np.testing.assert_array_equal(rows[::2], table[ids[::2]])
 
@@ -38,7 +38,7 @@ def test_parts_of_rows_and_their_derivatives_are_numpys():
     cotangents = rng.normal(size=(3, 7, 30, 2)).astype(np.float32)
 
     def parts(table):
-        return rows_in_parts(table, ids, 3)
+        return gather_row_parts(table, ids, 3)
 
     for ours, theirs in [
         (parts(table), table[ids]),
@@ -57,7 +57,7 @@ def test_parts_of_a_row_out_of_range_are_nan_and_have_no_gradient():
 
     @jax.jit
     def parts(table, ids):
-        return rows_in_parts(table, ids, 2)
+        return gather_row_parts(table, ids, 2)
 
     def total(table):
         return sum(jnp.where(jnp.isnan(p), 0.0, p).sum() for p in parts(table, ids))

@@ -35,7 +35,7 @@ def ours(
     inputs, targets = map(jnp.asarray, batch_of(workload))
     batch = jaxrnn.Batch(inputs, targets, None, jnp.ones(workload.batch_size, bool))
     train_step = jaxrnn.make_train_step(model, optimizer)
-    return _many_steps(lambda state: train_step(state, batch)[0], state, steps_per_call)
+    return _make_run_steps(lambda state: train_step(state, batch)[0], state, steps_per_call)
 
 
 def ours_by_cudnn(workload: Workload, steps_per_call: int = 1) -> Step:
@@ -65,7 +65,7 @@ def jax_train_step(
         updates, opt_state = optimizer.update(grads, opt_state, params)
         return optax.apply_updates(params, updates), opt_state, loss
 
-    return _many_steps(train_step, (params, optimizer.init(params), 0.0), steps_per_call)
+    return _make_run_steps(train_step, (params, optimizer.init(params), 0.0), steps_per_call)
 
 
 def jax_forward(make: Callable[[Workload], Model], workload: Workload) -> Step:
@@ -80,7 +80,7 @@ def _optimizer() -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(MAX_GRAD_NORM), optax.sgd(LEARNING_RATE))
 
 
-def _many_steps(train_step: Callable[[Any], Any], state: Any, steps_per_call: int) -> Step:
+def _make_run_steps(train_step: Callable[[Any], Any], state: Any, steps_per_call: int) -> Step:
     """`train_step` in a compiled call that is given the state's buffers."""
 
     @functools.partial(jax.jit, donate_argnums=0)

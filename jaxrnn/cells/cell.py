@@ -143,7 +143,7 @@ class StepCell(BaseCell):
     step: Step
     """(params, input_gates, carry) -> carry, for one step; rows of the batch independently.  The
     input gates are a tuple, as for a `Cell`; `params` are `LoopParams`: multiply by `w_hh [H, G*H]`
-    with `jaxrnn.times`, since `dtype=bfloat16` hands it over in bfloat16."""
+    with `jaxrnn.matmul`, since `dtype=bfloat16` hands it over in bfloat16."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.nn import sigmoid
 
 from jaxrnn.cells.cell import Cell, HiddenCarry, LoopParams, StepCell, zero_carry
-from jaxrnn.matmul import times
+from jaxrnn.matmul import matmul
 from jaxrnn.typing import Gates
 
 GATES = ("reset", "update", "candidate")
@@ -29,9 +29,9 @@ def gru_reset_before_step(
     """Take one step of `gru(H, reset_after=False)`."""
     hidden, (i_r, i_z, i_n) = carry.hidden, input_gates
     w_rz, w_n = jnp.split(params.w_hh, [2 * hidden.shape[-1]], axis=-1)
-    h_r, h_z = jnp.split(times(hidden, w_rz), 2, axis=-1)
+    h_r, h_z = jnp.split(matmul(hidden, w_rz), 2, axis=-1)
     r, z = sigmoid(i_r + h_r), sigmoid(i_z + h_z)
-    n = jnp.tanh(i_n + times(r * hidden, w_n))
+    n = jnp.tanh(i_n + matmul(r * hidden, w_n))
     return HiddenCarry((1 - z) * n + z * hidden)
 
 

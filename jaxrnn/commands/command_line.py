@@ -20,11 +20,13 @@ import tyro
 from jaxrnn.commands.help_text import help_text, joined_docstrings
 from jaxrnn.commands.output import named_output
 from jaxrnn.runs import SaveFailedError
-from jaxrnn.runs.saved import first_line
+from jaxrnn.runs.saved import short_message
 
 Settings = TypeVar("Settings")
 
-OF_OTHERS = ("gloo", "nccl", "unavailable", "deadline_exceeded", "heartbeat", "coordination")
+LOST_PROCESS_WORDS = (
+    "gloo", "nccl", "unavailable", "deadline_exceeded", "heartbeat", "coordination",
+)  # fmt: skip
 """One of them is in what JAX says where another process is lost."""
 
 
@@ -63,10 +65,10 @@ def main(
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
-        if debug or not any(word in str(error).lower() for word in OF_OTHERS):
+        if debug or not any(word in str(error).lower() for word in LOST_PROCESS_WORDS):
             traceback.print_exc()
         else:
-            lost = f"another process of this run is gone or does not answer: {first_line(error)}"
+            lost = f"another process of this run is gone or does not answer: {short_message(error)}"
             _print_error(f"{lost}; start all of them again with --resume")
         _exit_at_once(1)  # or JAX would wait for it once more
     except (ValueError, TypeError, OSError) as error:

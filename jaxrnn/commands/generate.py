@@ -49,7 +49,7 @@ def generate(settings: Settings) -> None:
     """Print each prompt with its continuation."""
     check_seed("seed", settings.seed)
     check_positive_integer("length", settings.length, MAX_TO_GENERATE)
-    model, params, vocabulary = jaxrnn.load(settings.run_dir, settings.use)
+    model, params, vocabulary = jaxrnn.load_run(settings.run_dir, settings.use)
     texts = jaxrnn.generate(
         model,
         params,

@@ -63,7 +63,7 @@ class Bar:
         self._thread = threading.Thread(target=self._show_until_over, daemon=True)
 
     def __enter__(self) -> "Bar":
-        self._began = self._last = self._told = monotonic()
+        self._began = self._last = self._last_shown = monotonic()
         self.enabled = self.enabled and sys.stderr is not None
         if self.enabled:
             self._stream = unfailing(sys.stderr)
@@ -71,7 +71,7 @@ class Bar:
                 with contextlib.suppress(OSError, ValueError):  # of tqdm's flushing standard output
                     self._tqdm = self._new_tqdm()
                     self._every = SECONDS_BETWEEN_FRAMES
-            self._tell(at_once=True)
+            self._show(at_once=True)
             self._thread.start()
         return self
 
@@ -83,7 +83,7 @@ class Bar:
         self._over.set()
         self._thread.join()
         if kind is None and self._news:
-            self._tell(at_once=True)
+            self._show(at_once=True)
         if self._tqdm is not None:
             self._tqdm.close()
 
@@ -103,7 +103,7 @@ class Bar:
         if self._first is None:
             self._first = (self._last, done)
         self._done, self._words, self._news = done, words, True
-        self._tell()
+        self._show()
 
     def show_training(self, progress: Progress) -> None:
         """Take note of the progress of a training, whose unit is the epoch."""
@@ -123,15 +123,15 @@ class Bar:
 
     def _show_until_over(self) -> None:
         """In a thread: a compilation or a long step calls nothing for minutes."""
-        while not self._over.wait(self._told + self._every - monotonic()):
-            self._tell()
+        while not self._over.wait(self._last_shown + self._every - monotonic()):
+            self._show()
 
-    def _tell(self, *, at_once: bool = False) -> None:
+    def _show(self, *, at_once: bool = False) -> None:
         """Write a line or a frame, if it is time for one."""
         with tqdm.get_lock():
             now = monotonic()
-            if self.enabled and (at_once or now - self._told >= self._every):
-                self._told, self._news = now, False
+            if self.enabled and (at_once or now - self._last_shown >= self._every):
+                self._last_shown, self._news = now, False
                 gone, left = now - self._began, self._seconds_left(now)
                 if self._tqdm is None:
                     self._write_line(gone, left)
@@ -163,9 +163,7 @@ class Bar:
         return max(0.0, (self.total - self._done) * seconds / done_since - (now - self._last))
 
 
-def one_by_one(
-    name: str, items: Collection[Item], unit: str, *, enabled: bool = True
-) -> Iterator[Item]:
+def track(name: str, items: Collection[Item], unit: str, *, enabled: bool = True) -> Iterator[Item]:
     """Hand on the items, and show how many are done; of names, which one is under way."""
     with Bar(name, len(items), unit, words="", enabled=enabled) as bar:
         for done, item in enumerate(items):

@@ -55,7 +55,7 @@ def score(settings: Settings) -> None:
     check_positive_integer("shuffles", settings.shuffles, MAX_SHUFFLES)
     if bool(settings.texts) == settings.shuffle_test:
         raise ValueError("give texts to rank, or --shuffle-test")
-    model, params, vocabulary = jaxrnn.load(settings.run_dir, settings.use)
+    model, params, vocabulary = jaxrnn.load_run(settings.run_dir, settings.use)
     if settings.shuffle_test:
         _print_shuffle_test(settings, model, params, vocabulary)
         return

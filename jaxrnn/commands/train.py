@@ -31,7 +31,7 @@ from jaxrnn.runs.run import Run
 from jaxrnn.runs.saver import Saver
 from jaxrnn.runs.settings import Settings
 from jaxrnn.training import Progress, TrainState
-from jaxrnn.training.processes import agree, is_first, wait_for_all
+from jaxrnn.training.processes import is_first, max_over_processes, wait_for_all
 
 
 def train(settings: Settings) -> int:
@@ -58,7 +58,7 @@ def _train(settings: Settings) -> int:
             wait_for_all("the summary is written")
             return 0
         print_start(run, sum(leaf.size for leaf in jax.tree.leaves(state.params)))
-        (signal,) = agree(interrupt() or 0)
+        (signal,) = max_over_processes(interrupt() or 0)
         if signal:
             print("stopped before the first step")
             return 128 + signal
@@ -87,8 +87,8 @@ def _loop(
         steps = jaxrnn.train(run.model, run.optimizer, training, run.texts.ids, state, progress)
         for state, progress in bar.follow(steps):
             if progress.batch == progress.num_batches:
-                saver.consider(state, progress, report_epoch(run, log, state, progress))
-            signal, due = agree(interrupt() or 0, saver.is_due())
+                saver.keep_if_best(state, progress, report_epoch(run, log, state, progress))
+            signal, due = max_over_processes(interrupt() or 0, saver.is_due())
             done = signal or progress.finished_epochs == training.epochs
             stuck = progress.skipped_in_row >= training.max_skipped  # the next step raises
             if done or stuck or due:

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.checks import check_number, check_positive_integer, wide_ids
+from jaxrnn.checks import check_number, check_positive_integer, widen_ids
 from jaxrnn.layers.dropout import dropout_mask
 from jaxrnn.layers.initializers import check_initializer, initializer
 from jaxrnn.layers.layer import Pointwise
-from jaxrnn.matmul import rows_of, times
+from jaxrnn.matmul import gather_rows, matmul
 from jaxrnn.typing import Array, Float, Initializer, Key
 
 
@@ -51,7 +51,7 @@ class Linear(Pointwise):
     def transform(self, params: LinearParams, inputs: Any, key: Key | None) -> Any:
         """Multiply in the inputs' precision; accumulate and return in the params'."""
         kernel = params.kernel.astype(inputs.dtype)
-        return times(inputs, kernel, params.kernel.dtype) + params.bias[None, None]
+        return matmul(inputs, kernel, params.kernel.dtype) + params.bias[None, None]
 
 
 def linear(
@@ -102,11 +102,11 @@ class Embedding(Pointwise):
     def transform(self, params: jax.Array, inputs: Any, key: Key | None) -> Any:
         """Gather the rows of the ids, and drop some where there is a key."""
         vocab_size = params.shape[0]
-        ids = wide_ids("inputs", inputs, vocab_size)
-        vectors = rows_of(params, ids)
+        ids = widen_ids("inputs", inputs, vocab_size)
+        vectors = gather_rows(params, ids)
         if key is None or self.dropout == 0:
             return vectors
-        return vectors * rows_of(
+        return vectors * gather_rows(
             dropout_mask(key, self.dropout, (vocab_size, 1), params.dtype), ids
         )
 

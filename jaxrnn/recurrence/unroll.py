@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.cells import BaseCell, LoopParams, StepCell
-from jaxrnn.checks import wide_ids
-from jaxrnn.matmul import rounded, rows_in_parts, times
+from jaxrnn.checks import widen_ids
+from jaxrnn.matmul import gather_row_parts, matmul, round_to
 from jaxrnn.recurrence import cudnn, scan
 from jaxrnn.recurrence.arguments import check_arguments, check_sequence
 from jaxrnn.recurrence.boundaries import (
@@ -119,7 +119,7 @@ def run(
     valid = valid_steps(context.lengths, num_steps)
     inputs = fill_padding(valid, inputs)
     if jnp.issubdtype(inputs.dtype, jnp.integer):
-        inputs = wide_ids("inputs", inputs, params.w_ih.shape[0])
+        inputs = widen_ids("inputs", inputs, params.w_ih.shape[0])
     carry = initial_carry() if carry is None else carry
     reset_carry = context.reset_carry
     if context.resets is not None and reset_carry is None:
@@ -197,7 +197,7 @@ def _project(options: Options, params: RecurrentParams, inputs: Any) -> Gates:
     num_gates, dtype = len(options.cell.gates), options.dtype
     if jnp.issubdtype(inputs.dtype, jnp.integer):
         biases = jnp.split(params.b_ih, num_gates)
-        rows = rows_in_parts(rounded(params.w_ih, dtype), inputs, num_gates)
+        rows = gather_row_parts(round_to(params.w_ih, dtype), inputs, num_gates)
         return tuple(row + bias[None, None] for row, bias in zip(rows, biases, strict=True))
-    gates = times(inputs, cast_weights(params.w_ih, dtype), params.w_ih.dtype)
+    gates = matmul(inputs, cast_weights(params.w_ih, dtype), params.w_ih.dtype)
     return tuple(jnp.split(gates + params.b_ih[None, None], num_gates, axis=-1))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxrnn.matmul import times
+from jaxrnn.matmul import matmul
 from jaxrnn.typing import Array, Float, Params
 
 
@@ -60,22 +60,22 @@ def product(w_hh: Any, hidden: Any) -> Any:
     if isinstance(w_hh, Masked):
         return product(w_hh.w_hh, _mask(w_hh, hidden))
     if isinstance(w_hh, LowRank):
-        return times(times(hidden, w_hh.down), w_hh.up)
+        return matmul(matmul(hidden, w_hh.down), w_hh.up)
     if isinstance(w_hh, BlockDiagonal):
         heads, width, gates, _ = w_hh.blocks.shape
         leading = hidden.shape[:-1]
         rows = jnp.moveaxis(hidden.reshape(-1, heads, width), 1, 0)
-        by_head = times(rows, w_hh.blocks.reshape(heads, width, gates * width))
+        by_head = matmul(rows, w_hh.blocks.reshape(heads, width, gates * width))
         by_row = by_head.reshape(heads, *leading, gates, width)
         return jnp.moveaxis(by_row, 0, -2).reshape(*leading, gates * heads * width)
-    return times(hidden, w_hh)
+    return matmul(hidden, w_hh)
 
 
 def project_outputs(w_hh: Any, hidden: Any) -> Any:
     """What the layers above read of hidden: its projection where the weights have one."""
     if isinstance(w_hh, Masked):
         return project_outputs(w_hh.w_hh, hidden)
-    return times(hidden, w_hh.down) if isinstance(w_hh, LowRank) else hidden
+    return matmul(hidden, w_hh.down) if isinstance(w_hh, LowRank) else hidden
 
 
 def transposable_product(w_hh: Any) -> Callable[[Any], Any]:

@@ -24,13 +24,18 @@ from jaxrnn.runs.saved import (
     DamagedCheckpointError,
     Saved,
     SaveFailedError,
-    first_line,
     make_meta,
     read_saved,
+    short_message,
     training_arrays,
 )
 from jaxrnn.runs.step_folders import check_name, delete, is_save, move, steps_in
-from jaxrnn.training.processes import agree, is_first, of_first, wait_for_all
+from jaxrnn.training.processes import (
+    broadcast_from_first,
+    is_first,
+    max_over_processes,
+    wait_for_all,
+)
 from jaxrnn.training.train_step import TrainState
 from jaxrnn.typing import Params
 
@@ -98,7 +103,7 @@ class Checkpoints:
         Unless `read_only`, all processes are told what the first one sees.
         """
         steps = steps_in(self.folder)
-        return steps if self.read_only else of_first(steps)
+        return steps if self.read_only else broadcast_from_first(steps)
 
     def save(self, state: TrainState, record: Record) -> None:
         """Write a checkpoint, unless this very step is on disk already.
@@ -132,7 +137,7 @@ class Checkpoints:
             raise
         except Exception as error:  # a full disk alone raises two unrelated types
             raise SaveFailedError(
-                f"step {step} could not be saved to {self.folder}: {first_line(error)}"
+                f"step {step} could not be saved to {self.folder}: {short_message(error)}"
             ) from error
         if not saved:
             raise SaveFailedError(f"step {step} was not saved to {self.folder}")
@@ -152,7 +157,7 @@ class Checkpoints:
             damaged = False
         except CheckpointError:
             damaged = True
-        (damaged,) = map(bool, agree(damaged))
+        (damaged,) = map(bool, max_over_processes(damaged))
         if damaged:
             self._move(step, "damaged")
         return not damaged
@@ -173,7 +178,7 @@ class Checkpoints:
                 problem = str(error)
                 if isinstance(error, DamagedCheckpointError):
                     delete(self.folder / str(step))
-        if problem := of_first(problem):
+        if problem := broadcast_from_first(problem):
             raise SaveFailedError(f"step {step} cannot be read after it was saved: {problem}")
         self._was_read = True
 
@@ -196,7 +201,7 @@ class Checkpoints:
                 reason = str(error)
             failed = reason is not None
             # Together, or some would go on from another step.
-            if failed if self.read_only else any(agree(failed)):
+            if failed if self.read_only else any(max_over_processes(failed)):
                 damaged[step] = reason or f"step {step} in {self.folder} is damaged for others"
                 continue
             for passed_over, reason in damaged.items():

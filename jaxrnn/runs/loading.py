@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 
 from jaxrnn.layers import Layer
-from jaxrnn.model_config import build
+from jaxrnn.model_config import build_language_model
 from jaxrnn.runs.checkpoints import Checkpoints, Kind
 from jaxrnn.runs.saved import Saved
 from jaxrnn.text import Vocabulary
@@ -21,7 +21,7 @@ class LoadedRun(NamedTuple):
     vocabulary: Vocabulary
 
 
-def load(run_dir: Path | str, kind: Kind = "checkpoints") -> LoadedRun:
+def load_run(run_dir: Path | str, kind: Kind = "checkpoints") -> LoadedRun:
     """The model, parameters and vocabulary of a run's newest checkpoint, or of its best.
 
     Of several processes, any may call it alone.
@@ -33,7 +33,7 @@ def load(run_dir: Path | str, kind: Kind = "checkpoints") -> LoadedRun:
     def use(saved: Saved) -> LoadedRun:
         record = saved.record
         vocab_size = len(record.vocabulary)
-        model = build(record.model, vocab_size)
+        model = build_language_model(record.model, vocab_size)
         form = jax.eval_shape(lambda: model.init(jax.random.key(0), vocab_size))
         return LoadedRun(model, saved.restore_params(form), record.vocabulary)
 

@@ -98,14 +98,14 @@ def report_epoch(run: Run, log: Log, state: TrainState, progress: Progress) -> d
         held_out = run.held_out(state)
         row |= held_out
     if report:
-        tqdm.write(_told(row))
+        tqdm.write(_format_row(row))
         for sample in run.samples(state):
             tqdm.write("  - " + sample.replace("\n", "\n    "))
     log.add(row)
     return held_out
 
 
-def _told(row: dict[str, Any]) -> str:
+def _format_row(row: dict[str, Any]) -> str:
     skipped = f", {row['skipped_steps']} steps skipped" if "skipped_steps" in row else ""
     held_out = ""
     if "held_out_perplexity" in row:

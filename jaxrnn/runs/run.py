@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 
 from jaxrnn.generation import generate
-from jaxrnn.model_config import build
+from jaxrnn.model_config import build_language_model
 from jaxrnn.runs.checkpoints import Checkpoints, CheckpointWarning
 from jaxrnn.runs.integrity import num_bytes
 from jaxrnn.runs.record import Best, Record, TextRecord
@@ -31,7 +31,7 @@ class Run:
         self.corpus, self.texts = settings.load(resumed)
         settings.training.plans(len(self.texts.ids))  # raises where the text is too short
         self.vocab_size = len(self.texts.vocabulary)
-        self.model = build(settings.model, self.vocab_size)
+        self.model = build_language_model(settings.model, self.vocab_size)
         self.optimizer = settings.training.make_optimizer(len(self.texts.ids))
         self.prompts = known_prompts(settings.prompts, type(settings)().prompts, self.texts)
         self._check_processes()

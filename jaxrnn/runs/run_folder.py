@@ -18,7 +18,12 @@ from typing import Any
 import jax
 
 from jaxrnn.runs.step_folders import check_name
-from jaxrnn.training.processes import agree, is_first, of_first, wait_for_all
+from jaxrnn.training.processes import (
+    broadcast_from_first,
+    is_first,
+    max_over_processes,
+    wait_for_all,
+)
 
 MARKER = "jaxrnn.json"
 
@@ -64,7 +69,7 @@ class RunFolder:
                 self._take()
         except (OSError, ValueError) as error:
             problem = str(error)
-        if problem := of_first(problem):
+        if problem := broadcast_from_first(problem):
             raise RunFolderError(problem)
 
     def __enter__(self) -> "RunFolder":
@@ -115,11 +120,11 @@ def check_shared_folder(folder: Path) -> None:
     """
     if jax.process_count() == 1:
         return
-    name = of_first(secrets.token_hex(8))
+    name = broadcast_from_first(secrets.token_hex(8))
     if is_first():
         (folder / name).touch()
     wait_for_all("the file is there")
-    (missing,) = agree(not (folder / name).exists())
+    (missing,) = max_over_processes(not (folder / name).exists())
     if is_first():
         (folder / name).unlink()
     if missing:

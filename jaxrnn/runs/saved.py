@@ -37,7 +37,7 @@ spaces."""
 MAX_META_BYTES = 1 << 26
 """A larger file is not read, but for those of array data."""
 
-OF_THE_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM)
+MACHINE_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM)
 """Errors that say nothing about a file's content."""
 
 Read = Callable[[str, Any], Any]
@@ -178,7 +178,7 @@ def read_saved(folder: Path, step: int, read: Read) -> Saved:
             return Saved(name, step, meta, Record.from_json(meta["record"]), read)
     except Exception as error:  # content of any form raises many unrelated types
         raise DamagedCheckpointError(
-            f"the metadata of {name} is damaged: {first_line(error)}"
+            f"the metadata of {name} is damaged: {short_message(error)}"
         ) from error
     known = " and ".join(map(str, READABLE))
     raise CheckpointError(f"{name} is of format {meta['format']}, this jaxrnn reads {known}")
@@ -218,11 +218,11 @@ def _read(name: str, read: Read, item: str, how: Any) -> Any:
     except (MemoryError, jax.errors.JaxRuntimeError):  # of the machine, not of the file
         raise
     except Exception as error:  # a damaged file raises many unrelated types
-        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+        if isinstance(error, OSError) and error.errno in MACHINE_ERRNOS:
             raise CheckpointError(f"{name} could not be read: {error}") from error
-        raise DamagedCheckpointError(f"{name} is unreadable: {first_line(error)}") from error
+        raise DamagedCheckpointError(f"{name} is unreadable: {short_message(error)}") from error
 
 
-def first_line(error: Exception) -> str:
+def short_message(error: Exception) -> str:
     """What an error says, without all that orbax adds."""
     return (str(error) or type(error).__name__).split("\n")[0]

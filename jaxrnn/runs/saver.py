@@ -21,7 +21,7 @@ from jaxrnn.runs.run_folder import RunFolder, check_shared_folder
 from jaxrnn.runs.saved import CheckpointError, Saved
 from jaxrnn.training import Progress, TrainState
 from jaxrnn.training.parallel import make_placement
-from jaxrnn.training.processes import of_first
+from jaxrnn.training.processes import broadcast_from_first
 
 
 class Saver:
@@ -75,7 +75,7 @@ class Saver:
             return saved.restore(state), saved
 
         state, saved = self._newest.newest(restore)
-        self._take_up_best(saved.record)
+        self._restore_best(saved.record)
         done = saved.record.progress
         place = f"after batch {done.batch} of {done.num_batches} in epoch {done.epoch + 1}"
         print(f"resuming {settings.out} {place if done.num_batches else 'from the beginning'}")
@@ -103,7 +103,7 @@ class Saver:
         self._best.set_aside_after(-1)  # a kill within the first save may have left one
         self.save(make_placement(settings.training).put_state(state), Progress())
 
-    def _take_up_best(self, record: Record) -> None:
+    def _restore_best(self, record: Record) -> None:
         """The best so far, if its parameters are there and the held-out text is the same."""
         self.best = record.best
         if record.text.held_out_chars != self.run.settings.held_out_chars and self.best:
@@ -134,13 +134,13 @@ class Saver:
         }
         if "device" in changed:
             differences.append(changed.pop("device"))
-        told = "; ".join(differences)
-        if told and not settings.accept_changes:
+        differing = "; ".join(differences)
+        if differing and not settings.accept_changes:
             raise CheckpointError(
-                f"{settings.out} is another run: {told}; --accept-changes goes on all the same"
+                f"{settings.out} is another run: {differing}; --accept-changes goes on all the same"
             )
-        if told:
-            print(f"going on although {settings.out} is another run: {told}")
+        if differing:
+            print(f"going on although {settings.out} is another run: {differing}")
         if changed:
             print(f"the last bits may differ from those of one run: {'; '.join(changed.values())}")
 
@@ -158,9 +158,11 @@ class Saver:
                 f"{out} has {free:,} bytes free, and the checkpoints of this run need {needed:,}"
             )
 
-    def consider(self, state: TrainState, progress: Progress, held_out: dict[str, float]) -> None:
+    def keep_if_best(
+        self, state: TrainState, progress: Progress, held_out: dict[str, float]
+    ) -> None:
         """Keep the parameters, if they are the best so far on the held-out text."""
-        perplexity = of_first(held_out.get("held_out_perplexity", math.inf))
+        perplexity = broadcast_from_first(held_out.get("held_out_perplexity", math.inf))
         least = self.best.held_out_perplexity if self.best else math.inf
         if not perplexity < least:
             return

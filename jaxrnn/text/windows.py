@@ -19,7 +19,7 @@ from jaxrnn.checks import (
     check_positive_integer,
     check_range,
     check_seed,
-    widened,
+    widen,
 )
 from jaxrnn.text.permutation import random_order
 from jaxrnn.typing import AnyArray, Bool, HostArray, Int, Integer
@@ -134,7 +134,7 @@ def cut_windows(
 ) -> Integer[AnyArray, "*N length B"]:
     """Cut out as many tokens as `length` from each offset on, on host or device."""
     check_range("offsets", offsets, ids.shape[0] - length)
-    offsets = widened(offsets)
+    offsets = widen(offsets)
     steps = np.arange(length, dtype=offsets.dtype).reshape((1,) * (offsets.ndim - 1) + (-1, 1))
     return ids[offsets[..., None, :] + steps]
 

@@ -79,7 +79,7 @@ def chunks(
 
 def _read_tokens(text: Text, windows: Windows, shape: tuple[int, int], rows: slice) -> HostArray:
     length, window = shape
-    tokens = np.asarray(cut_windows(_mapped_anew(text.ids), windows.offsets[:, rows], window))
+    tokens = np.asarray(cut_windows(_remap(text.ids), windows.offsets[:, rows], window))
     check_ids("ids", tokens, text.vocab_size)
     return _pad(tokens.astype(np.int32), length)
 
@@ -88,7 +88,7 @@ def _read_starts(windows: Windows, length: int, rows: slice) -> HostArray:
     return _pad(windows.starts[:, rows], length)
 
 
-def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+def prefetch_one(items: Iterator[Item]) -> Iterator[Item]:
     """Prefetch one item ahead on a thread."""
     end = object()
     with ThreadPoolExecutor(1, thread_name_prefix="feed") as executor:
@@ -98,7 +98,7 @@ def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
             yield now  # type: ignore[misc]
 
 
-def _mapped_anew(ids: HostArray) -> HostArray:
+def _remap(ids: HostArray) -> HostArray:
     """Map a mapped file again, so that pages already read can be released."""
     if not isinstance(ids, np.memmap) or ids.mode == "c":  # the latter may differ from its file
         return ids

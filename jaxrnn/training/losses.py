@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 import optax
 
-from jaxrnn.checks import check_mask, is_concrete, wide_ids
+from jaxrnn.checks import check_mask, is_concrete, widen_ids
 from jaxrnn.typing import AnyArray, Array, Bool, Float, Int, Integer
 
 
@@ -45,7 +45,7 @@ def total_cross_entropy(
         logits = jnp.where(mask[..., None], logits, 0.0)
         targets = jnp.where(mask, targets, jnp.zeros_like(targets))
     vocab_size = logits.shape[-1]
-    targets = wide_ids("targets", targets, vocab_size)
+    targets = widen_ids("targets", targets, vocab_size)
     nats = optax.losses.softmax_cross_entropy_with_integer_labels(logits, targets)
     if not is_concrete(targets):  # so that the loss says what no check could; optax would wrap
         nats = jnp.where((targets >= 0) & (targets < vocab_size), nats, jnp.nan)

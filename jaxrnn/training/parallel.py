@@ -21,7 +21,7 @@ from jaxrnn.typing import HostArray
 AXIS = "data"
 
 Program = Callable[..., Any]
-"""(state, tokens [K, T + 1, B], starts [K, B], span) -> (state, span, metrics [K])."""
+"""(state, tokens [K, T + 1, B], starts [K, B], todo) -> (state, todo, metrics [K])."""
 
 
 class Placement(NamedTuple):
@@ -177,8 +177,8 @@ def _by_pmap(mesh: Mesh, batch_size: int) -> Placement:
             mapped.lower(to_devices(state), *rest).compile()  # which the calls below then find
 
         def on_all(state: TrainState, *rest: Any) -> Any:
-            state, span, metrics = mapped(to_devices(state), *rest)
-            return from_devices(state), span, metrics
+            state, todo, metrics = mapped(to_devices(state), *rest)
+            return from_devices(state), todo, metrics
 
         return on_all
 

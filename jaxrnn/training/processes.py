@@ -75,8 +75,8 @@ def connect(
         ) from error
     devices = Counter(device.process_index for device in jax.devices())
     if len(set(devices.values())) > 1:
-        told = ", ".join(f"{number} in process {i}" for i, number in sorted(devices.items()))
-        raise ConnectionFailedError(f"every process must have as many devices: {told}")
+        differing = ", ".join(f"{number} in process {i}" for i, number in sorted(devices.items()))
+        raise ConnectionFailedError(f"every process must have as many devices: {differing}")
 
 
 def _wait_for_listener(coordinator: str, timeout: float) -> None:
@@ -98,7 +98,7 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def agree(*values: int) -> tuple[int, ...]:
+def max_over_processes(*values: int) -> tuple[int, ...]:
     """The largest of each value over all processes."""
     if jax.process_count() == 1:
         return values
@@ -113,7 +113,7 @@ def to_host(array: Any) -> HostArray:
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
 
-def of_first(content: Any) -> Any:
+def broadcast_from_first(content: Any) -> Any:
     """What the first process has, all of it JSON."""
     return _gather_json(content)[0] if jax.process_count() > 1 else content
 
@@ -146,17 +146,17 @@ def check_alike(content: dict[str, Any]) -> None:
     first, *others = map(flat_settings, _gather_json(content))
     for number, other in enumerate(others, 1):
         if different := [name for name in first if first[name] != other.get(name)]:
-            told = "; ".join(
+            differing = "; ".join(
                 f"{name}: {first[name]} there, {other[name]} here" for name in different
             )
             raise ValueError(
-                f"process {number} (here) is of another run than process 0 (there): {told}"
+                f"process {number} (here) is of another run than process 0 (there): {differing}"
             )
 
 
 def _gather_json(content: Any) -> list[Any]:
     """What each process has."""
     mine = np.frombuffer(json.dumps(content, default=str).encode(), np.uint8)
-    (most,) = agree(len(mine))
+    (most,) = max_over_processes(len(mine))
     padded = multihost_utils.process_allgather(np.pad(mine, (0, most - len(mine))))
     return [json.loads(row.tobytes().rstrip(b"\0")) for row in padded]

@@ -18,10 +18,10 @@ from jaxrnn.text import Batch
 from jaxrnn.text.epoch_plans import EpochPlans
 from jaxrnn.text.windows import check_text
 from jaxrnn.training.config import TrainConfig
-from jaxrnn.training.feed import Text, chunks, one_ahead
+from jaxrnn.training.feed import Text, chunks, prefetch_one
 from jaxrnn.training.losses import perplexity
 from jaxrnn.training.parallel import Program, make_placement
-from jaxrnn.training.processes import agree, wait_for_all
+from jaxrnn.training.processes import max_over_processes, wait_for_all
 from jaxrnn.training.train_step import (
     CAUSES,
     Metrics,
@@ -124,10 +124,14 @@ def train(
     text = Text(ids, model.output_size(0))
     feed = chunks(text, plans, placement, (progress.epoch, progress.batch), config.epochs)
     state, run_steps = placement.put_state(state), None
-    for chunk in one_ahead(feed):
+    for chunk in prefetch_one(feed):
         if run_steps is None:
             run_steps = placement.compile(
-                _many_steps(config, step), state, chunk.tokens, chunk.starts, Span.of(0, 0, 0)
+                _make_run_steps(config, step),
+                state,
+                chunk.tokens,
+                chunk.starts,
+                StepRange.of(0, 0, 0),
             )
             wait_for_all("the program is compiled")
             seconds_per_step = SECONDS_PER_CALL  # not known yet: the first call is of one step
@@ -137,14 +141,14 @@ def train(
             progress = progress._replace(num_batches=chunk.num_batches)
         while progress.batch < chunk.last:
             first = progress.batch - chunk.first
-            (num_steps,) = agree(max(1, int(SECONDS_PER_CALL / seconds_per_step)))
+            (num_steps,) = max_over_processes(max(1, int(SECONDS_PER_CALL / seconds_per_step)))
             last = min(chunk.last - chunk.first, first + num_steps)
-            span = Span.of(first, last, progress.skipped_in_row)
-            state, span, each = run_steps(state, chunk.tokens, chunk.starts, span)
-            done = int(span.first)  # waits for the devices
+            todo = StepRange.of(first, last, progress.skipped_in_row)
+            state, todo, each = run_steps(state, chunk.tokens, chunk.starts, todo)
+            done = int(todo.first)  # waits for the devices
             seconds = time.perf_counter() - began
             seconds_per_step = seconds / (done - first)
-            progress = _after(progress, first, span, each, seconds)
+            progress = _advance(progress, first, todo, each, seconds)
             yield state, progress
             began = time.perf_counter()  # waiting for batches counts, what the caller does not
             if progress.skipped_in_row >= config.max_skipped:
@@ -164,7 +168,7 @@ def _check_progress(config: TrainConfig, plans: EpochPlans, progress: Progress) 
     return progress
 
 
-class Span(NamedTuple):
+class StepRange(NamedTuple):
     """The steps of a chunk that a compiled call is to take; what is left of them after it."""
 
     first: Any
@@ -173,13 +177,15 @@ class Span(NamedTuple):
     """Up to `first`."""
 
     @classmethod
-    def of(cls, first: int, last: int, skipped_in_row: int) -> "Span":
+    def of(cls, first: int, last: int, skipped_in_row: int) -> "StepRange":
         return cls(np.int32(first), np.int32(last), np.int32(skipped_in_row))
 
 
-def _after(progress: Progress, first: int, span: Span, each: Metrics, seconds: float) -> Progress:
-    """The progress after a call, from what is left of its span and the metrics of the chunk."""
-    done = int(span.first)
+def _advance(
+    progress: Progress, first: int, todo: StepRange, each: Metrics, seconds: float
+) -> Progress:
+    """The progress after a call, from what is left of its steps and the metrics of the chunk."""
+    done = int(todo.first)
     steps = slice(first, done)
     nats, tokens = np.asarray(each.nats)[steps].tolist(), int(np.asarray(each.tokens)[steps].sum())
     return progress._replace(
@@ -190,31 +196,31 @@ def _after(progress: Progress, first: int, span: Span, each: Metrics, seconds: f
         seconds=progress.seconds + seconds,
         total_tokens=progress.total_tokens + tokens,
         skipped=progress.skipped + int(np.asarray(each.skipped)[steps].sum()),
-        skipped_in_row=int(span.skipped_in_row),
+        skipped_in_row=int(todo.skipped_in_row),
     )
 
 
-def _many_steps(config: TrainConfig, train_step: TrainStep) -> Program:
-    """The steps of a span of a chunk, one after the other."""
+def _make_run_steps(config: TrainConfig, train_step: TrainStep) -> Program:
+    """The steps of a chunk, one after the other."""
 
-    def run_steps(state: TrainState, tokens: Any, starts: Any, span: Span) -> Any:
+    def run_steps(state: TrainState, tokens: Any, starts: Any, todo: StepRange) -> Any:
         def goes_on(so_far: Any) -> Any:
-            _, span, _ = so_far
-            return (span.first < span.last) & (span.skipped_in_row < config.max_skipped)
+            _, todo, _ = so_far
+            return (todo.first < todo.last) & (todo.skipped_in_row < config.max_skipped)
 
         def one_step(so_far: Any) -> Any:
-            state, span, rows = so_far
-            step = span.first
+            state, todo, rows = so_far
+            step = todo.first
             batch = Batch(tokens[step, :-1], tokens[step, 1:], None, starts[step])
             state, metrics = train_step(state, batch)
-            in_row = jnp.where(metrics.skipped, span.skipped_in_row + 1, 0)
+            in_row = jnp.where(metrics.skipped, todo.skipped_in_row + 1, 0)
             rows = jax.tree.map(
                 lambda row, new: row.at[step].set(new.astype(row.dtype)), rows, metrics
             )
-            return state, Span(step + 1, span.last, in_row), rows
+            return state, StepRange(step + 1, todo.last, in_row), rows
 
         floats, whole = jnp.zeros(len(starts)), jnp.zeros(len(starts), jnp.int32)
         rows = Metrics(floats, whole, floats, skipped=whole > 0, cause=whole)
-        return lax.while_loop(goes_on, one_step, (state, span, rows))
+        return lax.while_loop(goes_on, one_step, (state, todo, rows))
 
     return run_steps

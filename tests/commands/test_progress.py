@@ -10,7 +10,7 @@ import pytest
 from tqdm import tqdm
 
 from jaxrnn.commands import progress
-from jaxrnn.commands.progress import Bar, one_by_one
+from jaxrnn.commands.progress import Bar, track
 from jaxrnn.training import Progress
 
 
@@ -261,9 +261,9 @@ def test_a_training_is_followed(stderr, clock):
 
 
 def test_items_are_handed_on_one_by_one(stderr, clock):
-    for _ in one_by_one("learning", {"RNN": 1, "GRU": 2}, "model"):
+    for _ in track("learning", {"RNN": 1, "GRU": 2}, "model"):
         clock.now += 10
-    assert list(one_by_one("counting", range(3), "order")) == [0, 1, 2]
+    assert list(track("counting", range(3), "order")) == [0, 1, 2]
     assert stderr() == [
         "learning: model 0 of 2 (0%), 0:00 gone",
         "learning: model 1 of 2 (50%), 0:10 gone, about 0:10 left, GRU",

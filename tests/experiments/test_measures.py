@@ -20,7 +20,9 @@ IDS = np.random.default_rng(0).integers(0, V, (9, 3)).astype(np.int32)
 @pytest.mark.parametrize("cell", ["rnn", "lstm"])
 def test_norms_by_distance_are_those_of_jax_grad(cell):
     """Run from the carry of k steps before the end, and differentiate by it."""
-    model = jaxrnn.build(jaxrnn.ModelConfig(cell=cell, hidden_size=5, init="uniform"), V)
+    model = jaxrnn.build_language_model(
+        jaxrnn.ModelConfig(cell=cell, hidden_size=5, init="uniform"), V
+    )
     params = model.init(jax.random.key(0), V)
     came = gradients.norms_by_distance(model, params, jnp.asarray(IDS))
     assert came.shape == (8,)
@@ -39,7 +41,7 @@ def test_norms_by_distance_are_those_of_jax_grad(cell):
 
 
 def test_truncation_that_cuts_nothing_has_no_error():
-    model = jaxrnn.build(jaxrnn.ModelConfig(hidden_size=5, init="uniform"), V)
+    model = jaxrnn.build_language_model(jaxrnn.ModelConfig(hidden_size=5, init="uniform"), V)
     params = model.init(jax.random.key(0), V)
     errors = [gradients.truncation_error(model, params, jnp.asarray(IDS), n) for n in (8, 4, 1)]
     assert errors[0] == 0
@@ -101,7 +103,9 @@ def test_predictions_further_ahead_are_of_predictions():
 
 def test_perplexity_with_a_context_is_that_of_short_texts():
     texts = prepare_texts("the quick brown fox jumps over the lazy dog " * 20, 600, 200)
-    model = jaxrnn.build(jaxrnn.ModelConfig(hidden_size=5, init="uniform"), len(texts.vocabulary))
+    model = jaxrnn.build_language_model(
+        jaxrnn.ModelConfig(hidden_size=5, init="uniform"), len(texts.vocabulary)
+    )
     params = model.init(jax.random.key(0), len(texts.vocabulary))
     nats = [
         -float(

@@ -28,14 +28,14 @@ def make_record(
 
 def make_state(record):
     """The model, and its state before the first step."""
-    training, model = record.training, jaxrnn.build(record.model, V)
+    training, model = record.training, jaxrnn.build_language_model(record.model, V)
     optimizer = training.make_optimizer()
     return model, jaxrnn.init_state(model, optimizer, V, training.batch_size, jax.random.key(7))
 
 
 def train(record, state, progress=Progress()):
     """Yield (state, progress) up to the end."""
-    model, training = jaxrnn.build(record.model, V), record.training
+    model, training = jaxrnn.build_language_model(record.model, V), record.training
     return jaxrnn.train(model, training.make_optimizer(), training, IDS, state, progress)
 
 

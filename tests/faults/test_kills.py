@@ -28,7 +28,7 @@ def newest_step(run_dir):
 
 def outcome(run_dir):
     """All that must not depend on kills: the last and the best parameters, and the metrics."""
-    best = params_digest(jaxrnn.load(run_dir, "best").params)
+    best = params_digest(jaxrnn.load_run(run_dir, "best").params)
     return digest(run_dir), best, rows(run_dir)
 
 

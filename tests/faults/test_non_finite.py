@@ -54,7 +54,7 @@ class WrongModel(LanguageModel):
 def make_model(wrong):
     """A wrong model with dropout."""
     config = jaxrnn.ModelConfig(cell="lstm", hidden_size=4, dropout=0.3)
-    good = jaxrnn.build(config, V)
+    good = jaxrnn.build_language_model(config, V)
     return WrongModel(good.body, good.embedding, good.output, wrong=wrong)
 
 
@@ -152,7 +152,10 @@ UPDATES = {
 def test_an_update_that_is_not_finite_changes_nothing_and_is_named(wrong, as_users_run, survived):
     """The loss and the gradient are finite; the next loss would not be, for ever."""
     config = jaxrnn.TrainConfig(windows="sequential", batch_size=3, num_steps=4, max_skipped=3)
-    model, optimizer = jaxrnn.build(jaxrnn.ModelConfig(hidden_size=4), V), UPDATES[wrong]()
+    model, optimizer = (
+        jaxrnn.build_language_model(jaxrnn.ModelConfig(hidden_size=4), V),
+        UPDATES[wrong](),
+    )
     if wrong == "no norm to divide by":
         model = FrozenModel(model.body, model.embedding, model.output)
     ids = np.random.default_rng(0).integers(0, V, 100).astype(np.int32)
@@ -171,7 +174,7 @@ def test_a_state_may_begin_with_an_infinite_best_value():
     best = optax.stateless(lambda updates, params: updates)
     best = best._replace(init=lambda params: jnp.inf, update=lambda u, s, p=None: (u, s))
     model, optimizer = (
-        jaxrnn.build(jaxrnn.ModelConfig(hidden_size=4), V),
+        jaxrnn.build_language_model(jaxrnn.ModelConfig(hidden_size=4), V),
         optax.chain(best, optax.sgd(0.1)),
     )
     step = jaxrnn.make_train_step(model, optimizer)

@@ -96,7 +96,9 @@ def test_one_export_serves_any_number_of_rows_and_rows_start_alone():
 
 
 def test_a_language_model_reads_ids():
-    model = jaxrnn.build(jaxrnn.ModelConfig(cell="gru", hidden_size=H, embedding_size=3), 6)
+    model = jaxrnn.build_language_model(
+        jaxrnn.ModelConfig(cell="gru", hidden_size=H, embedding_size=3), 6
+    )
     params = model.init(jax.random.key(0), 6)
     stream = jax.export.deserialize(bytearray(export_step(model, params, None)))
     assert stream.platforms == ("cpu", "cuda", "tpu")

@@ -115,7 +115,7 @@ def test_steps_one_by_one_are_the_whole(name):
 
 
 def test_steps_of_a_language_model_read_ids():
-    model = jaxrnn.build(jaxrnn.ModelConfig(cell="gru", hidden_size=H), 6)
+    model = jaxrnn.build_language_model(jaxrnn.ModelConfig(cell="gru", hidden_size=H), 6)
     params = model.init(jax.random.key(0), 6)
     ids = jax.random.randint(jax.random.key(1), (T, B), 0, 6, jnp.int32)
     whole, _ = model.apply(params, ids, model.initial_carry(params, B))

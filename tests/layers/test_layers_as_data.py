@@ -30,7 +30,9 @@ def deep():
 
 
 def configured():
-    return jaxrnn.build(jaxrnn.ModelConfig(cell="gru", num_layers=2, hidden_size=4, dropout=0.1), 9)
+    return jaxrnn.build_language_model(
+        jaxrnn.ModelConfig(cell="gru", num_layers=2, hidden_size=4, dropout=0.1), 9
+    )
 
 
 MAKERS = [

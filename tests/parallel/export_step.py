@@ -16,7 +16,9 @@ T, B, V = 35, 64, 28
 
 def main(path):
     assert jax.device_count() == 1
-    model = jaxrnn.build(jaxrnn.ModelConfig(cell="lstm", hidden_size=64, embedding_size=32), V)
+    model = jaxrnn.build_language_model(
+        jaxrnn.ModelConfig(cell="lstm", hidden_size=64, embedding_size=32), V
+    )
     optimizer = optax.sgd(1.0)
     step = jaxrnn.make_train_step(model, optimizer)
     init_state = functools.partial(jaxrnn.init_state, model, optimizer, V, B)

@@ -26,7 +26,7 @@ def make_config(windows="sequential", **more):
 @functools.cache
 def make_model(cell="gru", dropout=0.0):
     config = jaxrnn.ModelConfig(cell=cell, hidden_size=8, init="uniform", dropout=dropout)
-    return jaxrnn.build(config, V)
+    return jaxrnn.build_language_model(config, V)
 
 
 def make_state(model, config):

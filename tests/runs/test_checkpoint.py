@@ -38,7 +38,7 @@ def test_load_gives_model_params_and_vocabulary(tmp_path):
     model, state = make_state(record)
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state, record)
-    run = jaxrnn.load(tmp_path)
+    run = jaxrnn.load_run(tmp_path)
     assert run.vocabulary == VOCABULARY
     assert params_digest(run.params) == params_digest(state.params)
     ids = jnp.array([[0], [1]])
@@ -78,10 +78,10 @@ def test_another_runs_checkpoint_is_told_apart():
 
 def test_what_is_not_a_run_is_said(tmp_path):
     with pytest.raises(CheckpointError, match="holds no checkpoints"):
-        jaxrnn.load(tmp_path)
+        jaxrnn.load_run(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(CheckpointError, match="holds no checkpoint"):
-        jaxrnn.load(tmp_path)
+        jaxrnn.load_run(tmp_path)
 
 
 def test_a_state_of_another_shape_is_refused(tmp_path):
@@ -174,8 +174,8 @@ def test_the_best_parameters_are_kept_alone(tmp_path):
         best.save_params(better, 6, record)
         assert best.steps() == [6, 3]
         best.open(6).verify()
-    assert params_digest(jaxrnn.load(tmp_path).params) == params_digest(state.params)
-    assert params_digest(jaxrnn.load(tmp_path, "best").params) == params_digest(better)
+    assert params_digest(jaxrnn.load_run(tmp_path).params) == params_digest(state.params)
+    assert params_digest(jaxrnn.load_run(tmp_path, "best").params) == params_digest(better)
 
 
 def test_a_future_that_will_be_another_one_is_set_aside(tmp_path):

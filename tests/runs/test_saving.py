@@ -67,12 +67,12 @@ def test_a_run_that_goes_on_with_another_text_keeps_the_meaning_of_its_ids(small
     """Ids are ordered by frequency, which is another one here; the weights' rows are not."""
     out, settings = small
     assert run("train", *settings, "--epochs", 1)[0] == 0
-    before = jaxrnn.load(out).vocabulary
+    before = jaxrnn.load_run(out).vocabulary
     corpus = settings[settings.index("--corpus", 2) + 1]
     corpus.write_text("h g f e d c b a\n" * 60 + "a\n" * 300)
     flags = ("--resume", "--accept-changes", "--epochs", 2)
     assert run("train", *settings, *flags)[0] == 0
-    assert jaxrnn.load(out).vocabulary == before
+    assert jaxrnn.load_run(out).vocabulary == before
     assert jaxrnn.Vocabulary.of(corpus.read_text()[:700]).tokens != before.tokens
     # And where the text is tokenized already, and cannot be read by another vocabulary.
     tokens = corpus.with_name("tokens")

@@ -24,7 +24,7 @@ def test_line_breaks_become_spaces_and_the_vocabulary_is_of_the_training_text():
 
 def test_a_text_without_a_rest_has_no_held_out_perplexity():
     texts = prepare_texts("abc abc", max_tokens=100, held_out_tokens=10)
-    model = jaxrnn.build(jaxrnn.ModelConfig(hidden_size=2), len(texts.vocabulary))
+    model = jaxrnn.build_language_model(jaxrnn.ModelConfig(hidden_size=2), len(texts.vocabulary))
     assert held_out_metrics(model, (), texts) == {}
 
 
@@ -112,7 +112,7 @@ def test_a_run_that_is_resumed_does_with_line_breaks_as_it_did(tmp_path, run, fl
     assert run("train", *settings, "--epochs", 1, "--keep-line-breaks", flag)[0] == 0
     code, said, error = run("train", *settings, "--epochs", 2, "--resume")
     assert code == 0, error
-    vocabulary = jaxrnn.load(tmp_path / "run").vocabulary
+    vocabulary = jaxrnn.load_run(tmp_path / "run").vocabulary
     assert ("\n" in vocabulary) == (flag == "True")
     other = "False" if flag == "True" else "True"
     again = ("--epochs", 3, "--resume", "--keep-line-breaks", other)

@@ -15,7 +15,7 @@ from jaxrnn.runs.integrity import params_digest
 from jaxrnn.text.token_file import open_token_file, write_token_file
 from jaxrnn.text.windows import cut_windows
 from jaxrnn.training import feed
-from jaxrnn.training.feed import chunks, one_ahead
+from jaxrnn.training.feed import chunks, prefetch_one
 from jaxrnn.training.parallel import make_placement
 
 
@@ -95,11 +95,11 @@ def test_one_ahead_gives_all_in_order_and_errors_in_their_place():
         yield from range(3)
         raise KeyError("the fourth")
 
-    given = one_ahead(items())
+    given = prefetch_one(items())
     assert [next(given) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(KeyError, match="the fourth"):
         next(given)
-    assert list(one_ahead(iter([]))) == []
+    assert list(prefetch_one(iter([]))) == []
 
 
 def test_the_next_is_made_while_this_one_is_in_use():
@@ -110,7 +110,7 @@ def test_the_next_is_made_while_this_one_is_in_use():
             event.set()
             yield event
 
-    given = one_ahead(items())
+    given = prefetch_one(items())
     next(given)
     assert made[1].wait(timeout=60)
     assert not made[2].is_set()

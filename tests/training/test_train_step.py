@@ -14,7 +14,9 @@ V, T, B = 9, 5, 3
 
 @pytest.fixture(params=["rnn", "gru", "lstm"])
 def model(request):
-    return jaxrnn.build(jaxrnn.ModelConfig(cell=request.param, hidden_size=6, init="uniform"), V)
+    return jaxrnn.build_language_model(
+        jaxrnn.ModelConfig(cell=request.param, hidden_size=6, init="uniform"), V
+    )
 
 
 def make_state(model, optimizer, seed=0):

@@ -28,7 +28,9 @@ WAYS = {
 
 @functools.cache
 def make_model(cell="gru"):
-    return jaxrnn.build(jaxrnn.ModelConfig(cell=cell, hidden_size=6, init="uniform"), V)
+    return jaxrnn.build_language_model(
+        jaxrnn.ModelConfig(cell=cell, hidden_size=6, init="uniform"), V
+    )
 
 
 def initial_state(config, model):
