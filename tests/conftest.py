@@ -1,5 +1,6 @@
 """Strict JAX for every test: eight CPU devices, no silent promotion of dtypes or ranks."""
 
+import fcntl
 import gc
 import os
 import shutil
@@ -21,6 +22,9 @@ os.environ["KERAS_BACKEND"] = "jax"  # before Keras is imported
 import jax
 import jaxtyping
 import pytest
+from parallel.pair import finish as finish_pair
+from parallel.pair import start_experiment
+from subprocesses import STATEFUL, train
 
 pytest_plugins = ["faults.matrix", "command_fixtures"]
 
@@ -72,10 +76,28 @@ def pytest_runtest_logfinish():
         gc.collect()
 
 
+@pytest.fixture(scope="session")
+def compiled_programs(tmp_path_factory):
+    """A folder with the programs of the runs of `subprocesses.STATEFUL`; one for all workers."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "programs").exists():
+            one, pair = folder / "one", folder / "pair"
+            with pytest.MonkeyPatch.context() as variables:
+                variables.setenv("JAX_COMPILATION_CACHE_DIR", str(folder / "programs"))
+                train(one, "--epochs", 1)
+                finish_pair(start_experiment("train", *STATEFUL, "--out", pair, "--epochs", 1))
+    return folder / "programs"
+
+
 @pytest.fixture
-def no_shared_programs(monkeypatch):
-    """For tests that kill commands or limit files, which may leave half a program behind."""
-    monkeypatch.delenv("JAXRNN_TEST_CACHE")
+def only_compiled_programs(compiled_programs, monkeypatch):
+    """For tests that kill commands or limit files, which could leave half a program behind."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(compiled_programs))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1e9")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import preloaded
+
 from jaxrnn.runs.metrics import read_metrics
 
 ROOT = Path(__file__).parent.parent
@@ -22,22 +24,21 @@ STATEFUL = [
 
 def environment():
     """Unlike that of the tests: one device, code that is optimised, and compiled once a worker."""
+    programs = {"JAX_COMPILATION_CACHE_DIR": programs_folder()}
+    programs |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     flags = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "default"}
     flags |= {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0", "PYTHONUNBUFFERED": ""}
-    if folder := programs_folder():
-        flags["JAX_COMPILATION_CACHE_DIR"] = folder
-        flags["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    return os.environ | flags
+    return programs | os.environ | flags
 
 
 def programs_folder():
-    """Where the commands of this worker keep their programs; None where they must not.
+    """Where the commands of this worker keep their programs.
 
     No other worker writes there, because a user would see the warning of one that reads meanwhile.
     """
-    if (folder := os.environ.get("JAXRNN_TEST_CACHE")) is None:
-        return None
-    return os.path.join(folder, os.environ.get("PYTEST_XDIST_WORKER", "alone"))
+    return os.path.join(
+        os.environ["JAXRNN_TEST_CACHE"], os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    )
 
 
 def module_of(name):
@@ -46,8 +47,11 @@ def module_of(name):
     return f"jaxrnn.commands.{name}" if in_library else f"experiments.{name}"
 
 
-def start(name, *arguments, under=()):
+def start(name, *arguments, under=(), stdout=None):
     """`python -m MODULE`, under way; `under` is a command that runs a command."""
+    if not under:
+        arguments = [str(word) for word in arguments]
+        return preloaded.Process(module_of(name), arguments, ROOT, environment(), stdout)
     command = (*under, sys.executable, "-m", module_of(name), *arguments)
     return subprocess.Popen(
         [str(word) for word in command],

@@ -10,19 +10,6 @@ from subprocesses import ROOT, STATEFUL, environment, finish, start
 from jaxrnn.runs import Checkpoints
 
 
-def run(*command, stdout=subprocess.PIPE, **variables):
-    """(exit code, standard output, standard error) of `python -m experiments.NAME ...`."""
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, command)],
-        cwd=ROOT,
-        env=environment() | variables,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        timeout=300,
-    )
-    return done.returncode, done.stdout, done.stderr.decode()
-
-
 def newest_step(out):
     with Checkpoints(out, read_only=True) as checkpoints:
         return checkpoints.steps()[0]
@@ -33,7 +20,7 @@ SHORT = (*STATEFUL, "--epochs", 2, "--sample-every", 1)
 
 def test_a_training_outlives_a_full_device(tmp_path, survived):
     with open("/dev/full", "w") as full:
-        code, _, complained = run("jaxrnn.commands.train", *SHORT, "--out", tmp_path, stdout=full)
+        code, _, complained = finish(start("train", *SHORT, "--out", tmp_path, stdout=full))
     assert code == 0
     assert complained.count("standard output: No space left on device; going on without it") == 1
     assert "Traceback" not in complained
@@ -66,18 +53,23 @@ def test_a_training_needs_no_output(tmp_path, survived):
     ["ascii", *(pytest.param(name, marks=pytest.mark.matrix) for name in ("cp1252", "latin-1"))],
 )
 def test_what_an_encoding_lacks_is_shown_as_question_marks(tmp_path, encoding, survived):
-    code, said, complained = run(
-        "jaxrnn.commands.train", *SHORT, "--out", tmp_path, PYTHONIOENCODING=encoding
+    """Which encoding it is Python reads as it starts."""
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxrnn.commands.train", *map(str, SHORT), "--out", tmp_path],
+        cwd=ROOT,
+        env=environment() | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=300,
     )
-    assert code == 0, complained
-    assert "  - ??" in said.decode(encoding)
+    assert done.returncode == 0, done.stderr
+    assert "  - ??" in done.stdout.decode(encoding)
     survived("output: training goes on", 1)
 
 
 def test_other_commands_name_standard_output(survived):
     """Their text is all that they are for."""
     with open("/dev/full", "w") as full:
-        code, _, complained = run("jaxrnn.commands.score", "--help", stdout=full)
+        code, _, complained = finish(start("score", "--help", stdout=full))
     assert code == 2
     assert complained == "error: standard output: No space left on device\n"
     survived("output: one line", 1)
@@ -86,7 +78,8 @@ def test_other_commands_name_standard_output(survived):
 @pytest.mark.matrix
 def test_nothing_is_lost_of_output_that_can_be_written(tmp_path):
     with open(tmp_path / "log", "w") as log:
-        assert run("jaxrnn.commands.train", *SHORT, "--out", tmp_path / "run", stdout=log)[0] == 0
+        process = start("train", *SHORT, "--out", tmp_path / "run", stdout=log)
+        assert finish(process)[0] == 0
     lines = (tmp_path / "log").read_text().splitlines()
     assert lines[0].startswith("corpus songs")
     assert "perplexity" in lines[-1]

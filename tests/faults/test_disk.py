@@ -12,7 +12,7 @@ from subprocesses import STATEFUL, finish, start, train
 from jaxrnn.runs import CheckpointError, Checkpoints, SaveFailedError
 from jaxrnn.runs.integrity import SPARE_BYTES, num_bytes
 
-pytestmark = pytest.mark.usefixtures("no_shared_programs")
+pytestmark = pytest.mark.usefixtures("only_compiled_programs")
 
 SMALL_FILES = (sys.executable, Path(__file__).with_name("small_files.py"))
 

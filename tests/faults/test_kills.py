@@ -12,7 +12,7 @@ import jaxrnn
 from jaxrnn.runs import Checkpoints
 from jaxrnn.runs.integrity import params_digest
 
-pytestmark = pytest.mark.usefixtures("no_shared_programs")
+pytestmark = pytest.mark.usefixtures("only_compiled_programs")
 
 
 def newest_step(run_dir):

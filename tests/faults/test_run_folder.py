@@ -15,7 +15,7 @@ from subprocesses import STATEFUL, finish, start, train
 from jaxrnn.runs import Checkpoints
 from jaxrnn.runs.run_folder import MARKER, STALE_SECONDS, RunFolder, RunFolderError
 
-pytestmark = pytest.mark.usefixtures("no_shared_programs")
+pytestmark = pytest.mark.usefixtures("only_compiled_programs")
 
 
 def content_of(folder):

@@ -1,9 +1,8 @@
 """Two processes of two devices each on one machine, connected by JAX."""
 
 import socket
-import subprocess
-import sys
 
+import preloaded
 from subprocesses import ROOT, environment, module_of
 
 
@@ -13,17 +12,18 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def start_pair(*command, flags=lambda coordinator, process: (), variables=lambda process: {}):
-    """The same command twice; each process is given flags and environment of its own."""
+def start_pair(
+    module, *arguments, flags=lambda coordinator, process: (), variables=lambda process: {}
+):
+    """`python -m MODULE` twice; each process is given flags and environment of its own."""
     coordinator = f"127.0.0.1:{free_port()}"
+    two_devices = {"JAX_NUM_CPU_DEVICES": "2", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     return [
-        subprocess.Popen(
-            [str(word) for word in (*command, *flags(coordinator, process))],
-            cwd=ROOT,
-            env=environment() | {"JAX_NUM_CPU_DEVICES": "2"} | variables(process),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        preloaded.Process(
+            module,
+            [str(word) for word in (*arguments, *flags(coordinator, process))],
+            ROOT,
+            environment() | two_devices | variables(process),
         )
         for process in (0, 1)
     ]
@@ -31,11 +31,11 @@ def start_pair(*command, flags=lambda coordinator, process: (), variables=lambda
 
 def start_worker(task, *arguments):
     """A task of `parallel.worker`."""
-    variables = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "PYTHONPATH": str(ROOT / "tests")}
     return start_pair(
-        *(sys.executable, "-m", "parallel.worker", task, *arguments),
+        "parallel.worker",
+        task,
+        *arguments,
         flags=lambda coordinator, process: (coordinator, process),
-        variables=lambda process: variables,
     )
 
 
@@ -46,7 +46,7 @@ def start_experiment(name, *arguments, **more):
         where = ("--coordinator", coordinator, "--num-processes", 2)
         return (*where, "--process-id", process)
 
-    return start_pair(sys.executable, "-m", module_of(name), *arguments, flags=flags, **more)
+    return start_pair(module_of(name), *arguments, flags=flags, **more)
 
 
 def finish(pair, timeout=240):

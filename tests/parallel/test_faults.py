@@ -3,7 +3,6 @@
 import json
 import signal
 import socket
-import sys
 import time
 
 import pytest
@@ -12,7 +11,7 @@ from subprocesses import STATEFUL, digest, rows
 
 from jaxrnn.training.processes import ConnectionFailedError, connect
 
-pytestmark = pytest.mark.usefixtures("no_shared_programs")
+pytestmark = pytest.mark.usefixtures("only_compiled_programs")
 
 SECONDS_TO_STOP = 30
 
@@ -133,7 +132,7 @@ def test_an_error_of_one_process_ends_the_others(tmp_path, survived):
         where = ("--coordinator", coordinator, "--num-processes", 2, "--process-id", process)
         return (*where, "--corpus", ("songs", "none.txt")[process])
 
-    command = (sys.executable, "-m", "jaxrnn.commands.train", *STATEFUL, "--out", tmp_path)
+    command = ("jaxrnn.commands.train", *STATEFUL, "--out", tmp_path)
     began = time.monotonic()
     (code, _, complained), (own_code, _, own) = finish(start_pair(*command, flags=flags))
     assert time.monotonic() - began < SECONDS_TO_STOP
@@ -172,7 +171,7 @@ def test_a_coordinator_that_cannot_be_reached_is_an_error_in_time(tmp_path, surv
     where = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", 2, "--process-id", 1)
     out = ("--out", tmp_path, "--connect-seconds", 3)
     began = time.monotonic()
-    pair = start_pair(sys.executable, "-m", "jaxrnn.commands.train", *STATEFUL, *where, *out)
+    pair = start_pair("jaxrnn.commands.train", *STATEFUL, *where, *out)
     for code, _, errors in finish(pair):
         assert code not in (0, None)
         assert "this process could not join the run at 127.0.0.1" in errors, errors
@@ -225,7 +224,7 @@ def test_processes_of_different_runs_are_refused(tmp_path, how_many, survived):
             where = ("--coordinator", coordinator, "--num-processes", 2, "--process-id", process)
             return (*where, flag, values[process])
 
-        command = (sys.executable, "-m", "jaxrnn.commands.train", *STATEFUL, "--out", tmp_path)
+        command = ("jaxrnn.commands.train", *STATEFUL, "--out", tmp_path)
         for code, _, errors in finish(start_pair(*command, flags=flags)):
             assert code == 2, errors
             assert f"process 1 (here) is of another run than process 0 (there): {both}" in errors

@@ -97,7 +97,7 @@ def late(parallel, *arguments):
 
     if not is_first():
         Settings.load = after_a_while(Settings.load)
-        trainer._many_steps = after_a_while(trainer._many_steps)
+        trainer._make_run_steps = after_a_while(trainer._make_run_steps)
     sys.argv[1:] = ["--parallel", parallel, *arguments]
     command_line.main(train, Settings)
 
