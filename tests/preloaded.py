@@ -37,9 +37,8 @@ class Process:
         socket.send_fds(_server(), [json.dumps(request).encode()], descriptors)
         for writer in writers:
             os.close(writer)
-        self.stdout, self.stderr, self._news = (
-            open(reader, encoding="utf-8") for reader, _ in pipes.values()
-        )
+        readers = (reader for reader, _ in pipes.values())
+        self.stdout, self.stderr, self._news = (os.fdopen(r, encoding="utf-8") for r in readers)
         self.pid = int(self._news.readline())
         self.returncode = None
         self._ended = threading.Thread(target=self._wait, daemon=True)
