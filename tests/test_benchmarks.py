@@ -65,7 +65,7 @@ def test_training_steps_of_jax_peers_run_one_by_one_and_many_at_once(name):
 
 
 def test_cudnn_takes_part_where_it_can():
-    for cell, reason in {"gru": "no LSTM over vectors", "lstm": "no GPU"}.items():
+    for cell, reason in {"gru": "not an LSTM over vectors", "lstm": "no GPU"}.items():
         if jax.default_backend() != "gpu" or cell != "lstm":
             with pytest.raises(NotImplementedError, match=reason):
                 peers.TRAIN_STEP["jaxrnn, cuDNN"](TINY[cell])

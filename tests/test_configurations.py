@@ -35,7 +35,7 @@ def outcomes():
         windows="sequential", batch_size=B, num_steps=T, epochs=1, optimizer="adam",
         learning_rate=0.01,
     )  # fmt: skip
-    ids = np.arange(2 * B * T + 1, dtype=np.int32) % V
+    ids = np.arange(B * T + B, dtype=np.int32) % V
     state = jaxrnn.init_state(model, training.make_optimizer(), V, B, jax.random.key(0))
     cell = jaxrnn.lstm(3)
     params = jaxrnn.recurrent(cell).init(jax.random.key(1), V)
@@ -49,7 +49,7 @@ def outcomes():
     grads = [jax.grad(loss)(params, x) for x in (ids[: B * T].reshape(T, B), one_hot)]
     *_, (state, progress) = jaxrnn.train(model, training.make_optimizer(), training, ids, state)
     score = jaxrnn.score(model, state.params, ids)
-    text = jaxrnn.generate_ids(model, state.params, ids[:2, None], 4)
+    text = jaxrnn.generate_ids(model, state.params, ids[:2, None], 2)
     return grads, state.params, progress.nats, score.log_probability, text
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import in_matrix
 
 import jaxrnn
 from jaxrnn.text import UnknownTokenError
@@ -15,7 +16,7 @@ VOCABULARY = jaxrnn.Vocabulary.of("abcab abdca", unknown="<unk>")
 V = len(VOCABULARY)
 
 
-@pytest.fixture(scope="module", params=["rnn", "gru", "lstm"])
+@pytest.fixture(scope="module", params=[*in_matrix("rnn", "gru"), "lstm"])
 def model_and_params(request):
     config = jaxrnn.ModelConfig(cell=request.param, num_layers=2, hidden_size=8, init="uniform")
     model = jaxrnn.build_language_model(config, V)

@@ -1,4 +1,4 @@
-"""What all command lines share: flags from a dataclass, errors in one line."""
+"""What all command lines share: flags from a dataclass, and errors in one line."""
 
 import contextlib
 import io
@@ -27,7 +27,7 @@ Settings = TypeVar("Settings")
 LOST_PROCESS_WORDS = (
     "gloo", "nccl", "unavailable", "deadline_exceeded", "heartbeat", "coordination",
 )  # fmt: skip
-"""One of them is in what JAX says where another process is lost."""
+"""JAX's error message contains one of these words when another process has died."""
 
 
 def main(
@@ -39,15 +39,15 @@ def main(
 ) -> NoReturn:
     """Read the command line into `settings`, run, and exit.
 
-    What is wrong with the user's input is said in one line, with exit code 2; `--debug` as the
-    first flag shows the traceback instead.
+    Errors in the user's input are printed in one line, with exit code 2; `--debug` as the first
+    flag shows the traceback instead.
 
     Args:
         run: does the work; returns the exit code, None for 0.
         settings: a dataclass whose fields, with their docstrings, are the flags.
-        presets: values of flags that are not given, by a name that may be the first argument; the
-            first of them is what no name means.
-        description: what `--help` says first.
+        presets: default values of the flags, by names that may be the first argument; without a
+            name, the first preset is used.
+        description: text that `--help` prints above the flags.
     """
     arguments = sys.argv[1:]
     debug = arguments[:1] == ["--debug"]
@@ -69,20 +69,20 @@ def main(
             traceback.print_exc()
         else:
             lost = f"another process of this run is gone or does not answer: {short_message(error)}"
-            _print_error(f"{lost}; start all of them again with --resume")
-        _exit_at_once(1)  # or JAX would wait for it once more
+            _print_error(f"{lost}; restart all of them with --resume")
+        _exit_at_once(1)  # or JAX would wait for it again
     except (ValueError, TypeError, OSError) as error:
         if debug:
             raise
         message = " ".join(_in_words(error).split())
         if isinstance(error, SaveFailedError):
             _print_error(message)
-            _exit_at_once(2)  # or threads that tensorstore left amid the save have the last word
+            _exit_at_once(2)  # before tensorstore's threads, still saving, print more
         _fail(message)
 
 
 def _take_preset(arguments: list[str], presets: Mapping[str, Settings]) -> Settings:
-    """Take a preset's name, with dashes or without, from the front of the arguments."""
+    """Remove a preset's name, with or without dashes, from the front of the arguments."""
     name = arguments[0].removeprefix("--") if arguments else ""
     if name in presets:
         del arguments[0]
@@ -120,24 +120,26 @@ def _parse(
 
 
 def _program(path: Path) -> str:
-    """Return the words that start the command: those of a clone's experiments, or `jaxrnn NAME`."""
+    """Return how the command is called: `python -m experiments.NAME`, or `jaxrnn NAME`."""
     start = "python -m experiments." if path.parent.name == "experiments" else "jaxrnn "
     return start + path.stem
 
 
 def _first_sentence(box: str) -> str:
-    """What tyro says between its title and its next rule, in whichever characters it draws."""
+    """Return tyro's message, which is between its title and the next horizontal rule."""
     lines = [line.strip(" │") for line in box.splitlines()[1:]]
 
     def is_rule(line: str) -> bool:
         return not line.strip("─-╰╯")
 
-    said = itertools.takewhile(lambda line: not is_rule(line), itertools.dropwhile(is_rule, lines))
-    return re.sub("^Error parsing [A-Za-z]+: ", "", " ".join(said))
+    message = itertools.takewhile(
+        lambda line: not is_rule(line), itertools.dropwhile(is_rule, lines)
+    )
+    return re.sub("^Error parsing [A-Za-z]+: ", "", " ".join(message))
 
 
 def _in_words(error: Exception) -> str:
-    """What an error says, without its number."""
+    """Return an error's message, without its errno."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__
@@ -151,7 +153,7 @@ def _fail(message: str) -> NoReturn:
 def _exit(code: int) -> NoReturn:
     """Exit without waiting for the other processes of the run, if there are any."""
     if jax.distributed.is_initialized():
-        _exit_at_once(code)  # or JAX would wait for them, and be aborted
+        _exit_at_once(code)  # or JAX would wait for them, and abort
     sys.exit(code)
 
 
@@ -162,7 +164,7 @@ def _exit_at_once(code: int) -> NoReturn:
 
 
 def _quieten_orbax() -> None:
-    """What it has to say of a save that failed, our own error says in one line."""
+    """Silence orbax's logs of a failed save; our own error reports it in one line."""
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

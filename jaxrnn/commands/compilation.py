@@ -1,4 +1,4 @@
-"""Compilation: how long it took, and a folder that keeps what came of it."""
+"""Compilation: how long it took, and a folder that keeps its results."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ BACKEND_COMPILE = "/jax/core/compile/backend_compile_duration"
 
 @contextlib.contextmanager
 def timed_compilation() -> Iterator[Callable[[], float]]:
-    """Within, the function that it gives tells the seconds that XLA has compiled so far."""
+    """Yield a function that returns the seconds XLA has spent compiling so far."""
     durations: list[float] = []
 
     def listen(event: str, duration_secs: float, **_: str | int) -> None:
@@ -26,6 +26,6 @@ def timed_compilation() -> Iterator[Callable[[], float]]:
 
 
 def keep_programs_in(folder: Path) -> None:
-    """Let JAX keep all compiled programs there, and take them from there in later runs."""
+    """Make JAX keep all compiled programs in a folder, and reuse those it finds there."""
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

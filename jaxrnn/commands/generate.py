@@ -3,8 +3,8 @@
     jaxrnn generate runs/jaychou --prompt 分开
     jaxrnn generate runs/jaychou --prompt 分开 天晴 --temperature 0.8 --top-p 0.9
 
-Prints each prompt with its continuation.  At temperature 0, the default, that is always the same
-one; above it, every --seed gives another.
+Prints each prompt with its continuation.  At temperature 0, the default, the continuation is always
+the same; at higher ones, every --seed gives another.
 """
 
 from dataclasses import dataclass
@@ -23,26 +23,26 @@ from jaxrnn.runs.settings import MAX_TO_GENERATE
 
 @dataclass(frozen=True)
 class Settings:
-    """What to continue, and how."""
+    """The flags of `jaxrnn generate`."""
 
     run_dir: Annotated[Path, tyro.conf.Positional]
     """Folder of the run."""
     prompt: tuple[str, ...]
-    """Texts to continue, all at once."""
+    """One or more texts to continue."""
     length: int = 50
     """Characters (or words) to add."""
     temperature: float = 0.0
-    """0 takes the most likely character each time, as the book; higher is more varied."""
+    """0 always takes the most likely character, as in the book; higher values are more varied."""
     top_k: int | None = None
-    """Draw from the k most likely characters only."""
+    """Draw only from the k most likely characters."""
     top_p: float = 1.0
-    """Draw from the fewest characters that together have this probability."""
+    """Draw only from the fewest characters whose probabilities add up to at least this."""
     seed: int = 0
-    """Seed of the draws."""
+    """Seed of the random draws."""
     use: Kind = "checkpoints"
-    """The newest parameters, or those that did best on the held-out text."""
+    """Use the newest parameters (checkpoints), or those that did best on the held-out text."""
     allow_unknown: bool = False
-    """Let the vocabulary's unknown token stand for characters that it has not."""
+    """Replace characters that are not in the vocabulary by its unknown token."""
 
 
 def generate(settings: Settings) -> None:

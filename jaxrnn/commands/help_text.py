@@ -1,4 +1,4 @@
-"""What `--help` shows of a command: usage, what it is for, and its flags."""
+"""The output of `--help`: a command's usage, purpose and flags."""
 
 import contextlib
 import inspect
@@ -13,11 +13,11 @@ import docstring_parser
 
 
 def help_text(flags: str, description: str, presets: Collection[str]) -> str:
-    """Put usage, description and flags together.
+    """Return usage, description and flags as one text.
 
     Args:
         flags: tyro's text, which begins with the usage.
-        description: paragraphs, and indented lines that stay as they are.
+        description: paragraphs, to be wrapped, and indented lines, which are kept as they are.
         presets: names that may be the first argument.
     """
     usage, _, options = flags.partition("\n\n")
@@ -34,7 +34,7 @@ def help_text(flags: str, description: str, presets: Collection[str]) -> str:
 
 @contextlib.contextmanager
 def joined_docstrings() -> Iterator[None]:
-    """Within it tyro wraps the texts of flags anew; it would keep the line breaks of the source."""
+    """Join the lines of flags' texts in this block; tyro would keep the source's line breaks."""
     parse = docstring_parser.parse_from_object
 
     def parse_and_join(of: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Standard output that cannot be written to, or not in its encoding."""
+"""Standard output that is full, closed or not able to encode a character."""
 
 import contextlib
 import errno
@@ -9,17 +9,17 @@ from typing import Any
 
 
 class Guarded:
-    """A stream that hands what goes wrong in writing to a function, and is silent from then on.
+    """A stream that passes its first write error to a function, and then discards all output.
 
-    What its encoding lacks is shown as "?".
+    Characters that its encoding lacks are written as "?".
     """
 
     def __init__(self, stream: Any, on_error: Callable[[OSError], None]) -> None:
-        self._wrapped = stream  # tqdm's own name, by which it compares streams
+        self._wrapped = stream  # the name by which tqdm compares streams
         self._on_error = on_error
 
     def __eq__(self, other: object) -> bool:
-        """As tqdm's wrappers: `tqdm.write` clears a bar that is on the terminal it writes to."""
+        """Compare like tqdm's wrappers: `tqdm.write` clears a bar on the terminal it writes to."""
         return bool(self._wrapped == getattr(other, "_wrapped", other))
 
     __hash__ = None  # type: ignore[assignment]
@@ -28,45 +28,45 @@ class Guarded:
         return getattr(self._wrapped, name)
 
     def isatty(self) -> bool:
-        """Whether it is a terminal; a stream that is closed is none."""
+        """Return whether the stream is a terminal; a closed stream is not."""
         with contextlib.suppress(AttributeError, OSError, ValueError):
             return bool(self._wrapped.isatty())
         return False
 
     def write(self, text: str) -> int:
-        """Write, or let it go."""
+        """Write the text, or discard it after an error."""
         encoding = getattr(self._wrapped, "encoding", None) or "utf-8"
         self._try(self._wrapped.write, text.encode(encoding, "replace").decode(encoding))
         return len(text)
 
     def flush(self) -> None:
-        """Hand everything to the system, or let it go."""
+        """Flush the stream, or do nothing after an error."""
         self._try(self._wrapped.flush)
 
     def _try(self, act: Callable[..., Any], *arguments: Any) -> None:
         try:
             act(*arguments)
-        except (OSError, ValueError) as error:  # ValueError: it is closed
+        except (OSError, ValueError) as error:  # ValueError: the stream is closed
             closed = OSError(errno.EBADF, "it is closed")
             _silence(self._wrapped)
             self._on_error(error if isinstance(error, OSError) else closed)
 
 
 def unfailing(stream: Any) -> Guarded:
-    """A stream that is silent once it cannot be written to."""
+    """Return a stream that discards all output once it cannot be written to."""
     return Guarded(stream, lambda error: None)
 
 
 @contextlib.contextmanager
 def named_output() -> Iterator[None]:
-    """Within this block standard output names itself in errors, and shows "?" for what it lacks."""
+    """Make errors of standard output name it; characters that it cannot encode become "?"."""
 
     def name(error: OSError) -> None:
         raise OSError(error.errno, error.strerror, "standard output") from error
 
     for stream in ("stdout", "stderr"):
-        if getattr(sys, stream) is None:  # closed by who started this process
-            setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115, for as long as it lives
+        if getattr(sys, stream) is None:  # closed by the parent process
+            setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115, open until it exits
     before = sys.stdout
     sys.stdout = Guarded(before, name)  # type: ignore[assignment]
     try:
@@ -78,10 +78,10 @@ def named_output() -> Iterator[None]:
 
 @contextlib.contextmanager
 def outlived_output() -> Iterator[None]:
-    """Within this block output that cannot be written is given up, and standard error says so."""
+    """Continue without standard output if it fails, and report that once on standard error."""
 
     def note(error: OSError) -> None:
-        print(f"warning: standard output: {error.strerror}; going on without it", file=sys.stderr)
+        print(f"warning: standard output: {error.strerror}; continuing without it", file=sys.stderr)
 
     before = sys.stdout, sys.stderr
     sys.stderr = unfailing(sys.stderr)  # type: ignore[assignment]
@@ -94,7 +94,7 @@ def outlived_output() -> Iterator[None]:
 
 
 def _silence(stream: Any) -> None:
-    """Let a stream write to nowhere, also what it still holds back."""
+    """Send a stream to the null device, including what it has buffered."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())

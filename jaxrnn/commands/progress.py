@@ -1,6 +1,6 @@
-"""How far a command is: a bar in a terminal, lines on standard error elsewhere.
+"""Progress of a command: a bar in a terminal, lines on standard error elsewhere.
 
-A line reads "GRU, seed 2: epoch 12.5 of 40 (31%), 0:12 gone, about 0:27 left, perplexity 3.21".
+A line reads "GRU, seed 2: epoch 12.5 of 40 (31%), 0:12 elapsed, about 0:27 left, perplexity 3.21".
 """
 
 import contextlib
@@ -20,17 +20,17 @@ Item = TypeVar("Item")
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_FRAMES = 0.25
-"""Of the bar in a terminal."""
+"""Seconds between updates of the bar in a terminal."""
 
 
 class Bar:
-    """Shows how far some work is, until it is over: a context manager.
+    """Shows the progress of some work; a context manager.
 
         with Bar("GRU, seed 2", total=40) as bar:
             bar.show(12.5, "perplexity 3.21")
 
-    A terminal gets a bar; any other standard error gets a line at once and another one every ten
-    seconds, whether or not the work has come to `show` meanwhile.
+    A terminal gets a bar; any other standard error gets a line at once and then one every ten
+    seconds, even if the work does not call `show`.
     """
 
     def __init__(
@@ -43,20 +43,20 @@ class Bar:
         words: str = "compiling",
         enabled: bool = True,
     ) -> None:
-        """Show nothing yet.
+        """Set up the bar; nothing is shown yet.
 
         Args:
-            name: what is under way.
-            total: how many units it takes.
-            unit: of what, in the singular.
-            done: how many of them were done before.
-            words: said until the first `show`.
+            name: the name of the work.
+            total: how many units the work takes.
+            unit: the name of a unit, in the singular.
+            done: how many units were done before.
+            words: text to show until the first call of `show`.
             enabled: False for a process that shows nothing.
         """
         self.name, self.total, self.unit, self.enabled = name, total, unit, enabled
         self._done, self._words, self._news = done, words, False
         self._first: tuple[float, float] | None = None
-        """When `show` was first called, and what was done by then."""
+        """When `show` was first called, and the units done by then."""
         self._tqdm: Any = None
         self._every = SECONDS_BETWEEN_LINES
         self._over = threading.Event()
@@ -68,7 +68,7 @@ class Bar:
         if self.enabled:
             self._stream = unfailing(sys.stderr)
             if self._stream.isatty():
-                with contextlib.suppress(OSError, ValueError):  # of tqdm's flushing standard output
+                with contextlib.suppress(OSError, ValueError):  # tqdm flushes standard output
                     self._tqdm = self._new_tqdm()
                     self._every = SECONDS_BETWEEN_FRAMES
             self._show(at_once=True)
@@ -98,7 +98,7 @@ class Bar:
         )
 
     def show(self, done: float, words: str = "") -> None:
-        """Take note that so many units are done, and of what else there is to say."""
+        """Record that `done` units are done, and other text to show."""
         self._last = monotonic()
         if self._first is None:
             self._first = (self._last, done)
@@ -106,7 +106,7 @@ class Bar:
         self._show()
 
     def show_training(self, progress: Progress) -> None:
-        """Take note of the progress of a training, whose unit is the epoch."""
+        """Record the progress of a training, whose unit is the epoch."""
         value = progress.perplexity
         shown = f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
         speed = progress.total_tokens / max(progress.seconds, 1e-9)
@@ -116,13 +116,13 @@ class Bar:
     def follow(
         self, steps: Iterable[tuple[TrainState, Progress]]
     ) -> Iterator[tuple[TrainState, Progress]]:
-        """Hand on what `jaxrnn.train` gives, and show how far it is."""
+        """Pass on what `jaxrnn.train` yields, and show its progress."""
         for state, progress in steps:
             self.show_training(progress)
             yield state, progress
 
     def _show_until_over(self) -> None:
-        """In a thread: a compilation or a long step calls nothing for minutes."""
+        """Refresh from a thread, as compilation or a long step may not call `show` for minutes."""
         while not self._over.wait(self._last_shown + self._every - monotonic()):
             self._show()
 
@@ -132,28 +132,29 @@ class Bar:
             now = monotonic()
             if self.enabled and (at_once or now - self._last_shown >= self._every):
                 self._last_shown, self._news = now, False
-                gone, left = now - self._began, self._seconds_left(now)
+                elapsed, left = now - self._began, self._seconds_left(now)
                 if self._tqdm is None:
-                    self._write_line(gone, left)
+                    self._write_line(elapsed, left)
                 else:
-                    self._draw_bar(gone, left)
+                    self._draw_bar(elapsed, left)
 
-    def _write_line(self, gone: float, left: float | None) -> None:
+    def _write_line(self, elapsed: float, left: float | None) -> None:
         done, total = (f"{_rounded(number):,}" for number in (self._done, self.total))
         share = f"{int(100 * self._done / self.total)}%"
-        parts = [f"{self.name}: {self.unit} {done} of {total} ({share}), {_clock(gone)} gone"]
+        parts = [f"{self.name}: {self.unit} {done} of {total} ({share})"]
+        parts += [f"{_clock(elapsed)} elapsed"]
         parts += [f"about {_clock(left)} left"] if left else []
         parts += [self._words] if self._words else []
         tqdm.write(", ".join(parts), file=self._stream)
 
-    def _draw_bar(self, gone: float, left: float | None) -> None:
-        times = f"{_clock(gone)}<{'?' if left is None else _clock(left)}"
+    def _draw_bar(self, elapsed: float, left: float | None) -> None:
+        times = f"{_clock(elapsed)}<{'?' if left is None else _clock(left)}"
         self._tqdm.n = _rounded(self._done)
         self._tqdm.set_postfix_str(f"{times}, {self._words}".rstrip(", "), refresh=False)
         self._tqdm.refresh(nolock=True)
 
     def _seconds_left(self, now: float) -> float | None:
-        """By the rate since the first `show`: what went before it was compilation."""
+        """Extrapolate from the rate since the first `show`; before that, time went to compiling."""
         if self._done >= self.total:
             return 0.0
         first, done_then = self._first or (self._last, self._done)
@@ -164,7 +165,7 @@ class Bar:
 
 
 def track(name: str, items: Collection[Item], unit: str, *, enabled: bool = True) -> Iterator[Item]:
-    """Hand on the items, and show how many are done; of names, which one is under way."""
+    """Pass on the items and show how many are done; if they are names, also the current one."""
     with Bar(name, len(items), unit, words="", enabled=enabled) as bar:
         for done, item in enumerate(items):
             bar.show(done, item if isinstance(item, str) else "")
@@ -173,11 +174,11 @@ def track(name: str, items: Collection[Item], unit: str, *, enabled: bool = True
 
 
 def _rounded(number: float) -> float:
-    """To two decimals, and without any where they would be zeros."""
+    """Round to two decimals, or to an integer where they would be zeros."""
     rounded = round(number, 2)
     return int(rounded) if rounded == int(rounded) else rounded
 
 
 def _clock(seconds: float) -> str:
-    """0:12, 12:34 or 1:23:45."""
+    """Format seconds as 0:12, 12:34 or 1:23:45."""
     return str(tqdm.format_interval(seconds)).removeprefix("0")

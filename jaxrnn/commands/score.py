@@ -1,11 +1,11 @@
-"""How probable texts are under a trained model: the sources' reason for language models.
+"""Print how probable texts are under a trained model, the book's motive for language models.
 
     jaxrnn score runs/jaychou 你先走 你走先
     jaxrnn score runs/jaychou --shuffle-test
 
 Prints the texts, the most probable first, with their log-probability and perplexity.  Each is
 scored as a line of the corpus, after a line break.  `--shuffle-test` takes the lines that were held
-out from training, and counts how often a line is more probable than its own characters shuffled.
+out from training, and counts how often a line is more probable than the same characters shuffled.
 """
 
 from dataclasses import dataclass
@@ -27,24 +27,24 @@ from jaxrnn.training import perplexity
 from jaxrnn.typing import Params
 
 MAX_SHUFFLES = 1000
-"""All shuffled copies of all lines are scored at once."""
+"""Limited, as all shuffled copies of all lines are scored at once."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to score."""
+    """The flags of `jaxrnn score`."""
 
     run_dir: Annotated[Path, tyro.conf.Positional]
     """Folder of the run."""
     texts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Texts to rank."""
     use: Kind = "checkpoints"
-    """The newest parameters, or those that did best on the held-out text."""
+    """Use the newest parameters (checkpoints), or those that did best on the held-out text."""
     shuffle_test: bool = False
-    """Compare each held-out line with its own characters shuffled, for this model and for an
+    """Compare each held-out line with its characters shuffled, under this model and under an
     untrained one."""
     shuffles: int = 10
-    """Shuffled copies of each line in that test."""
+    """Shuffled copies of each line in the shuffle test."""
     seed: int = 0
     """Seed of the shuffles and of the untrained model."""
 
@@ -65,7 +65,7 @@ def score(settings: Settings) -> None:
         vocabulary.check_known(line_break(vocabulary) + text)
     log_probabilities = score_lines(model, params, vocabulary, settings.texts)
     if np.isnan(log_probabilities).any():
-        raise ValueError(f"the model in {settings.run_dir} gives probabilities that are NaN")
+        raise ValueError(f"the model in {settings.run_dir} gives NaN probabilities")
     for place in np.argsort(-log_probabilities):
         text, nats = settings.texts[place], -float(log_probabilities[place])
         each = perplexity(nats / len(vocabulary.encode(text)))
@@ -73,7 +73,7 @@ def score(settings: Settings) -> None:
 
 
 def line_break(vocabulary: jaxrnn.Vocabulary) -> str:
-    """The text between two lines: of the Penn Treebank a word, else a line feed or a space."""
+    """Return the text between two lines: <eos> in the Penn Treebank, else a newline or a space."""
     if "<eos>" in vocabulary:
         return "<eos> "
     return "\n" if "\n" in vocabulary else " "
@@ -82,7 +82,7 @@ def line_break(vocabulary: jaxrnn.Vocabulary) -> str:
 def score_lines(
     model: Layer, params: Params, vocabulary: jaxrnn.Vocabulary, lines: tuple[str, ...]
 ) -> np.ndarray:
-    """The log-probability of each line after a line break; unknown tokens do not count."""
+    """Return the log-probability of each line after a line break, without unknown tokens."""
     encoded = [vocabulary.encode_known(line_break(vocabulary) + line) for line in lines]
     (ids, _), (known, _) = (pad_rows(rows) for rows in zip(*encoded, strict=True))
     return np.asarray(jaxrnn.score(model, params, ids, known).log_probability)
@@ -105,7 +105,7 @@ def compare_with_shuffled(
     shuffles: int,
     seed: int,
 ) -> ShuffleTest:
-    """How often a line is more probable than its own characters in another order."""
+    """Count how often a line is more probable than its characters in another order."""
     generator = np.random.default_rng(seed)
     copies = []
     for line in lines:
@@ -120,15 +120,15 @@ def compare_with_shuffled(
 
 
 def held_out_lines(record: Record, vocabulary: jaxrnn.Vocabulary) -> list[str]:
-    """The whole lines of the held-out text that have two different characters or more.
+    """Return the complete held-out lines that have at least two different characters.
 
-    Characters that the vocabulary has not are left out of a line, so that both orders are of the
-    same characters.
+    Characters that are not in the vocabulary are removed, so both orders consist of the same ones.
     """
     corpus = jaxrnn.load_corpus(record.text.corpus, fallback=BUNDLED)
     if corpus.digest != record.text.digest:
         raise ValueError(
-            f"corpus {record.text.corpus} has another SHA-256 than the run's: {corpus.digest}"
+            f"corpus {record.text.corpus} must have the run's SHA-256, {record.text.digest}, got"
+            f" {corpus.digest}"
         )
     begin = record.text.max_chars
     text = corpus.text[begin : begin + record.text.held_out_chars]
@@ -142,7 +142,7 @@ def _print_shuffle_test(
     with Checkpoints(settings.run_dir, read_only=True) as checkpoints:
         record = checkpoints.newest(lambda saved: saved.record)
     if vocabulary.unit != "character":
-        raise ValueError("the shuffle test is of characters, and this run is of words")
+        raise ValueError("the shuffle test needs a run on characters, and this one is on words")
     lines = held_out_lines(record, vocabulary)
     if not lines:
         raise ValueError(f"{settings.run_dir} was trained without held-out lines")
@@ -153,7 +153,7 @@ def _print_shuffle_test(
         )
         print(
             f"{name} model: {wins / pairs:.1%} of {len(lines)} held-out lines x"
-            f" {settings.shuffles} shuffles are more probable than the shuffle"
+            f" {settings.shuffles} shuffles favour the line over its shuffle"
         )
 
 

@@ -1,11 +1,11 @@
-"""Turn a text of any size into the ids of its tokens, to be trained on in place.
+"""Turn a text of any size into token ids on disk, which training reads in place.
 
     jaxrnn tokenize --text big.txt --out big.tokens
     jaxrnn train --corpus big.tokens --max-chars 1000000000 --held-out-chars 100000
 
-The text is read twice, piece by piece: seventy million characters a second, and memory
-holds a few million at a time.  A token takes two bytes, four where there are more than 65,536
-different ones.  The vocabulary is that of the whole text, what is held out later included.
+The text is read twice, piece by piece: seventy million characters a second, a few million of them
+in memory at a time.  A token takes two bytes on disk, or four if there are more than 65,536
+different ones.  The vocabulary is that of the complete text, including what is held out later.
 """
 
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ from jaxrnn.text.token_file import pieces_of, write_token_file
 
 @dataclass(frozen=True)
 class Settings:
-    """Which text, and where to."""
+    """The flags of `jaxrnn tokenize`."""
 
     text: Annotated[Path, tyro.conf.arg(help="A text file in UTF-8.")]
-    out: Annotated[Path, tyro.conf.arg(help="Folder of the ids and their vocabulary.")]
+    out: Annotated[Path, tyro.conf.arg(help="Folder to write the ids and their vocabulary to.")]
     unit: Unit = "character"
-    """What a token is."""
+    """The unit of text that is one token."""
     keep_line_breaks: bool = True
-    """Whether line breaks are tokens to be learnt; else they become spaces."""
+    """Line breaks are tokens to be learnt; with --no-keep-line-breaks they become spaces."""
 
 
 def tokenize(settings: Settings) -> None:
-    """Write the folder, and say what is in it."""
+    """Write the folder, and print what is in it."""
     keep, unit = settings.keep_line_breaks, settings.unit
     tokens = write_token_file(
         lambda: pieces_of(settings.text, unit, keep_line_breaks=keep),

@@ -2,8 +2,8 @@
 
     jaxrnn train --corpus my.txt --cell lstm --prompts "Once upon"
 
-Writes checkpoints, metrics, a curve and a summary to `--out`.  Ctrl-C saves; `--resume` goes on,
-and ends bit for bit where the undisturbed run would have ended.
+Writes checkpoints, metrics, a curve and a summary to `--out`.  Ctrl-C saves and stops; the same
+command with `--resume` continues, and ends with the same bits as an uninterrupted run.
 """
 
 import time
@@ -35,7 +35,7 @@ from jaxrnn.training.processes import is_first, max_over_processes, wait_for_all
 
 
 def train(settings: Settings) -> int:
-    """Train as the settings say; returns the exit code, 128 + n where signal n ended it."""
+    """Train as the settings say; return the exit code, 128 + n if signal n stopped it."""
     with outlived_output():
         return _train(settings)
 
@@ -50,8 +50,8 @@ def _train(settings: Settings) -> int:
         state, progress = saver.start()
         finished = progress.finished_epochs
         if finished >= settings.training.epochs:
-            print(f"{settings.out} has its {finished} epochs: add more by --epochs")
-            if not has_summary(settings.out, finished):  # it was killed on its last steps
+            print(f"{settings.out} has finished {finished} epochs: raise --epochs to train more")
+            if not has_summary(settings.out, finished):  # it was killed before writing one
                 with open_log(settings.out, finished) as log:
                     seconds = Seconds(time.perf_counter() - began, compiled(), saver.seconds)
                     report_end(run, log, state, progress, seconds)
@@ -65,10 +65,10 @@ def _train(settings: Settings) -> int:
         with open_log(settings.out, finished) as log:
             state, progress, signal = _loop(run, saver, log, state, progress, interrupt)
             if signal:
-                print(f"stopped and saved: add --resume to go on from {settings.out}")
+                print(f"stopped and saved: add --resume to continue from {settings.out}")
             seconds = Seconds(time.perf_counter() - began, compiled(), saver.seconds)
             report_end(run, log, state, progress, seconds)
-            wait_for_all("the summary is written")  # or the others' exit would end the first
+            wait_for_all("the summary is written")  # or the exit of the others would end the first
     return 128 + signal if signal else 0
 
 
@@ -80,7 +80,7 @@ def _loop(
     progress: Progress,
     interrupt: Callable[[], int | None],
 ) -> tuple[TrainState, Progress, int]:
-    """Train to the end or to a signal, whichever process it came to; report and save on the way."""
+    """Train until the end, or until any process gets a signal; report and save on the way."""
     training = run.settings.training
     done = progress.epoch + progress.batch / max(1, progress.num_batches)
     with Bar("training", training.epochs, done=done, enabled=is_first()) as bar:

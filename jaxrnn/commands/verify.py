@@ -1,11 +1,11 @@
-"""Read every checkpoint of a run, or a tokenized text, and say which are what was written.
+"""Check that every checkpoint of a run, or a tokenized text, is intact.
 
     jaxrnn verify runs/jaychou
     jaxrnn verify big.tokens
 
-Each line names a checkpoint, where in the training it is, and whether all that is read of it, its
-arrays and what they belong to, is what was written.  Files in its folder that nothing reads are not
-compared.  The exit code is 1 if one is damaged.
+Prints one line per checkpoint: whether everything that is read of it is exactly what was written,
+and how far the training was.  Files in its folder that are never read are not checked.  The exit
+code is 1 if anything is damaged.
 """
 
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ from jaxrnn.text.token_file import TokenFileError, open_token_file
 
 @dataclass(frozen=True)
 class Settings:
-    """What is verified."""
+    """The flags of `jaxrnn verify`."""
 
     run_dir: Annotated[Path, tyro.conf.Positional]
-    """Folder of the run, or of a text that `jaxrnn tokenize` made."""
+    """Folder of a run, or a folder made by `jaxrnn tokenize`."""
 
 
 def verify(settings: Settings) -> int:
-    """Print a line for each checkpoint; returns the exit code."""
+    """Print one line per checkpoint; return the exit code."""
     if (settings.run_dir / "text.json").exists():
         return _verify_tokens(settings.run_dir)
     damaged = found = 0

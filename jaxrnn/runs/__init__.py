@@ -1,14 +1,35 @@
-"""A training run: from settings to a folder, and back."""
+"""Training runs: from settings to a folder, and back.
 
-from jaxrnn.runs.checkpoints import Checkpoints as Checkpoints
-from jaxrnn.runs.checkpoints import CheckpointWarning as CheckpointWarning
-from jaxrnn.runs.checkpoints import Kind as Kind
-from jaxrnn.runs.loading import LoadedRun as LoadedRun
-from jaxrnn.runs.loading import load_run as load_run
-from jaxrnn.runs.record import Best as Best
-from jaxrnn.runs.record import Record as Record
-from jaxrnn.runs.record import TextRecord as TextRecord
-from jaxrnn.runs.saved import CheckpointError as CheckpointError
-from jaxrnn.runs.saved import DamagedCheckpointError as DamagedCheckpointError
-from jaxrnn.runs.saved import Saved as Saved
-from jaxrnn.runs.saved import SaveFailedError as SaveFailedError
+`settings.py` holds every flag of a run (`processes.py` those of several processes), and `texts.py`
+reads the text that they name.  `run.py` builds model and optimizer; `saver.py` decides what is
+saved and when, and resumes.  On disk, `run_folder.py` marks and locks the folder,
+`checkpoints.py` writes and finds checkpoints in `step_folders.py`'s layout, `saved.py` verifies and
+restores one, `integrity.py` hashes arrays, and `record.py` describes what they belong to.
+`report.py` prints progress and writes the files of `metrics.py`, `pictures.py` and `summary.py`;
+`files.py` replaces files atomically, and `interrupts.py` defers Ctrl-C.  `loading.py` reads a
+trained model back.
+"""
+
+from jaxrnn.runs.checkpoints import Checkpoints, CheckpointWarning, Kind
+from jaxrnn.runs.loading import LoadedRun, load_run
+from jaxrnn.runs.record import Best, Record, TextRecord
+from jaxrnn.runs.saved import CheckpointError, DamagedCheckpointError, Saved, SaveFailedError
+
+__all__ = [  # noqa: RUF022, sorted by topic
+    # trained models
+    "LoadedRun",
+    "load_run",
+    # checkpoints
+    "Checkpoints",
+    "Kind",
+    "Saved",
+    # what a checkpoint belongs to
+    "Record",
+    "TextRecord",
+    "Best",
+    # errors and warnings
+    "CheckpointError",
+    "DamagedCheckpointError",
+    "SaveFailedError",
+    "CheckpointWarning",
+]

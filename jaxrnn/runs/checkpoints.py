@@ -1,10 +1,9 @@
-"""Saves of a training on disk, by orbax: `RUN_DIR/checkpoints/STEP`, and `RUN_DIR/best/STEP`.
+"""Checkpoints on disk, by orbax: `RUN_DIR/checkpoints/STEP`, and `RUN_DIR/best/STEP`.
 
-A save is one commit of two or three items: `params`, `training` (everything else of the
-`TrainState`; not of the best parameters), each a flat dictionary from an array's place to the
-array, and `meta`, JSON: what the arrays belong to (`Record`), what wrote them (`environment`), and
-a SHA-256 of each array, since a flipped byte in array data would otherwise be restored without a
-word.  Nothing is pickled.
+A checkpoint is one commit of two or three items.  `params` and `training` (the rest of the
+`TrainState`; not for the best parameters) are flat dictionaries from an array's place to the array.
+`meta` is JSON: what the arrays belong to (`Record`), what wrote them (`environment`), and a SHA-256
+of each, because orbax would restore a flipped byte silently.  Nothing is pickled.
 """
 
 import contextlib
@@ -40,38 +39,40 @@ from jaxrnn.training.train_step import TrainState
 from jaxrnn.typing import Params
 
 Kind = Literal["checkpoints", "best"]
-"""The newest of a run, with all that training needs; the parameters that did best, alone."""
+"""The newest checkpoints, with all that resuming needs, or the best parameters alone."""
 
 MAX_TO_KEEP: dict[Kind, int] = {"checkpoints": 3, "best": 4}
-"""Saves of each kind that stay on disk: the best that any checkpoint names is among them."""
+"""Checkpoints kept on disk; a best step that one of them names is always among them."""
 
-Use = TypeVar("Use")
+Result = TypeVar("Result")
 
 
 class CheckpointWarning(UserWarning):
-    """A damaged checkpoint was passed over."""
+    """A damaged checkpoint was skipped."""
 
 
 class Checkpoints:
-    """The checkpoints of one run, the newest or the best; a context manager that closes them."""
+    """The checkpoints of one run, the newest or the best; a context manager that closes them.
+
+    Example:
+        >>> import jaxrnn.runs, tempfile
+        >>> with tempfile.TemporaryDirectory() as out, jaxrnn.runs.Checkpoints(out) as checkpoints:
+        ...     checkpoints.steps()  # none yet
+        []
+    """
 
     def __init__(
-        self,
-        run_dir: Path | str,
-        kind: Kind = "checkpoints",
-        *,
-        read_only: bool = False,
+        self, run_dir: Path | str, kind: Kind = "checkpoints", *, read_only: bool = False
     ) -> None:
-        """Open `RUN_DIR/checkpoints` or `RUN_DIR/best`; unless `read_only`, make it if need be.
+        """Open `RUN_DIR/checkpoints` or `RUN_DIR/best`, created if need be unless `read_only`.
 
-        Where a run has several processes, all of them do so, and call the same methods; what is
-        `read_only` one of them may open alone.
+        All processes of a run must do so and call the same methods, unless `read_only`.
 
         Raises:
-            CheckpointError: there is none to read.
-            ValueError: orbax would read the folder's path as another one.
+            CheckpointError: there is no such folder to read.
+            ValueError: orbax would take the folder's path for another one.
         """
-        import orbax.checkpoint as ocp  # a second to import, so only where it is used
+        import orbax.checkpoint as ocp  # takes a second to import
 
         self.folder = Path(run_dir).absolute() / kind
         self.kind = kind
@@ -80,9 +81,9 @@ class Checkpoints:
         if read_only and not self.folder.is_dir():
             raise CheckpointError(f"{run_dir} holds no {kind}")
         self._ocp = ocp
-        processes = self._alone() if read_only else ocp.options.MultiprocessingOptions()
+        processes = self._one_process() if read_only else ocp.options.MultiprocessingOptions()
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=None,  # it would delete by number, whatever is in the folder of that name
+            max_to_keep=None,  # orbax deletes folders by their number, whatever they hold
             enable_async_checkpointing=False,
             cleanup_tmp_directories=not read_only,
             create=not read_only,
@@ -98,10 +99,7 @@ class Checkpoints:
         self._manager.close()
 
     def steps(self) -> list[int]:
-        """The training steps that there seem to be checkpoints of, the newest first.
-
-        Unless `read_only`, all processes are told what the first one sees.
-        """
+        """List the saved steps, newest first; unless `read_only`, as seen by the first process."""
         steps = steps_in(self.folder)
         return steps if self.read_only else broadcast_from_first(steps)
 
@@ -110,13 +108,13 @@ class Checkpoints:
 
         Raises:
             SaveFailedError: it could not be written, is not found where it was written, or has
-                parameters that are not finite; those before it are as they were.
+                parameters that are not finite; earlier checkpoints are unchanged.
         """
         items = {"params": {"params": state.params}, "training": training_arrays(state)}
         self._write(int(state.step), items, record, key=str(jax.random.key_impl(state.key)))
 
     def save_params(self, params: Params, step: int, record: Record) -> None:
-        """Write parameters alone, of a step; errors as in `save`."""
+        """Write only the parameters of a step; errors as in `save`."""
         self._write(step, {"params": {"params": params}}, record)
 
     def _write(self, step: int, items: dict[str, Any], record: Record, **more: str) -> None:
@@ -129,27 +127,27 @@ class Checkpoints:
             if wrong := not_finite(flat["params"]):
                 raise ValueError(f"{wrong} is not finite")
             if free < needed:
-                raise OSError(f"{free:,} bytes are free, and {needed:,} needed")
+                raise OSError(f"{free:,} bytes are free, but {needed:,} are needed")
             args["meta"] = self._ocp.args.JsonSave(make_meta(record, flat, **more))
-            # By force, as a process's own list may be older than that of the first.
+            # Forced, as another process may know of fewer steps than the first.
             saved = self._manager.save(step, args=self._ocp.args.Composite(**args), force=True)
-        except jax.errors.JaxRuntimeError:  # another process is lost
+        except jax.errors.JaxRuntimeError:  # another process has died
             raise
-        except Exception as error:  # a full disk alone raises two unrelated types
+        except Exception as error:  # even a full disk raises two unrelated types
             raise SaveFailedError(
                 f"step {step} could not be saved to {self.folder}: {short_message(error)}"
             ) from error
         if not saved:
             raise SaveFailedError(f"step {step} was not saved to {self.folder}")
-        self._look_at(step)
+        self._check_written(step)
         if is_first():
             saves = [s for s in steps_in(self.folder) if is_save(self.folder / str(s))]
             for old in saves[MAX_TO_KEEP[self.kind] :]:
-                with contextlib.suppress(OSError):  # then it stays for now
+                with contextlib.suppress(OSError):  # then the next save deletes it
                     delete(self.folder / str(old))
 
     def _holds(self, step: int) -> bool:
-        """Whether a step is on disk; a folder of that name which is no save makes room."""
+        """Return whether a step is on disk and intact; a damaged one is moved away."""
         if step not in self.steps():
             return False
         try:
@@ -162,17 +160,14 @@ class Checkpoints:
             self._move(step, "damaged")
         return not damaged
 
-    def _look_at(self, step: int) -> None:
-        """Raise unless a save is found where it was written; the first one is read as a whole.
-
-        A storage library may read a path in its own way, and write somewhere else.
-        """
+    def _check_written(self, step: int) -> None:
+        """Raise unless a save is where it should be: orbax may read the path in its own way."""
         problem = ""
         if is_first():
             try:
                 saved = self.open(step)
                 saved.check_is_there(self.folder / str(step))
-                if not self._was_read:
+                if not self._was_read:  # the first one is read completely
                     saved.verify()
             except CheckpointError as error:
                 problem = str(error)
@@ -182,51 +177,50 @@ class Checkpoints:
             raise SaveFailedError(f"step {step} cannot be read after it was saved: {problem}")
         self._was_read = True
 
-    def newest(self, use: Callable[["Saved"], Use]) -> Use:
-        """`use` of the newest checkpoint that is intact.
+    def newest(self, use: Callable[["Saved"], Result]) -> Result:
+        """Return `use` of the newest intact checkpoint.
 
-        A warning names each damaged one that is newer; unless `read_only`, it is set aside in
-        `damaged/`, so that its step can be saved again.
+        A warning names each damaged one that was skipped; unless `read_only`, it is moved to
+        `damaged/`, so its step can be saved again.
 
         Raises:
-            CheckpointError: there is none, or `use` raised it.
+            CheckpointError: no checkpoint is intact, or `use` raised it.
         """
-        steps = self.steps()
         damaged = {}
-        for step in steps:
+        for step in self.steps():
             reason = None
             try:
                 result = use(self.open(step))
             except DamagedCheckpointError as error:
                 reason = str(error)
             failed = reason is not None
-            # Together, or some would go on from another step.
+            # Decided together, or processes would continue from different steps.
             if failed if self.read_only else any(max_over_processes(failed)):
-                damaged[step] = reason or f"step {step} in {self.folder} is damaged for others"
+                damaged[step] = reason or f"some process cannot read step {step} in {self.folder}"
                 continue
-            for passed_over, reason in damaged.items():
-                message = f"{reason}: going on from step {step}"
+            for skipped, reason in damaged.items():
+                message = f"{reason}: continuing from step {step}"
                 warnings.warn(message, CheckpointWarning, stacklevel=2)
                 if not self.read_only:
-                    self._move(passed_over, "damaged")
+                    self._move(skipped, "damaged")
             return result
         found = "; ".join(damaged.values()) or "there is none"
-        raise CheckpointError(f"{self.folder} holds no checkpoint that is whole: {found}")
+        raise CheckpointError(f"{self.folder} holds no intact checkpoint: {found}")
 
     def delete(self, step: int) -> None:
-        """Delete a step, which its run is about to save anew."""
+        """Delete a step that its run is about to save again."""
         if is_first() and is_save(self.folder / str(step)):
             delete(self.folder / str(step))
         self._reload(f"step {step} is deleted")
 
     def set_aside_after(self, step: int) -> None:
-        """Move what is newer than a step to `set_aside/`: it is of a future that may not come."""
+        """Move steps newer than this one to `set_aside/`; the run may now take another path."""
         for newer in self.steps():
             if newer > step and is_save(self.folder / str(newer)):
                 self._move(newer, f"set_aside/{self.kind}")
 
     def _move(self, step: int, folder: str) -> None:
-        """Out of the way, to a folder of the run's."""
+        """Move a step to another folder of the run."""
         if is_first():
             move(self.folder / str(step), self.folder.parent / folder)
         self._reload(f"step {step} is in {folder}")
@@ -236,22 +230,21 @@ class Checkpoints:
         self._manager.reload()
 
     def open(self, step: int) -> "Saved":
-        """A checkpoint, its metadata read and verified.
+        """Return a checkpoint, its metadata read and verified.
 
         Raises:
-            DamagedCheckpointError: the metadata is damaged.
-            CheckpointError: it is of another format.
+            CheckpointError: it is damaged (`DamagedCheckpointError`) or of unknown format.
         """
         return read_saved(self.folder, step, functools.partial(self._read, step))
 
     def _read(self, step: int, item: str, types: Any) -> Any:
-        """By this process alone: one that meets damage would leave the others waiting."""
-        ocp, plain = self._ocp, types is None
-        handler = ocp.JsonCheckpointHandler() if plain else ocp.StandardCheckpointHandler()
-        how = ocp.args.JsonRestore() if plain else ocp.args.StandardRestore(types)
-        reader = ocp.Checkpointer(handler, multiprocessing_options=self._alone())
-        return reader.restore(self.folder / str(step) / item, args=how)
+        """Read in this process alone; if all took part, one that fails would block the others."""
+        ocp, is_json = self._ocp, types is None
+        handler = ocp.JsonCheckpointHandler() if is_json else ocp.StandardCheckpointHandler()
+        args = ocp.args.JsonRestore() if is_json else ocp.args.StandardRestore(types)
+        reader = ocp.Checkpointer(handler, multiprocessing_options=self._one_process())
+        return reader.restore(self.folder / str(step) / item, args=args)
 
-    def _alone(self) -> Any:
+    def _one_process(self) -> Any:
         this = jax.process_index()
         return self._ocp.options.MultiprocessingOptions(primary_host=None, active_processes={this})

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written completely or not at all."""
 
 import contextlib
 import json
@@ -10,12 +10,12 @@ from typing import Any
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file, all of it or nothing; a number that is not finite becomes null."""
+    """Write a JSON file, completely or not at all; numbers that are not finite become null."""
     replace_text(path, json.dumps(plain(content), ensure_ascii=False, indent=2) + "\n")
 
 
 def plain(content: Any) -> Any:
-    """The same content with None for numbers that are not finite, which JSON has no word for."""
+    """Replace numbers that are not finite, which JSON cannot express, by None."""
     if isinstance(content, dict):
         return {name: plain(value) for name, value in content.items()}
     if isinstance(content, list | tuple):
@@ -24,28 +24,28 @@ def plain(content: Any) -> Any:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a text file, all of it or nothing."""
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    """Write a text file, completely or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Within it, write to the path that it gives; it is renamed at the end.
+    """Yield a temporary path to write to; it is renamed to `path` at the end.
 
-    A reader sees the old file or the new one.  An OSError names the file; Python does not say which
-    one was too large.
+    A reader sees the old file or the new one.  An OSError names the file, as Python does not say
+    which one was too large.
     """
-    beside = path.with_name(f"{path.stem}.new{path.suffix}")
+    temporary = path.with_name(f"{path.stem}.new{path.suffix}")
     with errors_name(path):
-        beside.unlink(missing_ok=True)  # to write to a pipe could take for ever
-        yield beside
-        os.replace(beside, path)
+        temporary.unlink(missing_ok=True)  # writing to a pipe could block forever
+        yield temporary
+        os.replace(temporary, path)
 
 
 @contextlib.contextmanager
 def errors_name(path: Path) -> Iterator[None]:
-    """Within it an OSError names the file."""
+    """Make any OSError in this block name the file."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Names, types and SHA-256 sums of a state's arrays: what a checkpoint is verified by."""
+"""Names, types and SHA-256 digests of a state's arrays, which verify a checkpoint."""
 
 import hashlib
 import json
@@ -15,13 +15,14 @@ from jaxrnn.typing import Params
 Description = dict[str, Any]
 """The dtype, shape and SHA-256 of one array, in JSON types."""
 
-
 SPARE_BYTES = 1 << 20
-"""Left free beside the arrays of a save: metadata, and what orbax adds."""
+"""Disk space of a save in addition to its arrays: metadata, and what orbax adds."""
 
 
 def flatten(tree: Any) -> dict[str, Any]:
-    """A flat dictionary from each array's place in the tree to the array; of a key, its bits.
+    """Return a flat dictionary from each array's place in the tree to the array.
+
+    A typed key is replaced by its bits.
 
     Raises:
         ValueError: two arrays would have the same name on disk.
@@ -34,12 +35,12 @@ def flatten(tree: Any) -> dict[str, Any]:
 
 
 def is_key(array: Any) -> bool:
-    """Whether an array holds typed keys, as that of an optimizer that adds noise."""
+    """Return whether an array holds typed keys, such as those of an optimizer that adds noise."""
     return bool(jnp.issubdtype(array.dtype, jax.dtypes.prng_key))
 
 
 def describe(arrays: Mapping[str, Any]) -> dict[str, Description]:
-    """The type of each array, and a SHA-256 of its place, type and bytes."""
+    """Return the type of each array, and a SHA-256 of its place, type and bytes."""
     described = {}
     for place, array in arrays.items():
         host = to_host(array)
@@ -53,12 +54,12 @@ def describe(arrays: Mapping[str, Any]) -> dict[str, Description]:
 
 
 def type_of(array: Any) -> str:
-    """Such as float32[256, 28]."""
+    """Return dtype and shape in words, such as float32[256, 28]."""
     return f"{array.dtype}{list(array.shape)}"
 
 
 def not_finite(arrays: Mapping[str, Any]) -> str | None:
-    """The place of an array with NaN or an infinity in it, or None."""
+    """Return the place of an array that contains NaN or infinity, or None."""
     for place, array in arrays.items():
         if jnp.issubdtype(array.dtype, jnp.inexact) and not np.isfinite(to_host(array)).all():
             return place
@@ -66,21 +67,21 @@ def not_finite(arrays: Mapping[str, Any]) -> str | None:
 
 
 def num_bytes(arrays: Any) -> int:
-    """Of all arrays of a tree, or of what describes them."""
+    """Return the total bytes of a tree of arrays, or of their ShapeDtypeStructs."""
     return sum(array.size * array.dtype.itemsize for array in jax.tree.leaves(arrays))
 
 
 def bytes_needed(arrays: Any) -> int:
-    """What a disk must have free before a save of these arrays is begun."""
+    """Return how many bytes must be free on disk before these arrays are saved."""
     return num_bytes(arrays) + SPARE_BYTES
 
 
 def canonical_digest(content: Mapping[str, Any]) -> str:
-    """A SHA-256 of JSON content, whatever the order of its keys."""
+    """Return a SHA-256 of JSON content, independent of the order of its keys."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def params_digest(params: Params) -> str:
-    """One SHA-256 for all parameters: equal digests mean equal bits."""
+    """Return one SHA-256 of all parameters: equal digests mean equal bits."""
     return canonical_digest(describe(flatten(params)))

@@ -1,4 +1,4 @@
-"""Stopping a training between two steps instead of within one."""
+"""Signals that stop a training between two steps rather than within one."""
 
 import contextlib
 import signal
@@ -11,12 +11,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextlib.contextmanager
 def deferred_interrupts() -> Iterator[Callable[[], int | None]]:
-    """Within this block the first Ctrl-C (or SIGTERM) is only noted; a second one acts as ever.
+    """Only note the first Ctrl-C (or SIGTERM) in this block; a second one acts as usual.
 
-    Signals come to the main thread: in another one there is nothing to note.
+    Signals reach the main thread only, so nothing is noted in any other thread.
 
     Yields:
-        A function that returns the signal that came, or None.
+        A function that returns the signal received so far, or None.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None

@@ -1,4 +1,4 @@
-"""Reading a finished or running training back, to use what it has learnt."""
+"""Trained models, read back from the folder of a finished or running training."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -14,20 +14,41 @@ from jaxrnn.typing import Params
 
 
 class LoadedRun(NamedTuple):
-    """A run read back, to generate, to score, or to train on."""
+    """A trained model, ready to generate, to score, or to be trained further."""
 
     model: Layer
+    """The language model."""
     params: Params
+    """Its trained parameters."""
     vocabulary: Vocabulary
+    """The tokens that it reads and predicts."""
 
 
 def load_run(run_dir: Path | str, kind: Kind = "checkpoints") -> LoadedRun:
-    """The model, parameters and vocabulary of a run's newest checkpoint, or of its best.
+    """Load the model, parameters and vocabulary of a run.
 
-    Of several processes, any may call it alone.
+    With several processes, any one of them may call this alone.
+
+    Args:
+        run_dir: the folder of the run, such as the --out of `jaxrnn train`.
+        kind: "checkpoints" for the newest parameters, "best" for those that did best on the
+            held-out text.
 
     Raises:
-        CheckpointError: there is none that is whole.
+        CheckpointError: no checkpoint is intact.
+
+    Example:
+        >>> import jaxrnn, pathlib, tempfile
+        >>> from jaxrnn.runs.run import Run
+        >>> from jaxrnn.runs.saver import Saver
+        >>> from jaxrnn.runs.settings import Settings
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     settings = Settings(corpus="songs", out=pathlib.Path(folder))
+        ...     with Saver(Run(settings)) as saver:  # `jaxrnn train` begins like this
+        ...         _ = saver.start()
+        ...     model, params, vocabulary = jaxrnn.load_run(folder)
+        >>> len(vocabulary)
+        1447
     """
 
     def use(saved: Saved) -> LoadedRun:

@@ -1,7 +1,7 @@
-"""The numbers of a run, epoch by epoch: `metrics.jsonl`, and TensorBoard events.
+"""The metrics of a run, epoch by epoch: `metrics.jsonl`, and TensorBoard events.
 
-A line of `metrics.jsonl` is a JSON object.  Its last entry, "sum", is made from the others, so that
-a flipped bit shows.
+A line of `metrics.jsonl` is a JSON object.  Its last entry, "sum", is a checksum of the others, so
+a flipped bit is detected.
 """
 
 import contextlib
@@ -30,14 +30,14 @@ WITHOUT_SUM = {
     "unigram_perplexity",
     "held_out_unknown_share",
 }
-"""The entries of logs from before there were sums."""
+"""The only entries in logs of versions that wrote no checksums."""
 
 
 class MetricsLog:
-    """`metrics.jsonl` and `tensorboard/` of a run, a row an epoch; a context manager."""
+    """`metrics.jsonl` and `tensorboard/` of a run, one row per epoch; a context manager."""
 
     def __init__(self, run_dir: Path, finished_epochs: int = 0) -> None:
-        """Open the log; a run that is resumed keeps the rows of its finished epochs only."""
+        """Open the log; a resumed run keeps only the rows of its finished epochs."""
         from tensorboardX.event_file_writer import EventsWriter  # not needed by `import jaxrnn`
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
@@ -46,11 +46,11 @@ class MetricsLog:
         self.rows = [row for row in read_metrics(run_dir) if row["epoch"] <= finished_epochs]
         last = self.rows[-1]["epoch"] if self.rows else 0
         if last < finished_epochs:
-            warnings.warn(f"{path} has no epochs {last + 1} to {finished_epochs}", stacklevel=2)
+            warnings.warn(f"{path} lacks epochs {last + 1} to {finished_epochs}", stacklevel=2)
         replace_text(path, "".join(map(_line, self.rows)))
         self._file = path.open("a", encoding="utf-8")
-        # Written in this thread: where the disk is full, tensorboardX's own would die, and its
-        # queue then block for ever.
+        # Written in this thread: on a full disk tensorboardX's own thread would die, and its queue
+        # then block forever.
         (run_dir / "tensorboard").mkdir(exist_ok=True)
         self._events = EventsWriter(str(run_dir / "tensorboard" / "events"))
         restart = SessionLog(status=SessionLog.START)
@@ -60,7 +60,7 @@ class MetricsLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        # An error that is on its way says more than that the rest cannot be written either.
+        # An error already on its way says more than a second failure to write.
         with contextlib.suppress(*([] if kind is None else [OSError])):
             self._file.close()
         with contextlib.suppress(*([] if kind is None else [OSError])):
@@ -74,7 +74,7 @@ class MetricsLog:
             self._events.flush()
 
     def add(self, row: dict[str, Any]) -> None:
-        """Add the numbers of an epoch; `row["epoch"]` says which."""
+        """Add the metrics of the epoch `row["epoch"]`."""
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.summary import scalar
 
@@ -91,12 +91,12 @@ class MetricsLog:
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """The rows of a run's log, one for each epoch, up to one that is damaged.
+    """Read the rows of a run's log, one per epoch, up to the first damaged one.
 
-    The log may have been cut off within its last line; of anything else a warning says so.
+    A last line that was cut off is ignored; any other damage is a warning.
 
     Raises:
-        ValueError: the log is no regular file, or too large.
+        ValueError: the log is not a regular file, or too large.
     """
     path = run_dir / "metrics.jsonl"
     if not path.exists():
@@ -111,7 +111,7 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
             rows.append(row)
             continue
         if number < len(lines) or line.endswith(b"\n"):
-            warnings.warn(f"line {number} of {path} is damaged: kept those before", stacklevel=3)
+            warnings.warn(f"line {number} of {path} is damaged: keeping those before", stacklevel=3)
         break
     return rows
 
@@ -122,7 +122,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _read_line(line: bytes, sums: bool) -> dict[str, Any] | None:
-    """The row of a line, or None where it is not, byte for byte, what would be written for it."""
+    """Return the row of a line, or None unless writing the row gives the same bytes."""
     try:
         row: dict[str, Any] = json.loads(line)
         if sums:

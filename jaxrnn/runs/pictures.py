@@ -1,4 +1,4 @@
-"""The curve of a run, and the look of all pictures."""
+"""The perplexity curve of a run, and the style of all figures."""
 
 import re
 import textwrap
@@ -11,7 +11,7 @@ from jaxrnn.runs.files import replacing
 def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
     """Draw training and held-out perplexity against the epoch, on a logarithmic scale.
 
-    The epoch that did best on the held-out text is marked.  Without a number there is no picture.
+    The best epoch on the held-out text is marked.  Without any numbers, no file is written.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -33,20 +33,20 @@ def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
     if not axes.has_data():
         return
     axes.set(xlabel="epoch", ylabel="perplexity per token", yscale="log")
-    # The title may be a file's name: no formula, and Chinese as code points, which have no font.
+    # The title may be a file name: it is not a formula, and the font has no Chinese characters.
     title = re.sub("[\u2e80-\uffff]", lambda c: f"\\u{ord(c[0]):04x}", title)
     axes.set_title(textwrap.fill(title, 60), parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     plain_ticks(axes.yaxis)
-    figure.legend(loc="outside lower center", ncols=2)  # wherever the curves run
-    with replacing(path) as beside:
-        figure.savefig(beside, dpi=150)
+    figure.legend(loc="outside lower center", ncols=2)  # never on top of a curve
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)
 
 
 def new_figure(
     columns: int = 1, width: float = 7.0, height: float = 4.2, *, rows: int = 1
 ) -> tuple[Any, list[Any]]:
-    """Return a figure and its axes with grids, row after row; several rows share their scales."""
+    """Return a figure and its axes, row by row, with grids; several rows share their scales."""
     from matplotlib.figure import Figure  # a second to import
 
     figure = Figure(figsize=(width, height), layout="constrained")

@@ -1,4 +1,4 @@
-"""The flags of a run of several processes, on one machine or on many."""
+"""Flags for a run of several processes, on one machine or on many."""
 
 import os
 import re
@@ -10,26 +10,26 @@ from jaxrnn.training.processes import connect, is_first
 
 @dataclass(frozen=True)
 class Processes:
-    """How the processes of a run find one another; by default there is one."""
+    """How the processes of a run find one another; by default there is only one."""
 
     distributed: bool = False
-    """Join the processes that a cluster has started, one for each GPU: JAX finds them under SLURM,
-    Open MPI, Kubernetes and on Cloud TPU."""
+    """Join the processes that a cluster has started, one per GPU.  JAX finds them under SLURM, Open
+    MPI and Kubernetes, and on Cloud TPU."""
     coordinator: str | None = None
-    """Elsewhere: HOST:PORT of process 0, the same for all."""
+    """Without such a cluster: HOST:PORT of process 0, the same for all processes."""
     num_processes: int | None = None
-    """With --coordinator: how many processes there are."""
+    """With --coordinator: the number of processes."""
     process_id: int | None = None
-    """With --coordinator: which of them this is, from 0."""
+    """With --coordinator: the number of this process, counted from 0."""
     connect_seconds: int = 60
-    """How long to wait for the others."""
+    """Seconds to wait for the other processes."""
 
     def __post_init__(self) -> None:
         explicit = (self.coordinator, self.num_processes, self.process_id)
         if any(part is not None for part in explicit) and None in explicit:
             raise ValueError("coordinator, num_processes and process_id must be given together")
         if self.distributed and self.coordinator is not None:
-            raise ValueError("distributed finds the coordinator by itself: give one of the two")
+            raise ValueError("distributed finds the coordinator on its own: give one of the two")
         check_positive_integer("connect_seconds", self.connect_seconds, 86_400)
         if self.coordinator is not None and not re.fullmatch(r".+:\d+", self.coordinator):
             raise ValueError(f"coordinator must be HOST:PORT, got {self.coordinator!r}")
@@ -41,11 +41,11 @@ class Processes:
                 )
 
     def join(self) -> None:
-        """Join the others, if there are any; all but the first then print nothing."""
+        """Join the other processes, if any; from then on only the first one prints."""
         if not (self.distributed or self.coordinator):
             return
         if self.process_id == 0:
             print(f"waiting up to {self.connect_seconds} s for the other processes", flush=True)
         connect(self.coordinator, self.num_processes, self.process_id, timeout=self.connect_seconds)
         if not is_first():
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what JAX's own libraries print, too
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # also what JAX's own libraries print

@@ -1,4 +1,4 @@
-"""What a run is: the words and numbers that stand in its checkpoints beside the arrays."""
+"""The record of a run: the settings and numbers saved with the arrays of a checkpoint."""
 
 import dataclasses
 import importlib.metadata
@@ -26,34 +26,35 @@ FLAGS = (
     "JAX_DEFAULT_PRNG_IMPL",
     "JAX_THREEFRY_PARTITIONABLE",
 )
-"""Environment variables that change the program."""
+"""Environment variables that change the compiled program."""
 
 
 @dataclass(frozen=True)
 class TextRecord:
-    """Which text a run trains on."""
+    """The text that a run trains on."""
 
     corpus: str
     """The corpus's name, or the path it was read from."""
     digest: str
     """SHA-256 of its file."""
     max_chars: int
-    """Characters that are trained on."""
+    """Characters (or words) to train on."""
     held_out_chars: int
-    """Characters after those that are held out."""
+    """Characters (or words) after those that are held out."""
     keep_line_breaks: bool = False
-    """Whether line breaks are tokens like others; or they became spaces, as in the book."""
+    """Whether line breaks are tokens; otherwise they became spaces, as in the book."""
 
 
 @dataclass(frozen=True)
 class Best:
-    """Where a run has done best on its held-out text."""
+    """The step at which a run did best on its held-out text."""
 
     step: int
-    """Training steps before it."""
+    """Training steps done by then."""
     epoch: int
-    """Epochs before it."""
+    """Epochs finished by then."""
     held_out_perplexity: float
+    """Perplexity of that text."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,23 @@ class Record:
     """What the arrays of a checkpoint belong to."""
 
     model: ModelConfig
+    """How the model is built."""
     training: TrainConfig
+    """How it is trained."""
     text: TextRecord
+    """The text that it is trained on."""
     vocabulary: Vocabulary
+    """The tokens of that text."""
     progress: Progress
+    """How far the training is."""
     best: Best | None = None
+    """The best step so far; None without any held-out perplexity."""
 
     def differences(self, other: "Record") -> list[str]:
-        """What would make the arrays of `other` wrong for this run, one line each.
+        """List what makes the arrays of the checkpoint `other` wrong for this run, one line each.
 
-        How far the run is, how many epochs it is to go, where the same text lies, and what only
-        reports may differ; of the devices the `environment` tells.
+        Progress, epochs, the text's location and reporting options may differ.  Devices are
+        compared by `environment`.
         """
         ignored = {"training.epochs", "text.held_out_chars"}
         ignored |= {"training.devices", "training.parallel"}
@@ -79,18 +86,19 @@ class Record:
             ignored.add("text.corpus")
         mine, theirs = _flat_settings(self), _flat_settings(other)
         lines = [
-            f"{name}: {theirs[name]} there, {mine[name]} here"
+            f"{name}: {theirs[name]} in the checkpoint, {mine[name]} here"
             for name in mine
             if mine[name] != theirs[name] and name not in ignored
         ]
         if self.vocabulary != other.vocabulary:
             lines.append(
-                f"vocabulary: {len(other.vocabulary)} tokens there, {len(self.vocabulary)} here"
+                f"vocabulary: {len(other.vocabulary)} tokens in the checkpoint,"
+                f" {len(self.vocabulary)} here"
             )
         return lines
 
     def to_json(self) -> dict[str, Any]:
-        """As a dictionary of JSON types."""
+        """Return the record as a dictionary of JSON types."""
         content = {
             "model": dataclasses.asdict(self.model),
             "training": dataclasses.asdict(self.training),
@@ -106,7 +114,7 @@ class Record:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Record":
-        """What `to_json` made."""
+        """Rebuild the record that `to_json` returned."""
         return cls(
             model=ModelConfig(**content["model"]),
             training=TrainConfig(**content["training"]),
@@ -118,14 +126,14 @@ class Record:
 
 
 def environment(training: TrainConfig) -> dict[str, str]:
-    """What the last bits of a run's numbers depend on beside its record; also, which `device`."""
+    """Return versions, flags and device: what the last bits depend on besides the record."""
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
     flags = {name: os.environ.get(name, "") for name in FLAGS}
     return {"python": platform.python_version(), **packages, **flags, "device": device(training)}
 
 
 def device(training: TrainConfig) -> str:
-    """The devices that compute, in words."""
+    """Describe in words the devices that compute."""
     first, processes = jax.devices()[0], jax.process_count()
     words = f"{count_devices(training)} x {first.platform} ({first.device_kind})"
     if processes > 1:

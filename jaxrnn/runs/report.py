@@ -1,4 +1,4 @@
-"""What is told of a run: a row an epoch, samples now and then, a curve and a summary at the end."""
+"""Reports of a run: a row per epoch, samples now and then, finally a curve and a summary."""
 
 import contextlib
 import dataclasses
@@ -16,11 +16,11 @@ from jaxrnn.training import Progress, TrainState
 from jaxrnn.training.processes import is_first
 
 POINTS_OF_CURVE = 50
-"""About how often the held-out perplexity is taken in a run."""
+"""Approximate number of held-out evaluations in a run."""
 
 
 def print_start(run: Run, num_params: int) -> None:
-    """Say what is trained, and on which text."""
+    """Print what is trained, and on which text."""
     corpus, model, texts = run.corpus, run.settings.model, run.texts
     inputs = f"embedding of {model.embedding_size}" if model.embedding_size else "one-hot input"
     print(f"corpus {corpus.name}: {corpus.source}")
@@ -38,7 +38,7 @@ def print_start(run: Run, num_params: int) -> None:
 
 
 def _regularisers(model: ModelConfig) -> str:
-    """What there is of them, after a comma each."""
+    """Return the regularisers in use, a comma before each."""
     kind = "variational dropout" if model.variational_dropout else "dropout"
     parts = {
         f"{kind} {model.dropout:g}": model.dropout > 0,
@@ -46,19 +46,22 @@ def _regularisers(model: ModelConfig) -> str:
         "tied embeddings": model.tie_embeddings,
         model.dtype: model.dtype != "float32",
     }
-    return "".join(f", {part}" for part, there in parts.items() if there)
+    return "".join(f", {part}" for part, used in parts.items() if used)
 
 
 class Seconds(NamedTuple):
-    """Where the time of a run went, since this command was started."""
+    """Where the time has gone since this command was started."""
 
     wall: float
+    """Seconds in all."""
     compiling: float
+    """Of these, seconds spent compiling."""
     saving: float
+    """Of these, seconds spent saving."""
 
 
 class NoLog(contextlib.nullcontext["NoLog"]):
-    """The log of a process that is not the one which writes."""
+    """The log of a process that writes none."""
 
     rows: ClassVar[list[dict[str, Any]]] = []
 
@@ -66,20 +69,24 @@ class NoLog(contextlib.nullcontext["NoLog"]):
         return self
 
     def add(self, row: dict[str, Any]) -> None:
-        """Let it go."""
+        """Discard the row."""
 
 
 Log = MetricsLog | NoLog
 
 
 def open_log(out: Path, finished_epochs: int) -> Log:
-    """The run's log, in the process that writes it."""
+    """Open the run's log, or a `NoLog` in every process but the first."""
     return MetricsLog(out, finished_epochs) if is_first() else NoLog()
 
 
 def report_epoch(run: Run, log: Log, state: TrainState, progress: Progress) -> dict[str, float]:
-    """Log the epoch; every so often, evaluate, return how, and print samples."""
-    from tqdm import tqdm  # which writes past a bar
+    """Log an epoch; now and then, evaluate the held-out text and print samples.
+
+    Returns:
+        The held-out metrics; empty if this epoch was not evaluated.
+    """
+    from tqdm import tqdm  # its `write` leaves a progress bar intact
 
     epoch = progress.finished_epochs
     row: dict[str, Any] = {
@@ -122,7 +129,7 @@ def _format_row(row: dict[str, Any]) -> str:
 
 
 def has_summary(out: Path, finished_epochs: int) -> bool:
-    """Whether there is an intact summary of so many epochs."""
+    """Return whether there is an intact summary of exactly that many epochs."""
     try:
         return bool(read_summary(out)["epochs"] == finished_epochs)
     except (OSError, ValueError, KeyError):
@@ -138,8 +145,8 @@ def report_end(
 ) -> None:
     """Draw the curve and write the summary.
 
-    Of a run that was stopped it has the held-out numbers of the log and no samples: whoever stops a
-    run is waiting.
+    If the run was stopped, the held-out metrics are the last ones logged and there are no samples,
+    as the user is waiting.
     """
     if not is_first():
         return
@@ -189,7 +196,7 @@ def report_end(
 
 
 def _epochs(progress: Progress) -> str:
-    """How many, in words; of a run that was stopped within one, to two decimals."""
+    """Return the number of epochs in words, to two decimals if one is unfinished."""
     done = progress.epoch + progress.batch / max(1, progress.num_batches)
     return "1 epoch" if done == 1 else f"{round(done, 2):g} epochs"
 

@@ -1,4 +1,4 @@
-"""A training run: its model, its texts, and what is reported of them."""
+"""A training run, built from its settings."""
 
 import dataclasses
 import hashlib
@@ -23,47 +23,49 @@ from jaxrnn.training.trainer import Progress
 
 
 class Run:
-    """One training run: the model, the texts, and what is reported of them."""
+    """One training run: its model, its texts, its samples and its held-out metrics."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         resumed = _newest_record(settings.out) if settings.resume else None
         self.corpus, self.texts = settings.load(resumed)
-        settings.training.plans(len(self.texts.ids))  # raises where the text is too short
+        settings.training.plans(len(self.texts.ids))  # raises if the text is too short
         self.vocab_size = len(self.texts.vocabulary)
         self.model = build_language_model(settings.model, self.vocab_size)
         self.optimizer = settings.training.make_optimizer(len(self.texts.ids))
         self.prompts = known_prompts(settings.prompts, type(settings)().prompts, self.texts)
         self._check_processes()
-        count_devices(settings.training)  # an error now, rather than after compilation
+        count_devices(settings.training)  # fails now rather than after compilation
         self._check_memory()
 
     def _check_processes(self) -> None:
         """Raise unless all processes of the run have the same settings and texts."""
         settings = dataclasses.asdict(self.settings)
-        del settings["processes"]  # each is told of its own place
+        del settings["processes"]  # these differ between processes
         vocabulary = hashlib.sha256(self.texts.vocabulary.to_json().encode()).hexdigest()
         texts = {"corpus SHA-256": self.corpus.digest, "vocabulary SHA-256": vocabulary}
         wait_for_all("the texts are there")
         check_alike(settings | texts)
 
     def _check_memory(self) -> None:
-        """Raise where the process would be aborted for want of memory before it began."""
+        """Raise if the training state does not fit in memory, instead of being killed."""
         state = jax.eval_shape(self.initial_state)
         needed = num_bytes(state.params) + num_bytes((state.params, state.opt_state, state.carry))
         if needed > physical_memory():
             raise ValueError(
-                f"parameters, their gradient and the optimizer's state need {needed:,} bytes, and"
+                f"parameters, their gradient and the optimizer's state need {needed:,} bytes, but"
                 f" this machine has {physical_memory():,}: choose a smaller hidden_size,"
                 " embedding_size, num_layers or batch_size"
             )
 
     def initial_state(self) -> TrainState:
+        """Return the state before the first step."""
         training = self.settings.training
         key = jax.random.key(training.seed)
         return init_state(self.model, self.optimizer, self.vocab_size, training.batch_size, key)
 
     def record(self, progress: Progress, best: Best | None = None) -> Record:
+        """Return what a checkpoint at this point of the training records."""
         settings = self.settings
         text = TextRecord(
             self.corpus.name,
@@ -76,6 +78,7 @@ class Run:
         return Record(settings.model, settings.training, text, vocabulary, progress, best)
 
     def samples(self, state: TrainState) -> list[str]:
+        """Generate a continuation of each prompt."""
         return generate(
             self.model,
             local(state.params),
@@ -85,14 +88,15 @@ class Run:
         )
 
     def held_out(self, state: TrainState) -> dict[str, float]:
+        """Evaluate the held-out text."""
         return held_out_metrics(self.model, local(state.params), self.texts)
 
 
 def _newest_record(out: Path) -> Record | None:
-    """What the newest checkpoint that can be read belongs to, if there is one."""
+    """Return the record of the newest readable checkpoint, or None."""
     try:
         with warnings.catch_warnings(), Checkpoints(out, read_only=True) as checkpoints:
-            warnings.simplefilter("ignore", CheckpointWarning)  # said where training begins
+            warnings.simplefilter("ignore", CheckpointWarning)  # shown when training begins
             return checkpoints.newest(lambda saved: saved.record)
     except CheckpointError:
         return None

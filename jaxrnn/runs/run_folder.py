@@ -1,8 +1,8 @@
 """A run's folder: marked as one, and locked while a run trains there.
 
-The file `jaxrnn.json` does both.  That it is there says that the folder is a run's; whoever trains
-there holds a lock on it (`flock`, which the system gives up for a process that dies) and writes
-into it which process that is, on which machine, since when.
+The file `jaxrnn.json` does both.  Its presence marks the folder as a run's.  The process that
+trains there holds a lock on it (`flock`, which the system releases when a process dies) and writes
+its process id, its machine and its start time into it.
 """
 
 import contextlib
@@ -37,28 +37,28 @@ PARTS = (
     "curve.png",
     "tensorboard",
 )
-"""What a run writes there."""
+"""The files and folders that a run writes."""
 
 STALE_SECONDS = 600
-"""After so long without a sign of life, a lock of another machine is not believed."""
+"""A lock held by another machine expires after this long without a sign of life."""
 
 
 class RunFolderError(ValueError):
-    """A folder is another run's, or holds what no run wrote."""
+    """A folder is in use by another run, or holds files that no run wrote."""
 
 
 class RunFolder:
-    """The folder of a run that trains: made, marked and locked; a context manager.
+    """The folder of a run that trains: created, marked and locked; a context manager.
 
-    Of several processes the first one holds the lock; the others learn what it met.
+    With several processes, the first one holds the lock; the others raise the same errors.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder.
+        """Create the folder if need be, and lock it.
 
         Raises:
-            RunFolderError: another run trains there, the folder holds files that have the names of
-                a run's but is no run's, or it cannot be made or written to.
+            RunFolderError: another run trains there, the folder is not a run's but holds files with
+                the names of a run's, or it cannot be created or written to.
         """
         self.path = folder
         self._file: int | None = None
@@ -82,7 +82,7 @@ class RunFolder:
             os.close(self._file)
 
     def give_sign(self) -> None:
-        """Show other machines that this run is alive: to be called every few seconds."""
+        """Show other machines that this run is alive; call it every few seconds."""
         if self._file is not None and time.monotonic() - self._last_sign > 1:
             self._last_sign = time.monotonic()
             with contextlib.suppress(OSError):
@@ -116,7 +116,7 @@ def check_shared_folder(folder: Path) -> None:
     """Raise, in all processes, unless they all see the same folder.
 
     Raises:
-        ValueError: it is not shared.
+        ValueError: the folder is not shared.
     """
     if jax.process_count() == 1:
         return
@@ -132,15 +132,15 @@ def check_shared_folder(folder: Path) -> None:
 
 
 def check_own(folder: Path) -> None:
-    """Raise unless a folder is a run's, or free of all that a run would write there.
+    """Raise unless a folder is a run's, or has none of the files that a run would write.
 
     Raises:
-        RunFolderError: it names what is there.
+        RunFolderError: it has some; the message names them.
     """
-    there = [name for name in PARTS if os.path.lexists(folder / name)]
-    if there and not os.path.lexists(folder / MARKER) and not _has_checkpoints(folder):
+    found = [name for name in PARTS if os.path.lexists(folder / name)]
+    if found and not os.path.lexists(folder / MARKER) and not _has_checkpoints(folder):
         raise RunFolderError(
-            f"{folder} holds {', '.join(there)}, but no run of jaxrnn: choose another --out"
+            f"{folder} holds {', '.join(found)}, but is not a jaxrnn run: choose another --out"
         )
 
 
@@ -148,21 +148,21 @@ def check_no_run(folder: Path) -> None:
     """Raise if a folder is a run's.
 
     Raises:
-        RunFolderError: it is.
+        RunFolderError: it is a run's.
     """
     if os.path.lexists(folder / MARKER) or _has_checkpoints(folder):
         raise RunFolderError(f"{folder} is the folder of a run: choose another --out")
 
 
 def _has_checkpoints(folder: Path) -> bool:
-    """Whether a run of an older version, which made no marker, has saved there."""
+    """Return whether a run of an older version, which wrote no marker, has saved there."""
     return any(folder.glob("checkpoints/*/meta/metadata")) or any(
         folder.glob("best/*/meta/metadata")
     )
 
 
 def _lock(file: int) -> bool | None:
-    """Whether the lock could be had; None where the file system, or the system, has none."""
+    """Return whether the lock was free; None if the system or its file system has no locks."""
     try:
         import fcntl
 
@@ -175,7 +175,7 @@ def _lock(file: int) -> bool | None:
 
 
 def _read_holder(file: int) -> dict[str, Any]:
-    """Who wrote last that it holds the lock; empty where nobody did, or that cannot be read."""
+    """Return who last claimed the lock; empty if nobody did or the file is unreadable."""
     try:
         content = json.loads(os.pread(file, 4096, 0))
         return content if {"process", "host", "since"} <= content.keys() else {}
@@ -184,9 +184,10 @@ def _read_holder(file: int) -> dict[str, Any]:
 
 
 def _is_alive(file: int, holder: dict[str, Any], locked: bool | None) -> bool:
-    """Whether to believe the text: locks of network file systems may be known to one machine alone.
+    """Return whether the process that claimed the lock is alive.
 
-    A process of this machine that has lost its lock is dead.
+    A network file system may hide a lock from other machines, so what the file says decides.  A
+    process of this machine that has lost its lock is dead.
     """
     if holder["host"] == socket.gethostname():
         return locked is None and _process_exists(holder["process"])

@@ -1,4 +1,4 @@
-"""One checkpoint on disk: its metadata verified, its arrays compared, checked and restored."""
+"""One checkpoint on disk: metadata and arrays, verified and restored."""
 
 import errno
 import itertools
@@ -28,24 +28,24 @@ from jaxrnn.training.train_step import TrainState
 from jaxrnn.typing import Params
 
 FORMAT = 3
-"""Number of the layout on disk, in every checkpoint."""
+"""Version of the layout on disk, stored in every checkpoint."""
 
 READABLE = (2, 3)
-"""Formats that are read.  Runs of format 2 have no marker, metrics without sums, and line breaks as
-spaces."""
+"""Formats that can be read.  Runs of format 2 have no marker, metrics without checksums, and spaces
+for line breaks."""
 
 MAX_META_BYTES = 1 << 26
-"""A larger file is not read, but for those of array data."""
+"""A larger file is not read, unless it holds array data."""
 
 MACHINE_ERRNOS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM)
 """Errors that say nothing about a file's content."""
 
 Read = Callable[[str, Any], Any]
-"""(item, for its arrays their types, for `meta` None) -> the content, as the files have it."""
+"""(item, the types of its arrays, or None for `meta`) -> the content of its files."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint is missing, of another run, or of another form."""
+    """A checkpoint is missing, or does not fit the run."""
 
 
 class SaveFailedError(CheckpointError):
@@ -53,48 +53,70 @@ class SaveFailedError(CheckpointError):
 
 
 class DamagedCheckpointError(CheckpointError):
-    """A checkpoint is not what was written, or was never whole."""
+    """A checkpoint is not what was written, or was never complete."""
 
 
 class Saved(NamedTuple):
-    """One checkpoint, its metadata read."""
+    """One checkpoint, its metadata read and verified.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from jaxrnn.runs import Checkpoints
+        >>> from jaxrnn.runs.run import Run
+        >>> from jaxrnn.runs.saver import Saver
+        >>> from jaxrnn.runs.settings import Settings
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with Saver(Run(Settings(corpus="songs", out=pathlib.Path(folder)))) as saver:
+        ...         state, progress = saver.start()  # saves step 0
+        ...     with Checkpoints(folder, read_only=True) as checkpoints:
+        ...         saved = checkpoints.open(0)
+        ...         saved.verify()
+        ...         state = saved.restore(state)
+        >>> saved.record.text.corpus, saved.record.progress.epoch
+        ('songs', 0)
+    """
 
     name: str
-    """In words: which step, in which folder."""
+    """Its step and folder, for messages."""
     step: int
-    """Training steps before it."""
+    """Training steps done by then."""
     meta: dict[str, Any]
+    """Its metadata, as JSON types."""
     record: Record
     """What its arrays belong to."""
     read: Read
+    """Reads one of its items."""
 
     def restore(self, like: TrainState) -> TrainState:
-        """The state, in the form of `like`.
+        """Return the state, with the structure of `like`.
 
         Raises:
-            DamagedCheckpointError: it is damaged.
-            CheckpointError: it is of another form.
+            DamagedCheckpointError: an array is damaged.
+            CheckpointError: the structure, a shape or a dtype differs.
         """
         if "training" not in self.meta["arrays"]:
-            raise CheckpointError(f"{self.name} holds parameters alone")
+            raise CheckpointError(f"{self.name} holds only parameters")
         if self.meta["key"] != str(jax.random.key_impl(like.key)):
-            raise CheckpointError(f"the random key of {self.name} is a {self.meta['key']}")
+            raise CheckpointError(
+                f"the random key of {self.name} is of type {self.meta['key']}, not"
+                f" {jax.random.key_impl(like.key)}"
+            )
         training = self._restore("training", training_arrays(like))
         key = jax.random.wrap_key_data(training.pop("key"), impl=self.meta["key"])
         return TrainState(params=self.restore_params(like.params), key=key, **training)
 
     def restore_params(self, like: Params) -> Params:
-        """The parameters alone, in the form of `like`; errors as in `restore`."""
+        """Return only the parameters, with the structure of `like`; errors as in `restore`."""
         params: Params = self._restore("params", {"params": like})["params"]
         return params
 
     def verify(self) -> None:
-        """Read all arrays; raise DamagedCheckpointError if they are not what was saved."""
+        """Read all arrays; raise a DamagedCheckpointError if they are not what was saved."""
         for item in self.meta["arrays"]:
             self._arrays(item)
 
     def check_is_there(self, folder: Path) -> None:
-        """Raise a DamagedCheckpointError unless each item has its index in that folder."""
+        """Raise a DamagedCheckpointError unless each item has an index in that folder."""
         for item in self.meta["arrays"]:
             if not (folder / item / "manifest.ocdbt").is_file():
                 raise DamagedCheckpointError(f"{item} of {self.name} are not in {folder}")
@@ -107,7 +129,7 @@ class Saved(NamedTuple):
         for place in here | there:
             if here.get(place) != there.get(place):
                 raise CheckpointError(
-                    f"{place} is {there.get(place, 'missing')} in {self.name}, and"
+                    f"{place} is {there.get(place, 'missing')} in {self.name}, but"
                     f" {here.get(place, 'missing')} here"
                 )
         arrays = self._arrays(item)
@@ -121,7 +143,7 @@ class Saved(NamedTuple):
         return jax.tree.unflatten(jax.tree.structure(like), restored)
 
     def _arrays(self, item: str) -> dict[str, Any]:
-        """Each checked against its description."""
+        """Read the arrays of an item, each checked against its description."""
         descriptions: dict[str, Description] = self.meta["arrays"][item]
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         wanted = {
@@ -130,8 +152,8 @@ class Saved(NamedTuple):
         }
         if num_bytes(wanted) > physical_memory():
             raise CheckpointError(
-                f"{item} of {self.name} have {num_bytes(wanted):,} bytes, more than this machine's"
-                f" {physical_memory():,}"
+                f"{item} of {self.name} need {num_bytes(wanted):,} bytes of memory, more than this"
+                f" machine's {physical_memory():,}"
             )
         arrays = dict(_read(self.name, self.read, item, wanted))
         for place, description in describe(arrays).items():
@@ -143,13 +165,13 @@ class Saved(NamedTuple):
 
 
 def training_arrays(state: TrainState) -> dict[str, Any]:
-    """All of the state but the parameters; the key as its bits."""
+    """Return everything in the state but the parameters; the key as its bits."""
     key = jax.random.key_data(state.key)
     return {"opt_state": state.opt_state, "carry": state.carry, "key": key, "step": state.step}
 
 
 def make_meta(record: Record, items: dict[str, Any], **more: str) -> dict[str, Any]:
-    """The metadata of flat arrays, by item: what they belong to, what made them, their sums."""
+    """Return the metadata of flat arrays: what they belong to, what made them, their digests."""
     meta = {
         "format": FORMAT,
         "record": record.to_json(),
@@ -161,22 +183,22 @@ def make_meta(record: Record, items: dict[str, Any], **more: str) -> dict[str, A
 
 
 def read_saved(folder: Path, step: int, read: Read) -> Saved:
-    """A checkpoint, its metadata verified.
+    """Open a checkpoint and verify its metadata.
 
     Raises:
         DamagedCheckpointError: the metadata is damaged.
-        CheckpointError: it is of another format.
+        CheckpointError: the format is unknown.
     """
     name = f"step {step} in {folder}"
     _check_files(name, folder / str(step))
     meta = _read(name, read, "meta", None)
     try:
         if meta.pop("digest") != canonical_digest(meta):
-            raise ValueError("its sum is another")
+            raise ValueError("its checksum does not match")
         if meta["format"] in READABLE:
             _check_form(meta)
             return Saved(name, step, meta, Record.from_json(meta["record"]), read)
-    except Exception as error:  # content of any form raises many unrelated types
+    except Exception as error:  # malformed content raises many unrelated types
         raise DamagedCheckpointError(
             f"the metadata of {name} is damaged: {short_message(error)}"
         ) from error
@@ -185,9 +207,9 @@ def read_saved(folder: Path, step: int, read: Read) -> Saved:
 
 
 def _check_files(name: str, folder: Path) -> None:
-    """Raise unless all files are regular and of a size that can be read.
+    """Raise unless all files are regular and small enough to read.
 
-    Others could keep a reader waiting for ever, or fill the memory.
+    Others could block a reader forever, or fill the memory.
     """
     try:
         check_regular_file(folder / "meta" / "metadata")
@@ -196,11 +218,11 @@ def _check_files(name: str, folder: Path) -> None:
             for file in files:
                 check_regular_file(Path(place) / file, most)
     except (OSError, ValueError) as error:
-        raise DamagedCheckpointError(f"{name} is not whole: {error}") from error
+        raise DamagedCheckpointError(f"{name} is not intact: {error}") from error
 
 
 def _check_form(meta: dict[str, Any]) -> None:
-    """Raise unless the arrays are those of a checkpoint, or parameters alone."""
+    """Raise unless the arrays are those of a checkpoint, or only parameters."""
     arrays = meta["arrays"]
     if set(arrays) != ({"params", "training"} if "key" in meta else {"params"}):
         raise ValueError(f"its arrays are {', '.join(arrays)}")
@@ -215,7 +237,7 @@ def _check_form(meta: dict[str, Any]) -> None:
 def _read(name: str, read: Read, item: str, how: Any) -> Any:
     try:
         return read(item, how)
-    except (MemoryError, jax.errors.JaxRuntimeError):  # of the machine, not of the file
+    except (MemoryError, jax.errors.JaxRuntimeError):  # the fault of the machine, not of the file
         raise
     except Exception as error:  # a damaged file raises many unrelated types
         if isinstance(error, OSError) and error.errno in MACHINE_ERRNOS:
@@ -224,5 +246,5 @@ def _read(name: str, read: Read, item: str, how: Any) -> Any:
 
 
 def short_message(error: Exception) -> str:
-    """What an error says, without all that orbax adds."""
+    """Return the first line of an error's message; orbax adds many more."""
     return (str(error) or type(error).__name__).split("\n")[0]

@@ -1,4 +1,4 @@
-"""When a run is saved, and what: its state now and then, its best parameters beside it."""
+"""When and what a run saves: its state every few seconds, and its best parameters."""
 
 import contextlib
 import math
@@ -50,13 +50,14 @@ class Saver:
         self._open.close()
 
     def start(self) -> tuple[TrainState, Progress]:
-        """Where training begins: at the beginning, or at the newest checkpoint that is intact.
+        """Return where training starts: at the beginning, or at the newest intact checkpoint.
 
-        A run that begins is saved before its first step, which shows that it can be.
+        A new run is saved before its first step, which shows that saving works.
 
         Raises:
-            CheckpointError: there is none, it is of another run, or there is no room for more.
-            ValueError: the folder holds a run, which is not to be resumed, or what is left of one.
+            CheckpointError: no checkpoint is intact, it belongs to a different run, or the disk has
+                no room for more.
+            ValueError: the folder holds a run and `resume` is False, or it holds a run's remains.
         """
         settings, state = self.run.settings, self.run.initial_state()
         check_shared_folder(settings.out)
@@ -67,7 +68,8 @@ class Saver:
             return state, Progress()
         if not settings.resume:
             raise ValueError(
-                f"{settings.out} holds a run already: go on with --resume, or choose another --out"
+                f"{settings.out} already holds a run: add --resume to continue, or choose another"
+                " --out"
             )
 
         def restore(saved: Saved) -> tuple[TrainState, Saved]:
@@ -80,12 +82,12 @@ class Saver:
         place = f"after batch {done.batch} of {done.num_batches} in epoch {done.epoch + 1}"
         print(f"resuming {settings.out} {place if done.num_batches else 'from the beginning'}")
         num_batches = len(settings.training.plans(len(self.run.texts.ids)).plan(done.epoch))
-        if done.num_batches != num_batches:  # another text, which was accepted
+        if done.num_batches != num_batches:  # another text, by --accept-changes
             done = done._replace(batch=0, num_batches=0, nats=0.0, tokens=0)
         return state, done
 
     def _begin(self, state: TrainState, steps: list[int]) -> None:
-        """Save the state before the first step, in place of one that no step has followed."""
+        """Save the state before the first step; replaces a step 0 that no step has followed."""
         settings, left = self.run.settings, []
         if not steps:
             left = [f"best/{step}" for step in self._best.steps()]
@@ -100,14 +102,14 @@ class Saver:
             print(f"nothing to resume in {settings.out}: starting from the beginning")
         for step in steps:
             self._newest.delete(step)
-        self._best.set_aside_after(-1)  # a kill within the first save may have left one
+        self._best.set_aside_after(-1)  # a run killed in its first save may have left one
         self.save(make_placement(settings.training).put_state(state), Progress())
 
     def _restore_best(self, record: Record) -> None:
-        """The best so far, if its parameters are there and the held-out text is the same."""
+        """Restore the best so far, if its parameters exist and the held-out text is the same."""
         self.best = record.best
         if record.text.held_out_chars != self.run.settings.held_out_chars and self.best:
-            print("another held-out text: the best parameters so far no longer count")
+            print("the held-out text has changed: the best parameters so far no longer count")
             self.best = None
         if self.best and self.best.step not in self._best.steps():
             gone, self.best = self.best.step, self._best_before(self.best.step)
@@ -116,7 +118,7 @@ class Saver:
         self._best.set_aside_after(self.best.step if self.best else -1)
 
     def _best_before(self, step: int) -> Best | None:
-        """The best on disk that is older than a step."""
+        """Return the newest best on disk that is older than a step."""
         for older in self._best.steps():
             with contextlib.suppress(CheckpointError):
                 if older < step and (best := self._best.open(older).record.best):
@@ -128,7 +130,7 @@ class Saver:
         differences = self.run.record(Progress()).differences(saved.record)
         there, here = saved.meta["environment"], environment(settings.training)
         changed = {
-            name: f"{name}: {there.get(name, '')} there, {value} here"
+            name: f"{name}: {there.get(name, '')} in the checkpoint, {value} here"
             for name, value in here.items()
             if value != there.get(name, "")
         }
@@ -137,51 +139,52 @@ class Saver:
         differing = "; ".join(differences)
         if differing and not settings.accept_changes:
             raise CheckpointError(
-                f"{settings.out} is another run: {differing}; --accept-changes goes on all the same"
+                f"{settings.out} holds a different run: {differing}; --accept-changes continues"
+                " anyway"
             )
         if differing:
-            print(f"going on although {settings.out} is another run: {differing}")
+            print(f"continuing although {settings.out} holds a different run: {differing}")
         if changed:
-            print(f"the last bits may differ from those of one run: {'; '.join(changed.values())}")
+            print(f"the last bits may differ from an unbroken run: {'; '.join(changed.values())}")
 
     def _check_room(self, state: TrainState) -> None:
-        """Raise now what would otherwise be raised after hours."""
+        """Raise now if the folder is read-only, or the disk would be full hours later."""
         out = self.run.settings.out
         with tempfile.TemporaryFile(dir=out):
             pass
-        # While one is written, none of the older ones is gone.
-        there = len(self._newest.steps()) + len(self._best.steps())
-        needed = max(1, 1 + sum(MAX_TO_KEEP.values()) - there) * bytes_needed(state)
+        # None of the older ones is deleted before a new one is written.
+        existing = len(self._newest.steps()) + len(self._best.steps())
+        needed = max(1, 1 + sum(MAX_TO_KEEP.values()) - existing) * bytes_needed(state)
         free = shutil.disk_usage(out).free
         if free < needed:
             raise CheckpointError(
-                f"{out} has {free:,} bytes free, and the checkpoints of this run need {needed:,}"
+                f"{out} has {free:,} bytes free, but the checkpoints of this run need {needed:,}"
             )
 
     def keep_if_best(
         self, state: TrainState, progress: Progress, held_out: dict[str, float]
     ) -> None:
-        """Keep the parameters, if they are the best so far on the held-out text."""
+        """Keep the parameters if they are the best so far on the held-out text."""
         perplexity = broadcast_from_first(held_out.get("held_out_perplexity", math.inf))
         least = self.best.held_out_perplexity if self.best else math.inf
         if not perplexity < least:
             return
         self.best = Best(int(state.step), progress.finished_epochs, perplexity)
-        self._best_params = jax.tree.map(jnp.copy, state.params)  # the next call takes the buffers
+        self._best_params = jax.tree.map(jnp.copy, state.params)  # training reuses the buffers
 
     def is_due(self) -> bool:
-        """Whether, by this process's clock, the last save is `save_every` seconds ago.
+        """Return whether this process last saved `save_every` seconds ago or earlier.
 
-        To be asked every few seconds, as it also tells other machines that this run is alive.
+        Call it every few seconds, as it also shows other machines that this run is alive.
         """
         self._folder.give_sign()
         return time.perf_counter() - self._last >= self.run.settings.save_every
 
     def save(self, state: TrainState, progress: Progress) -> None:
-        """Save now.
+        """Save the state now, and the best parameters if they are new.
 
         Raises:
-            SaveFailedError: that was not possible; the saves before are as they were.
+            SaveFailedError: saving failed; earlier checkpoints are unchanged.
         """
         began = time.perf_counter()
         record = self.run.record(progress, self.best)

@@ -13,7 +13,7 @@ from jaxrnn.text.token_file import open_token_file
 from jaxrnn.training.config import TrainConfig
 
 MAX_TO_GENERATE = 1_000_000
-"""Characters (or words) that a command adds to a text: seconds of work, and no more."""
+"""Largest number of characters (or words) to generate: a few seconds of work."""
 
 
 @dataclass(frozen=True)
@@ -23,35 +23,35 @@ class Settings:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
     corpus: str = "jaychou"
-    """What to train on: jaychou, time_machine, songs (comes with the package), the path of a .txt
-    or .zip file, or the folder that `jaxrnn tokenize` made of a larger one."""
+    """The text to train on: jaychou, time_machine, songs (comes with the package), the path of a
+    .txt or .zip file, or a folder made by `jaxrnn tokenize`."""
     unit: Unit = "character"
-    """What a token is."""
+    """The unit of text that is one token."""
     keep_line_breaks: bool | None = None
-    """Whether line breaks are tokens to be learnt; else they become spaces.  By default they are in
-    texts of your own, not in the book's; a run that is resumed does as it did."""
+    """Keep line breaks as tokens to be learnt; otherwise they become spaces.  By default they are
+    kept in your own texts but not in the book's, and a resumed run does as before."""
     max_chars: int = 10_000
     """Characters (or words) to train on, from the beginning."""
     held_out_chars: int = 2_000
-    """Characters (or words) after those, for the held-out perplexity."""
+    """Characters (or words) after those that are held out, to measure perplexity on."""
     prompts: tuple[str, ...] = ()
-    """Beginnings of the samples; without any, the beginning of the text."""
+    """Beginnings of the samples; without any, the first two tokens of the text."""
     sample_every: int = 50
-    """Epochs between two reports with samples."""
+    """Print a report with samples after every so many epochs."""
     sample_length: int = 50
-    """Characters (or words) of a sample, after its prompt."""
+    """Characters (or words) to generate after each prompt."""
     out: Path = Path("runs/train")
-    """Folder of the run."""
+    """Folder for the run's checkpoints, metrics, curve and summary."""
     resume: bool = False
-    """Go on from the newest checkpoint in --out."""
+    """Continue from the newest checkpoint in --out."""
     accept_changes: bool = False
-    """With --resume: go on although corpus, settings or devices are not those of the checkpoint."""
+    """With --resume: continue even if corpus, settings or devices differ from the checkpoint's."""
     save_every: float = 10.0
     """Seconds between two checkpoints."""
     processes: Processes = field(default_factory=Processes)
     compilation_cache: Path | None = None
-    """Folder that keeps compiled programs, so that the next run of these sizes starts sooner.  Of
-    several processes the first one writes there, and all read."""
+    """Folder to keep compiled programs in, so the next run of these sizes starts sooner.  With
+    several processes, all read it and the first one writes."""
 
     def __post_init__(self) -> None:
         for name in ("max_chars", "sample_every"):
@@ -61,26 +61,27 @@ class Settings:
             check_number(name, getattr(self, name), low=0)
 
     def vocabulary_of(self, resumed: Record | None) -> Vocabulary | None:
-        """The vocabulary that reads the text of a run which goes on with changes.
+        """Return the vocabulary to read the text with; None means the text's own.
 
-        Another text's own would give the ids, and so the rows of the weights, another meaning.
+        A run resumed with changes keeps its vocabulary.  A new text's own would give the ids, and
+        hence the rows of the weights, a different meaning.
         """
         return resumed.vocabulary if resumed and self.accept_changes else None
 
     def load(self, resumed: Record | None = None) -> tuple[Corpus, Texts]:
-        """The corpus, and what to train on and to be judged by.
+        """Return the corpus, and the texts to train on and to hold out.
 
         Args:
-            resumed: of a run that goes on.
+            resumed: the record of the run that is resumed, if any.
 
         Raises:
-            ValueError: the text cannot be had, or holds tokens that the resumed run does not know.
+            ValueError: the text is not available, or holds tokens unknown to the resumed run.
         """
         vocabulary = self.vocabulary_of(resumed)
         if (Path(self.corpus) / "text.json").is_file():
             tokens = open_token_file(Path(self.corpus))
             if vocabulary is not None and tokens.vocabulary.tokens != vocabulary.tokens:
-                raise ValueError(f"{self.corpus} has other tokens than the run in {self.out}")
+                raise ValueError(f"{self.corpus} has different tokens than the run in {self.out}")
             return open_tokens(tokens, self.max_chars, self.held_out_chars, self.unit)
         keep = self.keep_line_breaks
         if keep is None:
@@ -99,5 +100,5 @@ class Settings:
         except UnknownTokenError as error:
             if vocabulary is None:
                 raise
-            raise ValueError(f"{self.out} cannot go on with {self.corpus}: {error}") from error
+            raise ValueError(f"{self.out} cannot continue with {self.corpus}: {error}") from error
         return corpus, texts

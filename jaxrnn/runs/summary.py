@@ -1,4 +1,4 @@
-"""The summary of a run: `summary.json`, with a sum by which it is known again."""
+"""The summary of a run: `summary.json`, with a checksum."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ MAX_BYTES = 1 << 26
 
 
 def write_summary(run_dir: Path, content: dict[str, Any]) -> None:
-    """Write `summary.json`, with a sum by which `read_summary` knows it again."""
+    """Write `summary.json`, with a checksum that `read_summary` verifies."""
     content = plain(content)
     write_json(run_dir / "summary.json", content | {"sum": canonical_digest(content)})
 
@@ -22,8 +22,8 @@ def read_summary(run_dir: Path) -> dict[str, Any]:
     """Read what `write_summary` wrote.
 
     Raises:
-        OSError: it is not there.
-        ValueError: it is damaged, or of a version that wrote no sums.
+        OSError: there is no summary.
+        ValueError: it is damaged, or by a version that wrote no checksums.
     """
     path = run_dir / "summary.json"
     check_regular_file(path, MAX_BYTES)

@@ -1,4 +1,4 @@
-"""The texts of a run: what it trains on, what it is judged by."""
+"""The texts of a run: the one it trains on, and the one held out to evaluate it."""
 
 import math
 from typing import NamedTuple
@@ -16,20 +16,22 @@ from jaxrnn.training import bits_per_character
 from jaxrnn.typing import Params
 
 BOOK = frozenset({*SOURCES, BUNDLED})
-"""Corpora whose line breaks become spaces, as in the book, unless they are asked for."""
+"""Corpora whose line breaks become spaces by default, as in the book."""
 
 
 class Texts(NamedTuple):
-    """What a run trains on and what it is judged by."""
+    """The tokens that a run trains on, and those that evaluate it."""
 
     vocabulary: Vocabulary
+    """The tokens that have ids."""
     ids: np.ndarray
     """The training text."""
     held_out_ids: np.ndarray
+    """The held-out text."""
     held_out_known: np.ndarray
-    """True where the vocabulary has the token; only those count."""
+    """True where the vocabulary has the token; only these are scored."""
     keep_line_breaks: bool = False
-    """Whether line breaks are tokens, not spaces."""
+    """Whether line breaks are tokens; otherwise they became spaces."""
 
 
 def prepare_texts(
@@ -41,17 +43,18 @@ def prepare_texts(
     keep_line_breaks: bool = False,
     vocabulary: Vocabulary | None = None,
 ) -> Texts:
-    """Cut a text into what is trained on and what is held out, and both into tokens.
+    """Split a text into a training and a held-out part, and tokenize both.
 
-    A text that has no more than `max_tokens` keeps its last tenth, at most, for the held-out text.
+    If the text has at most `max_tokens` tokens, its last tenth, or less, is held out.
 
     Args:
-        text: the text, at least as much of it as is used.
+        text: the text, or at least as much of it as is used.
         max_tokens: tokens to train on.
-        held_out_tokens: tokens after those.
-        unit: what a token is.
-        keep_line_breaks: whether they are tokens; else they become spaces, as in the book.
-        vocabulary: of a run that goes on; by default that of the training text alone.
+        held_out_tokens: tokens after those to hold out.
+        unit: the unit of text that is one token.
+        keep_line_breaks: whether line breaks are tokens; otherwise they become spaces, as in the
+            book.
+        vocabulary: the vocabulary of a resumed run; by default that of the training text alone.
 
     Raises:
         UnknownTokenError: a token to train on is not in the vocabulary.
@@ -66,7 +69,7 @@ def prepare_texts(
 
 
 def read_corpus(name: str, num_tokens: int, unit: Unit) -> Corpus:
-    """The corpus of that name; of a file, so many tokens at least, or all that it holds."""
+    """Load a corpus by its name or path; at least `num_tokens` of it, or all that it holds."""
     fallback = BUNDLED if name == "jaychou" else None
     num_chars = num_tokens if unit == "character" else 16 * num_tokens  # words are mostly shorter
     corpus = load_corpus(name, fallback=fallback, max_chars=num_chars)
@@ -78,13 +81,13 @@ def read_corpus(name: str, num_tokens: int, unit: Unit) -> Corpus:
 def open_tokens(
     tokens: TokenFile, max_tokens: int, held_out_tokens: int, unit: Unit
 ) -> tuple[Corpus, Texts]:
-    """Those of a text that has been tokenized: the training text is mapped into memory.
+    """Return corpus and texts of a tokenized file; the training text is mapped into memory.
 
-    The vocabulary is that of the whole.
+    The vocabulary is that of the complete file.
     """
     folder = tokens.folder
     if tokens.vocabulary.unit != unit:
-        raise ValueError(f"unit must be that of {folder}, {tokens.vocabulary.unit}, got {unit}")
+        raise ValueError(f"unit must be {tokens.vocabulary.unit}, as in {folder}, got {unit}")
     held_out_tokens = min(held_out_tokens, tokens.num_ids // 10)
     max_tokens = min(max_tokens, tokens.num_ids - held_out_tokens)
     held_out = np.array(tokens.ids()[max_tokens : max_tokens + held_out_tokens], np.int32)
@@ -95,7 +98,7 @@ def open_tokens(
 
 
 def held_out_metrics(model: Layer, params: Params, texts: Texts) -> dict[str, float]:
-    """Perplexities of the held-out text; empty where there is too little of it."""
+    """Return the perplexities of the held-out text; empty if it is too short."""
     ids, known = texts.held_out_ids, texts.held_out_known
     if len(ids) < 2 or not known[1:].any():
         return {}
@@ -111,10 +114,10 @@ def held_out_metrics(model: Layer, params: Params, texts: Texts) -> dict[str, fl
 def known_prompts(
     prompts: tuple[str, ...], defaults: tuple[str, ...], texts: Texts
 ) -> tuple[str, ...]:
-    """The prompts to sample from.
+    """Return the prompts to sample from.
 
-    Prompts that the user asked for must be known to the vocabulary; of the defaults, those that are
-    not are left out, and the beginning of the text stands in where none is left.
+    Prompts from the user must consist of known tokens.  Default prompts with unknown tokens are
+    dropped; if none is left, the beginning of the text is the prompt.
     """
     vocabulary, unit = texts.vocabulary, texts.vocabulary.unit
     if prompts == defaults:

@@ -1,17 +1,44 @@
-"""Text: corpora, vocabularies, and the windows that training reads."""
+"""Text: corpora, vocabularies, and the windows that training reads.
 
-from jaxrnn.text.corpora import Corpus as Corpus
-from jaxrnn.text.corpora import CorpusNotFoundError as CorpusNotFoundError
-from jaxrnn.text.corpora import load_corpus as load_corpus
-from jaxrnn.text.vocabulary import Unit as Unit
-from jaxrnn.text.vocabulary import UnknownTokenError as UnknownTokenError
-from jaxrnn.text.vocabulary import Vocabulary as Vocabulary
-from jaxrnn.text.vocabulary import tokenize as tokenize
-from jaxrnn.text.windows import Batch as Batch
-from jaxrnn.text.windows import WindowPlan as WindowPlan
-from jaxrnn.text.windows import Windows as Windows
-from jaxrnn.text.windows import gather_windows as gather_windows
-from jaxrnn.text.windows import random_plan as random_plan
-from jaxrnn.text.windows import random_windows as random_windows
-from jaxrnn.text.windows import sequential_plan as sequential_plan
-from jaxrnn.text.windows import sequential_windows as sequential_windows
+`corpora.py` finds a text by name or path, `download.py` fetches it, and `songs.txt` is bundled.
+`vocabulary.py` maps tokens to ids.  `windows.py` cuts the ids into batches, in an order that
+`permutation.py` draws, and `epoch_plans.py` plans every epoch of a training run.  `token_file.py`
+stores the ids of a text that is larger than memory.  `statistics.py` counts n-grams and fits Zipf's
+law; `ngrams.py` holds n-gram models, the baselines for recurrent ones.
+"""
+
+from jaxrnn.text.corpora import Corpus, CorpusNotFoundError, load_corpus
+from jaxrnn.text.vocabulary import Unit, UnknownTokenError, Vocabulary, tokenize
+from jaxrnn.text.windows import (
+    Batch,
+    WindowPlan,
+    Windows,
+    gather_windows,
+    random_plan,
+    random_windows,
+    sequential_plan,
+    sequential_windows,
+)
+
+__all__ = [  # noqa: RUF022, sorted by topic
+    # corpora
+    "Corpus",
+    "load_corpus",
+    # tokens
+    "Unit",
+    "Vocabulary",
+    "tokenize",
+    # windows
+    "Batch",
+    "sequential_windows",
+    "random_windows",
+    # plans of windows
+    "Windows",
+    "WindowPlan",
+    "sequential_plan",
+    "random_plan",
+    "gather_windows",
+    # errors
+    "CorpusNotFoundError",
+    "UnknownTokenError",
+]

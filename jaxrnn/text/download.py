@@ -1,4 +1,4 @@
-"""Downloads with a pinned digest, into a cache; pooch does the work."""
+"""Downloads with a pinned digest, cached by pooch."""
 
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,21 +10,21 @@ from tqdm import tqdm
 from jaxrnn.checks import check_regular_file
 
 TIMEOUT = 20
-"""Seconds to wait for a server that says nothing."""
+"""Seconds to wait for a silent server."""
 
 CHUNK_BYTES = 1 << 14
-"""Bytes that are read, counted and written at a time."""
+"""Bytes read, counted and written at a time."""
 
 
 class CappedFile:
-    """A file that shows its growth and stops a download which is larger than announced."""
+    """A file that reports progress and stops a download that is larger than announced."""
 
     def __init__(self, file: BinaryIO, most_bytes: int, progress: Any) -> None:
         self.file, self.most_bytes, self.progress = file, most_bytes, progress
         self.num_bytes = 0
 
     def write(self, content: bytes) -> None:
-        """Write, unless that is too much."""
+        """Write, or raise if the download is too large."""
         self.num_bytes += len(content)
         if self.num_bytes > self.most_bytes:
             raise OSError(f"the download must have at most {self.most_bytes:,} bytes")
@@ -32,24 +32,24 @@ class CappedFile:
         self.progress.update(len(content))
 
     def flush(self) -> None:
-        """Hand everything to the system."""
+        """Flush to the operating system."""
         self.file.flush()
 
 
 def cached_download(url: str, file: str, digest: str, num_bytes: int) -> Path:
-    """The file, from the user's cache or, the first time, from the network.
+    """Return a file from the user's cache, downloading it the first time.
 
-    It is written beside its place, checked against the digest, and renamed only then.
+    A download is written to a temporary file and moved into place only if the digest agrees.
 
     Args:
-        url: its address.
+        url: the file's address.
         file: its name in the cache.
         digest: its SHA-256.
         num_bytes: its size.
 
     Raises:
-        OSError: it could not be downloaded, was too large, has another digest, or its place in the
-            cache is taken by what is no file.
+        OSError: the download failed, was too large or has another digest, or something in the cache
+            has the file's name but is not a file.
     """
 
     def fetch(url: str, output_file: Any, caller: Any) -> None:
@@ -64,12 +64,12 @@ def cached_download(url: str, file: str, digest: str, num_bytes: int) -> Path:
 
     folder = Path(pooch.os_cache("jaxrnn"))
     try:
-        if (folder / file).exists():  # pooch reads whatever is there
+        if (folder / file).exists():  # pooch would read anything
             check_regular_file(folder / file)
         path = pooch.retrieve(
             url, known_hash=f"sha256:{digest}", fname=file, path=folder, downloader=fetch
         )
-    except ValueError as error:  # pooch's word for another digest, too
+    except ValueError as error:  # also what pooch raises for another digest
         raise OSError(str(error)) from error
     except requests.RequestException as error:
         raise OSError(type(error).__name__) from error

@@ -1,4 +1,4 @@
-"""The windows of all epochs of a training on one text."""
+"""The windows of every epoch of a training run on one text."""
 
 from dataclasses import dataclass
 
@@ -9,21 +9,30 @@ from jaxrnn.text.windows import WindowPlan, check_long_enough, random_plan, sequ
 
 @dataclass(frozen=True)
 class EpochPlans:
-    """A plan for each epoch: a pure function of these settings and the epoch's number.
+    """A window plan for each epoch, a pure function of these settings and the epoch's number.
 
     Raises:
-        ValueError: the text is too short for one batch, at some offset.
+        ValueError: the text is too short for one batch at the largest offset.
+
+    Example:
+        >>> from jaxrnn.text.epoch_plans import EpochPlans
+        >>> plans = EpochPlans(21, True, False, batch_size=2, num_steps=5, seed=0)
+        >>> plans.plan(epoch=3)[:].offsets.tolist()
+        [[0, 10], [5, 15]]
     """
 
     num_ids: int
-    """Tokens of the text."""
+    """The number of tokens in the text."""
     sequential: bool
-    """Whether rows are read side by side; else windows come in random order."""
+    """Whether rows are read side by side; otherwise windows come in random order."""
     random_offset: bool
-    """Whether each epoch skips some tokens at its start."""
+    """Whether each epoch skips a random number of tokens at its start."""
     batch_size: int
+    """The number of windows in a batch."""
     num_steps: int
+    """The number of tokens in a window."""
     seed: int
+    """The seed of the order and of the offsets."""
 
     def __post_init__(self) -> None:
         most_skipped = self.num_steps - (not self.sequential) if self.random_offset else 0
@@ -35,14 +44,14 @@ class EpochPlans:
         """Return the windows of one epoch."""
         if not self.random_offset:
             return self._plan(epoch)
-        generator = np.random.default_rng((self.seed, epoch, 1))  # the order has its own stream
+        generator = np.random.default_rng((self.seed, epoch, 1))  # not the stream of the order
         if not self.sequential:
             return self._plan(epoch, int(generator.integers(0, self.num_steps)))
         offset = int(generator.integers(0, self.num_steps, endpoint=True))
         return self._plan(epoch, offset, (self.num_ids - offset - 1) // self.batch_size)
 
     def most_batches(self) -> int:
-        """Return the number of batches of an epoch without an offset, the most that there are."""
+        """Return the most batches that an epoch can have: those without an offset."""
         return len(self._plan(0))
 
     def _plan(self, epoch: int, offset: int = 0, row_length: int | None = None) -> WindowPlan:

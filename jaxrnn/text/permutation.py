@@ -1,4 +1,4 @@
-"""A random order of any number of things, any part of which can be asked for."""
+"""Random permutations of any size, of which any part can be computed."""
 
 import functools
 from collections.abc import Callable
@@ -8,16 +8,26 @@ import numpy as np
 from jaxrnn.typing import HostArray, Int
 
 LARGEST_TABLE = 1 << 20
-"""Larger orders are computed where they are asked for: a table would need eight bytes for each."""
+"""The largest permutation stored as a table, at eight bytes per entry; others are computed."""
 
 ROUNDS = 8
+"""Rounds of the Feistel network."""
 
 Order = Callable[[Int[HostArray, "*N"]], Int[HostArray, "*N"]]
-"""places -> what stands there."""
+"""A permutation: positions -> the numbers at these positions."""
 
 
 def random_order(size: int, seed: int, epoch: int) -> Order:
-    """A permutation of `0..size - 1`: a function of seed and epoch, each in `0..2**32 - 1`."""
+    """Return the permutation of `0..size - 1` that a seed and an epoch determine.
+
+    Both are in `0..2**32 - 1`.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxrnn.text.permutation import random_order
+        >>> sorted(random_order(5, seed=0, epoch=1)(np.arange(5)).tolist())
+        [0, 1, 2, 3, 4]
+    """
     if size <= LARGEST_TABLE:
         return np.random.default_rng((seed, epoch)).permutation(size).__getitem__
     return functools.partial(permute, size, np.random.SeedSequence((seed, epoch)))
@@ -26,10 +36,10 @@ def random_order(size: int, seed: int, epoch: int) -> Order:
 def permute(
     size: int, seeds: np.random.SeedSequence, places: Int[HostArray, "*N"]
 ) -> Int[HostArray, "*N"]:
-    """What stands at some places of a permutation of `0..size - 1`.
+    """Return the numbers at some positions of a permutation of `0..size - 1`.
 
-    A Feistel network permutes a power of four numbers; what falls outside is permuted again until
-    it falls inside, which keeps the whole a permutation.
+    A Feistel network permutes a power of four numbers.  Results outside the range are permuted
+    again until they fall inside, so the result is still a permutation.
 
     Reference: Luby and Rackoff, How to construct pseudorandom permutations from pseudorandom
         functions, 1988; Black and Rogaway, Ciphers with arbitrary finite domains, 2002.
@@ -51,7 +61,10 @@ def _feistel(numbers: HostArray, half_bits: np.uint64, keys: HostArray) -> HostA
 
 
 def _mix(bits: HostArray) -> HostArray:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): every bit depends on every bit."""
+    """Mix bits with the finaliser of SplitMix64 (Steele, Lea and Flood, 2014).
+
+    Every output bit depends on every input bit.
+    """
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))

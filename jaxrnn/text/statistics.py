@@ -1,4 +1,4 @@
-"""Counting n-grams, and Zipf's law.
+"""N-gram counts and Zipf's law.
 
 An n-gram is n tokens in a row.  All functions are vectorised: a million words take seconds.
 
@@ -14,24 +14,31 @@ from jaxrnn.typing import HostArray, Int, Real
 
 
 class NgramCounts(NamedTuple):
-    """The distinct n-grams of a text, the most frequent first; among equals, by their ids."""
+    """The distinct n-grams of a text, the most frequent first, ties sorted by their ids."""
 
     ngrams: Int[HostArray, "m n"]
-    """Their token ids."""
+    """The token ids of each n-gram."""
     counts: Int[HostArray, "m"]
     """How often each occurs."""
 
 
 def count_ngrams(ids: Int[HostArray, "t"], n: int) -> NgramCounts:
-    """The distinct n-grams of a text and how often each occurs.
+    """Return the distinct n-grams of a text and how often each occurs.
 
     Args:
         ids: the text.
-        n: at least 1.
+        n: the length of the n-grams, at least 1.
 
     Raises:
         TypeError: the ids are not integers.
         ValueError: n is below 1, or the text is shorter than n.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxrnn.text.statistics import count_ngrams
+        >>> pairs = count_ngrams(np.array([0, 1, 0, 1, 1]), 2)
+        >>> pairs.ngrams.tolist(), pairs.counts.tolist()
+        ([[0, 1], [1, 0], [1, 1]], [2, 1, 1])
     """
     check_positive_integer("n", n)
     check_ids("ids", ids, np.iinfo(np.int32).max)
@@ -40,13 +47,20 @@ def count_ngrams(ids: Int[HostArray, "t"], n: int) -> NgramCounts:
     ends = np.arange(n - 1, len(ids))
     groups = group_ngrams(ids, n)
     _, first, counts = np.unique(groups, return_index=True, return_counts=True)
-    order = np.argsort(-counts, kind="stable")  # the groups are in the order of the ids
+    order = np.argsort(-counts, kind="stable")  # the groups are sorted by their ids
     windows = ids[ends[first[order], None] + np.arange(1 - n, 1)]
     return NgramCounts(windows, counts[order])
 
 
 def group_ngrams(ids: Int[HostArray, "t"], n: int) -> Int[HostArray, "_"]:
-    """A number for the n-gram at each place: equal numbers for equal n-grams, in their order."""
+    """Number the n-gram at each position: equal n-grams share a number, in sorted order.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxrnn.text.statistics import group_ngrams
+        >>> group_ngrams(np.array([0, 1, 0, 1, 1]), 2).tolist()
+        [0, 1, 0, 2]
+    """
     groups = np.unique(ids, return_inverse=True)[1].astype(np.int64)
     tokens = groups
     for _ in range(n - 1):
@@ -56,31 +70,40 @@ def group_ngrams(ids: Int[HostArray, "t"], n: int) -> Int[HostArray, "_"]:
 
 
 class ZipfFit(NamedTuple):
-    """count = constant * rank ** -exponent, a straight line where both axes are logarithmic."""
+    """The law count = constant * rank ** -exponent, a straight line on logarithmic axes."""
 
     exponent: float
+    """The negated slope of that line."""
     constant: float
+    """The law's count at rank 1."""
 
     def at(self, ranks: np.ndarray) -> np.ndarray:
-        """The counts that the law predicts."""
+        """Return the counts that the law predicts."""
         return self.constant * ranks**-self.exponent
 
 
 def fit_zipf(
     counts: Real[HostArray, "m"], first_rank: int = 10, last_rank: int | None = None
 ) -> ZipfFit:
-    """Zipf's law for the counts of a text's tokens or n-grams.
+    """Fit Zipf's law to the counts of a text's tokens or n-grams.
 
-    The straight line is fitted, by least squares, at ranks that are evenly spaced on the
-    logarithmic axis: otherwise the many that occur once would decide alone.
+    The straight line is fitted by least squares at ranks that are evenly spaced on the logarithmic
+    axis.  Otherwise the many n-grams that occur once would dominate the fit.
 
     Args:
         counts: at least 1 each, in any order.
-        first_rank: where the law begins; the few most frequent words do not follow it.
-        last_rank: where it ends; None takes the last that occurs twice.
+        first_rank: the first rank to fit; the few most frequent words do not follow the law.
+        last_rank: the last rank to fit; None takes the last with a count above 1.
 
     Raises:
         ValueError: fewer than two ranks are left.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxrnn.text.statistics import fit_zipf
+        >>> fit = fit_zipf(1000 / np.arange(1, 101))
+        >>> round(fit.exponent, 3), round(fit.constant)
+        (1.0, 1000)
 
     Reference: G. K. Zipf, Human behavior and the principle of least effort, 1949.
     """

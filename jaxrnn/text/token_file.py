@@ -1,8 +1,8 @@
-"""A text as the ids of its tokens in a file, which training maps into memory and reads in place.
+"""A text stored as token ids, in a file that training maps into memory.
 
-For texts larger than memory: nothing here ever holds more of one than a piece.  In the folder are
-`ids.npy`, as NumPy saves arrays, and `text.json`: the vocabulary, how many tokens there are, and
-SHA-256 sums of the ids and of itself.
+For texts larger than memory: no function holds more than one piece of the text at a time.  The
+folder holds `ids.npy`, in NumPy's format, and `text.json`: the vocabulary, the number of tokens,
+and SHA-256 checksums of the ids and of itself.
 """
 
 import collections
@@ -24,71 +24,83 @@ CHARACTERS_PER_PIECE = 1 << 22
 BYTES_PER_PIECE = 1 << 22
 FORMAT = 2
 READABLE = (1, 2)
-"""Formats that are read.  The first has no sum of `text.json`, and line breaks as spaces."""
+"""Formats that can be read.  Format 1 has no checksum of `text.json`, and no line breaks."""
 
 MAX_JSON_BYTES = 1 << 30
 MAX_WORD = 1 << 20
-"""Characters of a word: where no white space comes for so long, the text is not of words."""
+"""The most characters in a word; a longer one means that the text is not made of words."""
 
 
 class TokenFileError(ValueError):
-    """A folder holds no tokens that can be used."""
+    """A folder holds no usable tokens."""
 
 
 class TokenFile(NamedTuple):
-    """A text that lies in a file as ids."""
+    """A text stored in a file as token ids."""
 
     folder: Path
+    """The folder of `ids.npy` and `text.json`."""
     vocabulary: Vocabulary
+    """The vocabulary of the text, with its counts."""
     num_ids: int
+    """The number of tokens in the text."""
     digest: str
-    """SHA-256 of the ids."""
+    """The SHA-256 of the ids."""
     keep_line_breaks: bool
-    """Whether line breaks are tokens; else they became spaces."""
+    """Whether line breaks are tokens; otherwise they became spaces."""
 
     def ids(self, num_ids: int | None = None) -> np.memmap:
-        """The first of them, or all, mapped into memory."""
+        """Map the first `num_ids` ids, or all of them, into memory."""
         path = self.folder / "ids.npy"
-        whole = np.lib.format.open_memmap(path, mode="r")
-        shape = whole.shape if num_ids is None else (num_ids,)
-        return np.memmap(path, whole.dtype, "r", whole.offset, shape)
+        mapped = np.lib.format.open_memmap(path, mode="r")
+        shape = mapped.shape if num_ids is None else (num_ids,)
+        return np.memmap(path, mapped.dtype, "r", mapped.offset, shape)
 
 
 def pieces_of(
     path: Path, unit: Unit = "character", *, keep_line_breaks: bool = True
 ) -> Iterator[str]:
-    """Read a text in UTF-8 piece by piece, no word cut in two.
+    """Read a UTF-8 text piece by piece, without splitting a word.
 
     Args:
         path: the file.
         unit: "character" or "word".
-        keep_line_breaks: whether line breaks stay, as line feeds; else they become spaces.
+        keep_line_breaks: whether line breaks stay, as line feeds; otherwise they become spaces.
 
     Raises:
-        ValueError: it is not UTF-8, no regular file, or a word of it has no end.
+        ValueError: the file is not UTF-8 or not a regular file, or a word is too long.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from jaxrnn.text.token_file import pieces_of
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "my.txt")
+        ...     _ = path.write_text("to be")
+        ...     print(list(pieces_of(path, "word")))
+        ['to ', 'be']
     """
     check_regular_file(path)
-    rest = ""
+    remainder = ""
     with path.open(encoding="utf-8-sig") as file:
         try:
             while piece := file.read(CHARACTERS_PER_PIECE):
-                piece = rest + (piece if keep_line_breaks else piece.replace("\n", " "))
+                piece = remainder + (piece if keep_line_breaks else piece.replace("\n", " "))
                 end = len(piece) if unit == "character" else _end_of_words(piece)
-                rest = piece[end:]
-                if len(rest) > MAX_WORD:
+                remainder = piece[end:]
+                if len(remainder) > MAX_WORD:
                     raise ValueError(
                         f"{path} must have words of at most {MAX_WORD:,} characters, got"
-                        f" {rest[:20]!r}..."
+                        f" {remainder[:20]!r}..."
                     )
                 yield piece[:end]
         except UnicodeDecodeError as error:
             wrong = f"{error.reason}, 0x{error.object[error.start]:02x}"
             raise ValueError(f"{path} must be UTF-8 text: {wrong}") from error
-    yield rest
+    yield remainder
 
 
 def _end_of_words(piece: str) -> int:
-    """The place after the last white space."""
+    """Return the position after the last white space."""
     if piece[-1:].isspace():
         return len(piece)
     return len(piece) - len(piece.rsplit(maxsplit=1)[-1])
@@ -101,27 +113,36 @@ def write_token_file(
     *,
     keep_line_breaks: bool = True,
 ) -> TokenFile:
-    """Count the tokens of a text, then write their ids; the folder appears when all is done.
+    """Count the tokens of a text and write their ids; the folder appears only when complete.
 
     Args:
-        pieces: called twice, gives the text piece by piece.
-        folder: must not be there yet.
+        pieces: yields the text piece by piece; called twice.
+        folder: must not exist yet.
         unit: "character" or "word".
-        keep_line_breaks: whether the pieces have their line breaks, which is recorded.
+        keep_line_breaks: whether the pieces still have their line breaks; this is only recorded.
 
     Raises:
-        ValueError: the text has no token, or was another one the second time.
-        FileExistsError: the folder is there.
+        ValueError: the text has no tokens, or changed before the second reading.
+        FileExistsError: the folder exists.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from jaxrnn.text.token_file import open_token_file, write_token_file
+        >>> with tempfile.TemporaryDirectory() as parent:
+        ...     folder = pathlib.Path(parent, "tokens")
+        ...     _ = write_token_file(lambda: ["to be ", "or not"], folder, "word")
+        ...     print(open_token_file(folder).ids())
+        [3 0 2 1]
     """
     if folder.exists():
-        raise FileExistsError(f"{folder} is there already")
+        raise FileExistsError(f"{folder} already exists")
     vocabulary = Vocabulary.of_counts(_count(pieces(), unit), unit=unit)
     num_ids = sum(vocabulary.counts)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as beside:
-        whole = Path(beside) / "whole"
-        whole.mkdir()
-        digest = _write_ids(whole / "ids.npy", (vocabulary, pieces()), num_ids)
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as temporary:
+        complete = Path(temporary) / "complete"
+        complete.mkdir()
+        digest = _write_ids(complete / "ids.npy", (vocabulary, pieces()), num_ids)
         content = {
             "format": FORMAT,
             "num_ids": num_ids,
@@ -130,23 +151,23 @@ def write_token_file(
             "vocabulary": vocabulary.to_json(),
         }
         text = json.dumps(content | {"sum": _sum(content)}, ensure_ascii=False)
-        (whole / "text.json").write_text(text, encoding="utf-8")
-        os.rename(whole, folder)
+        (complete / "text.json").write_text(text, encoding="utf-8")
+        os.rename(complete, folder)
     return TokenFile(folder, vocabulary, num_ids, digest, keep_line_breaks)
 
 
 def open_token_file(folder: Path) -> TokenFile:
-    """What `write_token_file` wrote, all of it read and compared with its sums.
+    """Open what `write_token_file` wrote, after verifying all of it against its checksums.
 
     Raises:
-        TokenFileError: the folder holds no such thing, or not what was written.
+        TokenFileError: the folder holds no token file, or a damaged one.
     """
     try:
         check_regular_file(folder / "text.json", MAX_JSON_BYTES)
         content = json.loads((folder / "text.json").read_text(encoding="utf-8"))
         if content["format"] not in READABLE:
             known = " and ".join(map(str, READABLE))
-            raise ValueError(f"it is of format {content['format']}, this jaxrnn reads {known}")
+            raise ValueError(f"its format is {content['format']}, this jaxrnn reads {known}")
         if content["format"] > 1 and content.pop("sum") != _sum(content):
             raise ValueError("text.json is damaged")
         tokens = TokenFile(
@@ -157,18 +178,18 @@ def open_token_file(folder: Path) -> TokenFile:
             content.get("keep_line_breaks", False),
         )
         _check_ids(tokens)
-    except Exception as error:  # content of any form raises many unrelated types
-        raise TokenFileError(f"{folder} holds no tokens that can be used: {error}") from error
+    except Exception as error:  # malformed content can raise almost any type
+        raise TokenFileError(f"{folder} holds no usable tokens: {error}") from error
     return tokens
 
 
 def _check_ids(tokens: TokenFile) -> None:
-    """Raise unless `ids.npy` is, byte for byte, what was written."""
+    """Raise unless `ids.npy` is byte for byte what was written."""
     path = tokens.folder / "ids.npy"
     check_regular_file(path)
     ids = tokens.ids()
     if ids.shape != (tokens.num_ids,) or ids.dtype != _id_type(tokens.vocabulary):
-        raise ValueError(f"its ids are {ids.dtype}{list(ids.shape)}, not those of its words")
+        raise ValueError(f"its ids are {ids.dtype}{list(ids.shape)}, which text.json contradicts")
     digest = hashlib.sha256()
     with path.open("rb") as file:
         file.seek(ids.offset)

@@ -13,20 +13,27 @@ from jaxrnn.checks import check_choice, check_ids, check_positive_integer
 from jaxrnn.typing import AnyArray, HostArray, Int, Integer
 
 Unit = Literal["character", "word"]
+"""The kind of token that a text is split into."""
 
 
 class UnknownTokenError(ValueError):
-    """A text holds tokens that the vocabulary has not."""
+    """A text holds tokens that are not in the vocabulary."""
 
 
 def tokenize(text: str, unit: Unit) -> list[str]:
-    """Cut a text into its characters, or into the words that white space parts."""
+    """Split a text into characters, or into words at white space.
+
+    Example:
+        >>> import jaxrnn
+        >>> jaxrnn.text.tokenize("to be", "word")
+        ['to', 'be']
+    """
     check_choice("unit", unit, ("character", "word"))
     return list(text) if unit == "character" else text.split()
 
 
 def join_tokens(tokens: Iterable[str], unit: Unit) -> str:
-    """Put tokens, or pieces of text, together again: words with a space between them."""
+    """Join tokens or pieces of text, with spaces between words."""
     return ("" if unit == "character" else " ").join(tokens)
 
 
@@ -36,7 +43,7 @@ def pad_rows(
     """Put rows of unequal length side by side, `[T, B]`, with zeros at their ends.
 
     Args:
-        rows: ids, or anything else that is one number per token.
+        rows: ids, or anything else with one number per token.
         multiple_of: T is a multiple of this.
 
     Returns:
@@ -54,18 +61,27 @@ def pad_rows(
 class Vocabulary:
     """The tokens of a text in the order of their ids, with their counts.
 
-    Reserved tokens come first (`<unk>` before all), then the others by falling frequency and, among
-    equals, by code point: the same text always gives the same ids.
+    Reserved tokens come first (`<unk>` before all), then the others from most to least frequent,
+    ties sorted by code point: the same text always gives the same ids.
+
+    Example:
+        >>> import jaxrnn
+        >>> vocabulary = jaxrnn.Vocabulary.of("to be or not to be", unit="word", unknown="<unk>")
+        >>> vocabulary.tokens
+        ('<unk>', 'be', 'to', 'not', 'or')
+        >>> ids = vocabulary.encode("not me")
+        >>> ids.tolist(), vocabulary.decode(ids)
+        ([3, 0], 'not <unk>')
     """
 
     tokens: tuple[str, ...]
     """The token of each id."""
     counts: tuple[int, ...]
-    """How often each occurs in the text; of `<unk>`, the occurrences of all that it stands for."""
+    """How often each token occurs in the text; `<unk>` has the counts of all that it replaces."""
     unit: Unit = "character"
-    """What a token is."""
+    """The kind of token."""
     unknown: str | None = None
-    """The token that stands for all others, such as "<unk>"; None where there is none."""
+    """The token that replaces unknown ones, such as "<unk>"; None if there is none."""
 
     @classmethod
     def of(
@@ -77,7 +93,7 @@ class Vocabulary:
         min_count: int = 1,
         reserved: Sequence[str] = (),
     ) -> "Vocabulary":
-        """The vocabulary of a text; arguments and errors as in `of_counts`."""
+        """Build the vocabulary of a text; arguments and errors are those of `of_counts`."""
         counts = collections.Counter(tokenize(text, unit))
         return cls.of_counts(
             counts, unit=unit, unknown=unknown, min_count=min_count, reserved=reserved
@@ -93,18 +109,23 @@ class Vocabulary:
         min_count: int = 1,
         reserved: Sequence[str] = (),
     ) -> "Vocabulary":
-        """The vocabulary of a text that has been counted, perhaps piece by piece.
+        """Build the vocabulary of a text from its counts, which may be summed over pieces.
 
         Args:
-            counts: how often the text has each token.
+            counts: how often each token occurs in the text.
             unit: "character" or "word".
             unknown: a token for everything that is not in the vocabulary; it gets id 0.
             min_count: tokens that occur less often are left out.
             reserved: tokens that get the next ids whether they occur or not.
 
         Raises:
-            ValueError: the text has no token; tokens are left out with nothing to stand for them;
-                or a reserved token is named twice.
+            ValueError: the text has no tokens; some are left out and there is no unknown token; or
+                a reserved token is named twice.
+
+        Example:
+            >>> import jaxrnn
+            >>> jaxrnn.Vocabulary.of_counts({"a": 1, "b": 2}).tokens
+            ('b', 'a')
         """
         check_positive_integer("min_count", min_count)
         first = ((unknown,) if unknown is not None else ()) + tuple(reserved)
@@ -145,32 +166,32 @@ class Vocabulary:
         return {token: i for i, token in enumerate(self.tokens)}
 
     def encode(self, text: str) -> Int[HostArray, "n"]:
-        """The ids of a text.
+        """Return the ids of a text.
 
         Raises:
-            UnknownTokenError: it holds tokens that the vocabulary has not, and no token stands for
-                them; the message names them.
+            UnknownTokenError: the text holds tokens that are not in the vocabulary, and there is no
+                unknown token; the message names them.
         """
         if self.unknown is None:
             self.check_known(text)
         return self.encode_known(text)[0]
 
     def check_known(self, text: str) -> None:
-        """Raise an UnknownTokenError that names the tokens which the vocabulary has not."""
-        strange = list(dict.fromkeys(t for t in tokenize(text, self.unit) if t not in self))
-        if strange:
-            shown = " ".join(map(repr, strange[:10]))
-            more = f" and {len(strange) - 10} more" if len(strange) > 10 else ""
+        """Raise an UnknownTokenError that names the tokens that are not in the vocabulary."""
+        unknown = list(dict.fromkeys(t for t in tokenize(text, self.unit) if t not in self))
+        if unknown:
+            shown = " ".join(map(repr, unknown[:10]))
+            more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
             raise UnknownTokenError(
                 f"{self.unit}s that are not in the vocabulary of {len(self)}: {shown}{more}"
             )
 
     def check_prompt(self, prompt: str, *, allow_unknown: bool = False) -> None:
-        """Raise unless a prompt has a token, and the vocabulary has all that it has.
+        """Raise unless a prompt has tokens, and all of them are in the vocabulary.
 
         Raises:
             UnknownTokenError: it has unknown tokens, and they are not allowed.
-            ValueError: it is empty.
+            ValueError: it has no tokens.
         """
         if not tokenize(prompt, self.unit):
             raise ValueError(f"prompts must have at least one {self.unit}, got {prompt!r}")
@@ -178,9 +199,9 @@ class Vocabulary:
             self.check_known(prompt)
 
     def encode_known(self, text: str) -> tuple[Int[HostArray, "n"], np.ndarray]:
-        """The ids of any text, and which of its tokens the vocabulary has.
+        """Return the ids of any text, and which of its tokens are in the vocabulary.
 
-        The unknown token stands in for the others or, where there is none, the most frequent token.
+        The others get the id of the unknown token or, without one, of the most frequent token.
         """
         tokens = tokenize(text, self.unit)
         stand_in = int(np.argmax(self.counts))
@@ -190,7 +211,7 @@ class Vocabulary:
         return ids, np.array([token in self._token_ids for token in tokens], bool)
 
     def decode(self, ids: Iterable[int] | Integer[AnyArray, "n"]) -> str:
-        """The text of some ids; words are joined by spaces.
+        """Return the text of some ids, with spaces between words.
 
         Raises:
             TypeError: the ids are not integers.
@@ -203,7 +224,7 @@ class Vocabulary:
         return join_tokens((self.tokens[i] for i in array.ravel()), self.unit)
 
     def to_json(self) -> str:
-        """The vocabulary as JSON."""
+        """Return the vocabulary as JSON."""
         content = {
             "unit": self.unit,
             "unknown": self.unknown,
@@ -214,10 +235,10 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, text: str) -> "Vocabulary":
-        """The vocabulary that `to_json` wrote.
+        """Read a vocabulary that `to_json` wrote.
 
         Raises:
-            ValueError: the text is not such JSON.
+            ValueError: the text is not a vocabulary as JSON.
         """
         try:
             content = json.loads(text)

@@ -1,7 +1,7 @@
-"""The two samplers of "Dive into Deep Learning": how a long text becomes batches.
+"""The two samplers of "Dive into Deep Learning", which cut a long text into batches.
 
-Each is a plan, which only says where windows begin, and a gather that cuts them out.  A plan is a
-pure function of its arguments, so the place in the data is two integers: epoch and batch.
+A plan only says where windows begin, and a gather cuts them out.  Plans are pure functions of their
+arguments, so a position in the data is two integers: epoch and batch.
 
 Reference: Zhang, Lipton, Li and Smola, Dive into Deep Learning, "Language models and the dataset".
 """
@@ -26,44 +26,40 @@ from jaxrnn.typing import AnyArray, Bool, HostArray, Int, Integer
 
 
 class Batch(NamedTuple):
-    """What a training step reads; a leading axis `[N, ...]` stacks the batches of an epoch."""
+    """The input of a training step; a leading axis `[N, ...]` stacks the batches of an epoch."""
 
     inputs: Integer[AnyArray, "*N T B"]
     """Token ids."""
     targets: Integer[AnyArray, "*N T B"]
     """The token after each input."""
     mask: Bool[AnyArray, "*N T B"] | None
-    """True where the target counts in the loss; None means everywhere.  The model reads all inputs:
-    padding belongs at the end of a row that starts anew with the next batch."""
+    """True where the target counts in the loss; None means everywhere.
+    The model reads all inputs: pad only the end of a row that starts afresh in the next batch."""
     starts: Bool[AnyArray, "*N B"]
-    """Rows that begin at the initial carry; the others go on from the batch before."""
+    """Rows that begin at the initial carry; the others continue from the previous batch."""
 
 
 class Windows(NamedTuple):
-    """Where the windows of some batches begin."""
+    """The positions where the windows of some batches begin."""
 
     offsets: Int[HostArray, "N B"]
-    """The place in the text of each window's first input."""
+    """The position in the text of each window's first input."""
     starts: Bool[HostArray, "N B"]
     """Windows that begin at the initial carry."""
 
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """Where the windows of an epoch begin: a rule, however long the text is.
-
-    `plan[:]` are the windows of all batches, `plan[first:last]` those of some, `len(plan)` is the
-    number of batches.
-    """
+    """The rule for the windows of an epoch: `plan[first:last]` gives those of some batches."""
 
     num_batches: int
-    """N."""
+    """The number of batches, N."""
     batch_size: int
-    """B."""
+    """The number of rows, B."""
     num_ids: int
-    """Tokens of the text."""
+    """The number of tokens in the text."""
     offsets_of: Callable[[Any, Any], Any]
-    """(numbers of batches [N, 1], rows [B]) -> offsets [N, B]."""
+    """(batch indices [N, 1], rows [B]) -> offsets [N, B]."""
     carries_on: bool
     """Whether only the first batch starts at the initial carry."""
 
@@ -74,14 +70,20 @@ class WindowPlan:
         numbers = np.arange(*batches.indices(self.num_batches))[:, None]
         offsets = self.offsets_of(numbers, np.arange(self.batch_size))
         starts = (numbers == 0) | np.full(offsets.shape, not self.carries_on)
-        # JAX has no larger integers by default, and needs none where the text fits a device.
+        # By default JAX has no 64-bit integers; a text that fits on a device needs none.
         return Windows(offsets.astype(np.int32 if self.num_ids < 2**31 else np.int64), starts)
 
 
 def sequential_plan(
     num_ids: int, batch_size: int, num_steps: int, offset: int = 0, row_length: int | None = None
 ) -> WindowPlan:
-    """The plan of `sequential_windows`, for a text of `num_ids` tokens."""
+    """Return the plan of `sequential_windows`, for a text of `num_ids` tokens.
+
+    Example:
+        >>> import jaxrnn
+        >>> jaxrnn.text.sequential_plan(21, batch_size=2, num_steps=5)[:].offsets.tolist()
+        [[0, 10], [5, 15]]
+    """
     _check_sizes(num_ids, batch_size, num_steps, offset)
     if row_length is None:
         check_long_enough(num_ids, offset, batch_size, num_steps, num_steps)
@@ -105,7 +107,13 @@ def sequential_plan(
 def random_plan(
     num_ids: int, batch_size: int, num_steps: int, seed: int, epoch: int, offset: int = 0
 ) -> WindowPlan:
-    """The plan of `random_windows`, for a text of `num_ids` tokens."""
+    """Return the plan of `random_windows`, for a text of `num_ids` tokens.
+
+    Example:
+        >>> import jaxrnn
+        >>> len(jaxrnn.text.random_plan(21, batch_size=2, num_steps=5, seed=0, epoch=0))
+        2
+    """
     _check_sizes(num_ids, batch_size, num_steps, offset)
     check_seed("seed", seed)
     check_seed("epoch", epoch)
@@ -123,7 +131,13 @@ def random_plan(
 def gather_windows(
     ids: Integer[AnyArray, "n"], offsets: Integer[AnyArray, "*N B"], num_steps: int
 ) -> tuple[Integer[AnyArray, "*N T B"], Integer[AnyArray, "*N T B"]]:
-    """Cut out the windows that begin at `offsets`: (inputs, targets), on host or device."""
+    """Cut out the windows that begin at `offsets`: (inputs, targets), on host or device.
+
+    Example:
+        >>> import jaxrnn, numpy as np
+        >>> [x.tolist() for x in jaxrnn.text.gather_windows(np.arange(9), np.array([0, 5]), 2)]
+        [[[0, 5], [1, 6]], [[1, 6], [2, 7]]]
+    """
     check_positive_integer("num_steps", num_steps)
     windows = cut_windows(ids, offsets, num_steps + 1)
     return windows[..., :-1, :], windows[..., 1:, :]
@@ -132,7 +146,7 @@ def gather_windows(
 def cut_windows(
     ids: Integer[AnyArray, "n"], offsets: Integer[AnyArray, "*N B"], length: int
 ) -> Integer[AnyArray, "*N length B"]:
-    """Cut out as many tokens as `length` from each offset on, on host or device."""
+    """Cut out `length` tokens from each offset on, on host or device."""
     check_range("offsets", offsets, ids.shape[0] - length)
     offsets = widen(offsets)
     steps = np.arange(length, dtype=offsets.dtype).reshape((1,) * (offsets.ndim - 1) + (-1, 1))
@@ -146,16 +160,15 @@ def sequential_windows(
     offset: int = 0,
     row_length: int | None = None,
 ) -> Batch:
-    """Cut a text into `batch_size` rows and read them side by side, window after window.
+    """Split a text into `batch_size` rows and read them side by side, window by window.
 
-    Window k + 1 of a row follows on window k, so a carry may pass from one batch to the next.
+    Window k + 1 of a row continues window k, so the carry can pass from one batch to the next.
 
     Args:
         ids: the text.
-        batch_size: B.
-        num_steps: T.
+        batch_size, num_steps: B and T.
         offset: tokens to skip first.
-        row_length: tokens of a row; by default `(n - offset) // batch_size`, as the first edition
+        row_length: tokens per row; by default `(n - offset) // batch_size`, as in the first edition
             of the book; the second edition has `(n - offset - 1) // batch_size`.
 
     Returns:
@@ -163,7 +176,12 @@ def sequential_windows(
 
     Raises:
         TypeError: a size is not an integer, or the ids are not.
-        ValueError: a size is out of range, or the text too short for one batch.
+        ValueError: a size is out of range, or the text is too short for one batch.
+
+    Example:
+        >>> import jaxrnn, numpy as np
+        >>> jaxrnn.sequential_windows(np.arange(21), batch_size=2, num_steps=5).inputs.shape
+        (2, 5, 2)
     """
     check_text(ids)
     plan = sequential_plan(ids.shape[0], batch_size, num_steps, offset, row_length)
@@ -181,18 +199,16 @@ def random_windows(
     """Cut a text into windows that do not overlap, and read them in random order.
 
     Args:
-        ids: the text.
-        batch_size: B.
-        num_steps: T.
+        ids, batch_size, num_steps, offset: those of `sequential_windows`, with the same errors.
         seed, epoch: the order is a function of the two, each in `0..2**32 - 1`.
-        offset: tokens to skip first.
 
     Returns:
-        A Batch of arrays `[N, T, B]`; every row of it starts at the initial carry.
+        A Batch of arrays `[N, T, B]`; every row starts at the initial carry.
 
-    Raises:
-        TypeError: a size is not an integer, or the ids are not.
-        ValueError: a size is out of range, or the text too short for one batch.
+    Example:
+        >>> import jaxrnn, numpy as np
+        >>> jaxrnn.random_windows(np.arange(21), 2, 5, seed=0, epoch=0).inputs.shape
+        (2, 5, 2)
     """
     check_text(ids)
     plan = random_plan(ids.shape[0], batch_size, num_steps, seed, epoch, offset)
@@ -225,7 +241,7 @@ def _check_sizes(num_ids: int, batch_size: int, num_steps: int, offset: int) -> 
 def check_long_enough(
     num_ids: int, offset: int, batch_size: int, num_steps: int, row_length: int
 ) -> None:
-    """Raise, with the number that is needed, if a text has too few tokens for one batch."""
+    """Raise, naming the number needed, if a text has too few tokens for one batch."""
     needed = offset + (batch_size - 1) * row_length + num_steps + 1  # every input has a target
     if num_ids < needed:
         raise ValueError(

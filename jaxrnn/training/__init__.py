@@ -1,14 +1,33 @@
-"""Training: loss, gradient, step, and the loop over epochs."""
+"""Training: loss, gradient, step, and the loop over epochs.  It writes no files.
 
-from jaxrnn.training.config import TrainConfig as TrainConfig
-from jaxrnn.training.losses import bits_per_character as bits_per_character
-from jaxrnn.training.losses import cross_entropy as cross_entropy
-from jaxrnn.training.losses import perplexity as perplexity
-from jaxrnn.training.optimizer import make_optimizer as make_optimizer
-from jaxrnn.training.train_step import Metrics as Metrics
-from jaxrnn.training.train_step import TrainState as TrainState
-from jaxrnn.training.train_step import init_state as init_state
-from jaxrnn.training.train_step import make_train_step as make_train_step
-from jaxrnn.training.trainer import NonFiniteError as NonFiniteError
-from jaxrnn.training.trainer import Progress as Progress
-from jaxrnn.training.trainer import train as train
+`config.py` holds the settings, and `optimizer.py` makes optax's optimizers by name.  `losses.py`
+and `gradient.py` compute a batch's loss and gradient; `train_step.py` makes one step of them, and
+`trainer.py` takes the steps of many epochs.  `feed.py` brings batches from the text to the devices.
+`parallel.py` splits the rows of a batch over devices, `processes.py` connects the processes of a
+run, and `memory.py` says how much memory the machine has.
+"""
+
+from jaxrnn.training.config import TrainConfig
+from jaxrnn.training.losses import bits_per_character, cross_entropy, perplexity
+from jaxrnn.training.optimizer import make_optimizer
+from jaxrnn.training.train_step import Metrics, TrainState, init_state, make_train_step
+from jaxrnn.training.trainer import NonFiniteError, Progress, train
+
+__all__ = [  # noqa: RUF022, sorted by topic
+    # settings
+    "TrainConfig",
+    "make_optimizer",
+    # losses
+    "cross_entropy",
+    "perplexity",
+    "bits_per_character",
+    # one step
+    "TrainState",
+    "Metrics",
+    "init_state",
+    "make_train_step",
+    # many epochs
+    "Progress",
+    "train",
+    "NonFiniteError",
+]

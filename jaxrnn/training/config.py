@@ -1,4 +1,4 @@
-"""How a model is trained: the settings."""
+"""The settings of a training run."""
 
 import math
 from dataclasses import dataclass
@@ -13,13 +13,21 @@ from jaxrnn.training.optimizer import make_optimizer
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained.  The defaults are those of "Dive into Deep Learning"."""
+    """The settings of a training run; the defaults are those of "Dive into Deep Learning".
+
+    Example:
+        >>> import jaxrnn
+        >>> config = jaxrnn.TrainConfig(optimizer="adam", batch_size=8, max_grad_norm=1)
+        >>> config.learning_rate, config.windows
+        (0.001, 'random')
+        >>> optimizer = config.make_optimizer()
+    """
 
     windows: Literal["random", "sequential"] = "random"
-    """Windows in random order, each from the initial carry; or rows read side by side, with the
-    carry passed on."""
+    """Windows in random order, or rows of text read side by side.
+    Random windows start from the initial carry; rows pass the carry on."""
     random_offset: bool = False
-    """Skip some tokens at the start of each epoch, drawn anew, as the book's second edition."""
+    """Skip a random number of tokens at the start of each epoch, as in the book's 2nd edition."""
     batch_size: int = 32
     """Windows in a batch."""
     num_steps: int = 35
@@ -29,25 +37,23 @@ class TrainConfig:
     optimizer: str = "sgd"
     """Any optimizer of optax: sgd, adam, adamw, rmsprop, ..."""
     learning_rate: float | None = None
-    """Learning rate; by default 100 for sgd, as the book, and 0.001 for any other."""
+    """Learning rate; by default 100 for sgd, as in the book, and 0.001 for any other."""
     decay: float = 1.0
     """Factor on the learning rate at the end of each epoch, from epoch `decay_after` on."""
     decay_after: int = 1
-    """Epochs with the first learning rate."""
+    """Epochs with the initial learning rate."""
     max_grad_norm: float | None = 0.01
-    """Gradients are scaled down to this global norm; None never clips."""
+    """Global norm that larger gradients are scaled down to; None never clips."""
     max_skipped: int = 10
-    """Steps in a row that are skipped, because something is not finite, before training stops."""
+    """Consecutive steps skipped because something is not finite, after which training stops."""
     seed: int = 0
     """Seed of the initial weights and of the order of the windows."""
     devices: int | None = None
-    """Devices that share the rows of a batch; by default one, or, where a run has several
-    processes, those of all of them."""
+    """Devices that share each batch; by default one, or all those of several processes."""
     parallel: Literal["jit", "pmap"] = "jit"
-    """Who cuts the program up for them: the compiler, by shardings, or jax.pmap."""
+    """How the program is split over devices: by the compiler (shardings) or by jax.pmap."""
     accumulate: int = 1
-    """Groups of rows that a device takes one after the other, for the memory of one group and the
-    same numbers."""
+    """Groups of rows per device, processed one after another: less memory, the same numbers."""
 
     def __post_init__(self) -> None:
         check_choice("windows", self.windows, ("random", "sequential"))
@@ -70,25 +76,25 @@ class TrainConfig:
         make_optimizer(self.optimizer, 1.0, self.max_grad_norm)
 
     def make_optimizer(self, num_ids: int | None = None) -> optax.GradientTransformation:
-        """The optimizer that the configuration names.
+        """Return the optimizer that the configuration names.
 
         Args:
-            num_ids: tokens of the text, needed where the learning rate decays.
+            num_ids: the number of tokens in the text, needed if the learning rate decays.
         """
         rate: Any = self.learning_rate
         if self.decay != 1.0:
             if num_ids is None:
-                raise ValueError("num_ids must be given where the learning rate decays, got None")
+                raise ValueError("num_ids must be given if the learning rate decays, got None")
             steps = self.plans(num_ids).most_batches()
             begin = (self.decay_after - 1) * steps
-            if self.decay == 0:  # which optax's decay takes for no decay at all
+            if self.decay == 0:  # optax.exponential_decay would not decay at all
                 rate = optax.piecewise_constant_schedule(rate, {begin + steps: 0.0})
             else:
                 rate = optax.exponential_decay(rate, steps, self.decay, begin, staircase=True)
         return make_optimizer(self.optimizer, rate, self.max_grad_norm)
 
     def check_rows(self, num_devices: int) -> None:
-        """Raise unless each device gets as many rows of a batch as any other."""
+        """Raise unless a batch splits evenly over devices and groups of rows."""
         parts = num_devices * self.accumulate
         if self.batch_size % parts:
             raise ValueError(
@@ -97,10 +103,10 @@ class TrainConfig:
             )
 
     def plans(self, num_ids: int) -> EpochPlans:
-        """Return the windows of all epochs on a text of so many tokens.
+        """Return the windows of all epochs on a text of `num_ids` tokens.
 
         Raises:
-            ValueError: the text is too short for one batch; the number that is needed is named.
+            ValueError: the text is too short for one batch; the message names the length needed.
         """
         return EpochPlans(
             num_ids,
@@ -113,7 +119,7 @@ class TrainConfig:
 
 
 def flat_settings(content: dict[str, Any], before: str = "") -> dict[str, Any]:
-    """Return nested settings by dotted names, such as `training.seed`."""
+    """Return nested settings under dotted names, such as `training.seed`."""
     flat: dict[str, Any] = {}
     for name, value in content.items():
         place = before + name

@@ -1,17 +1,17 @@
-"""The batches of a training on their way from the text to the devices, a chunk at a time.
+"""The path of batches from the text to the devices, one chunk at a time.
 
-    EpochPlans.plan(epoch)      where the windows of an epoch begin: offsets [N, B]
-        |  chunks               some batches of it: offsets [K, B]
+    EpochPlans.plan(epoch)      the positions of an epoch's windows: offsets [N, B]
+        |  chunks               those of some batches: offsets [K, B]
         v
-    placement.put_rows          which rows of B lie on which device, and so on this process
+    placement.put_rows          which rows of B are on which device, and so in this process
         |  _read_tokens         cuts these rows out of the text: ids [K, T + 1, rows], checked
         v
-    Chunk.tokens [K, T + 1, B]  on the devices, made on a thread while the last chunk trains
-        |  trainer.run_steps    one batch after the other, in one compiled call
+    Chunk.tokens [K, T + 1, B]  on the devices, made on a thread while the previous chunk trains
+        |  trainer.run_steps    one batch after another, in one compiled call
         v
-    Batch(inputs [T, B], targets [T, B], starts [B])    what a training step reads
+    Batch(inputs [T, B], targets [T, B], starts [B])    the input of a training step
 
-The text stays where it is, in memory or in a file that is larger than memory.
+The text stays where it is: in memory, or in a file that may be larger than memory.
 """
 
 import functools
@@ -29,40 +29,43 @@ from jaxrnn.training.parallel import Placement
 from jaxrnn.typing import HostArray, Integer
 
 TOKENS_PER_CHUNK = 1 << 20
-"""About how many, 4 MB: the most that a compiled call can take."""
+"""The approximate number of tokens in a chunk, 4 MB: the most that a compiled call can take."""
 
 Item = TypeVar("Item")
 
 
 class Chunk(NamedTuple):
-    """Batches of an epoch that follow one another, on the devices."""
+    """Consecutive batches of an epoch, on the devices."""
 
     epoch: int
+    """The epoch, counted from 0."""
     first: int
-    """The first of them, counted in the epoch."""
+    """The index of the first batch in the epoch."""
     last: int
-    """The one after them."""
+    """The index after the last batch."""
     num_batches: int
-    """Batches of the epoch."""
+    """The number of batches in the epoch."""
     tokens: Any
-    """[K, T + 1, B]: inputs, and targets one later; only the first `last - first` of K count."""
+    """Inputs, and targets one step later: [K, T + 1, B], valid in the first `last - first` of K."""
     starts: Any
-    """[K, B]."""
+    """Rows that begin at the initial carry: [K, B]."""
 
 
 class Text(NamedTuple):
-    """What is trained on."""
+    """The text to train on."""
 
     ids: Integer[HostArray, "n"]
+    """The token ids."""
     vocab_size: int
+    """V; the ids must be in `0..V - 1`."""
 
 
 def chunks(
     text: Text, plans: EpochPlans, placement: Placement, start: tuple[int, int], num_epochs: int
 ) -> Iterator[Chunk]:
-    """Yield the batches of all epochs, from a place (epoch, batch) on."""
+    """Yield the batches of all epochs, from `start` = (epoch, batch) on."""
     first_epoch, first_batch = start
-    window = plans.num_steps + 1  # inputs, and targets one later
+    window = plans.num_steps + 1  # inputs, and targets one step later
     length = TOKENS_PER_CHUNK // (plans.batch_size * plans.num_steps)
     length = max(1, min(plans.most_batches(), length))
     for epoch in range(first_epoch, num_epochs):
@@ -93,21 +96,21 @@ def prefetch_one(items: Iterator[Item]) -> Iterator[Item]:
     end = object()
     with ThreadPoolExecutor(1, thread_name_prefix="feed") as executor:
         item = executor.submit(next, items, end)
-        while (now := item.result()) is not end:
+        while (current := item.result()) is not end:
             item = executor.submit(next, items, end)
-            yield now  # type: ignore[misc]
+            yield current  # type: ignore[misc]
 
 
 def _remap(ids: HostArray) -> HostArray:
     """Map a mapped file again, so that pages already read can be released."""
-    if not isinstance(ids, np.memmap) or ids.mode == "c":  # the latter may differ from its file
+    if not isinstance(ids, np.memmap) or ids.mode == "c":  # "c": changed only in memory
         return ids
-    if not isinstance(ids.base, mmap.mmap):  # a part, which does not know where it begins
+    if not isinstance(ids.base, mmap.mmap):  # a slice, which does not know its own offset
         return ids
     return np.memmap(ids.filename, ids.dtype, "r", ids.offset, ids.shape)
 
 
 def _pad(batches: HostArray, length: int) -> HostArray:
-    """To always the same shape, so that one program serves all chunks."""
+    """Pad to a fixed shape, so that one program serves all chunks."""
     missing = [(0, length - len(batches))] + [(0, 0)] * (batches.ndim - 1)
     return np.pad(batches, missing)

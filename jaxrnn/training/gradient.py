@@ -1,4 +1,4 @@
-"""The loss of a batch and its gradient: at once, in groups of rows, and on several devices."""
+"""The loss of a batch and its gradient: at once, in groups of rows, or on several devices."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,22 +16,22 @@ from jaxrnn.typing import Array, Float, Int, Key, Params
 
 
 class Gradient(NamedTuple):
-    """What a batch says; of all devices together, but for the carry."""
+    """The loss and gradient of a batch over all devices, and the carry of this one."""
 
     loss: Float[Array, ""]
     """Mean cross-entropy per real token, in nats."""
     tokens: Int[Array, ""]
-    """Real tokens."""
+    """The number of real tokens."""
     grads: Params
-    """The derivative of the loss by each parameter."""
+    """The derivative of the loss with respect to each parameter."""
     carry: Any
-    """After the batch, of the rows that this device has."""
+    """The carry after the batch, for the rows of this device."""
 
 
 def make_gradient(
     model: Layer, axis_name: str | None = None, accumulate: int = 1
 ) -> Callable[[Params, Batch, Any, Key], Gradient]:
-    """(params, batch, carry, key) -> Gradient, with the arguments of `make_train_step`."""
+    """Return (params, batch, carry, key) -> Gradient; arguments as in `make_train_step`."""
     check_positive_integer("accumulate", accumulate)
 
     def loss_of(params: Params, batch: Batch, carry: Any, key: Key, tokens: Any) -> tuple[Any, Any]:
@@ -44,7 +44,7 @@ def make_gradient(
     value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
 
     def in_groups(params: Params, batch: Batch, carry: Any, key: Key, tokens: Any) -> Any:
-        """One group of rows after the other, so that only one needs memory at a time."""
+        """Take one group of rows after another, so that only one needs memory at a time."""
 
         def add_group(sums: Params, group: Any) -> Any:
             batch, carry, key = group
@@ -56,8 +56,8 @@ def make_gradient(
             jax.tree.map(lambda rows: _split_into_groups(rows, accumulate, 0), carry),
             jax.random.split(key, accumulate),
         )
-        nothing = jax.tree.map(jnp.zeros_like, params)
-        grads, (losses, carry) = lax.scan(add_group, nothing, groups)
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        grads, (losses, carry) = lax.scan(add_group, zeros, groups)
         return (losses.sum(), jax.tree.map(_join_groups, carry)), grads
 
     def gradient(params: Params, batch: Batch, carry: Any, key: Key) -> Gradient:
@@ -66,12 +66,12 @@ def make_gradient(
         tokens = num_real(batch.targets, batch.mask)
         if axis_name is not None:
             tokens = lax.psum(tokens, axis_name)
-            # Or JAX would add up the devices' gradients already in the derivative, and the sum
-            # below would then be that many times too large.
+            # Otherwise the derivative would already sum the gradients over the devices, and the
+            # psum below would multiply the result by their number.
             params = lax.pcast(params, axis_name, to="varying")
             key = jax.random.fold_in(key, lax.axis_index(axis_name))
-        of_rows = value_and_grad if accumulate == 1 else in_groups
-        (loss, carry), grads = of_rows(params, batch, carry, key, tokens)
+        differentiate = value_and_grad if accumulate == 1 else in_groups
+        (loss, carry), grads = differentiate(params, batch, carry, key, tokens)
         if axis_name is not None:
             loss, grads = lax.psum((loss, grads), axis_name)
         return Gradient(loss, tokens, grads, carry)
@@ -82,8 +82,8 @@ def make_gradient(
 def _check_mask(model: Layer, batch: Batch) -> None:
     if batch.mask is not None and not model.causal:
         raise ValueError(
-            "batch.mask must be None for a model that is not causal: a mask leaves tokens out of"
-            " the loss alone, and this model would still read them"
+            "batch.mask must be None for a model that is not causal: a mask only leaves tokens out"
+            " of the loss, and this model would still read them"
         )
 
 
@@ -99,9 +99,9 @@ def _check_rows(model: Layer, params: Params, batch: Batch, carry: Any, accumula
 
 
 def _split_into_groups(rows: Any, num_groups: int, axis: int) -> Any:
-    """Row after row to the groups in turn, [..., B, ...] -> [G, ..., B / G, ...].
+    """Deal the rows out to groups, [..., B, ...] -> [G, ..., B / G, ...].
 
-    So a part of every group is on each of the devices that the rows lie on.
+    Neighbours go to different groups, so every group has rows on every device.
     """
     axis %= rows.ndim
     shape = rows.shape
@@ -110,5 +110,5 @@ def _split_into_groups(rows: Any, num_groups: int, axis: int) -> Any:
 
 
 def _join_groups(groups: Any) -> Any:
-    """Back to [B, ...] from [G, B / G, ...]."""
+    """Undo `_split_into_groups` along axis 0, [G, B / G, ...] -> [B, ...]."""
     return jnp.moveaxis(groups, 0, 1).reshape(-1, *groups.shape[2:])

@@ -1,8 +1,8 @@
-"""How much memory a machine has."""
+"""The memory of this machine."""
 
 import os
 
 
 def physical_memory() -> int:
-    """Bytes of memory that this machine has."""
+    """Return the size of this machine's memory in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

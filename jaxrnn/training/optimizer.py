@@ -1,4 +1,4 @@
-"""Optimizers of optax by name, with clipping."""
+"""Optax's optimizers by name, with gradient clipping."""
 
 import contextlib
 import inspect
@@ -15,18 +15,25 @@ from jaxrnn.checks import check_number
 def make_optimizer(
     name: str, learning_rate: float | optax.Schedule, max_grad_norm: float | None
 ) -> optax.GradientTransformation:
-    """Clipping by the global norm, then the optimizer of that name in optax.
+    """Return the named optax optimizer, preceded by clipping by the global norm.
 
     Args:
-        name: "sgd", "adam", "adamw", ... : any function of optax that makes an optimizer from a
-            learning rate alone.
-        learning_rate: at least 0, or a schedule of optax, from the step to the rate.
-        max_grad_norm: the gradient's global norm is scaled down to it; None never clips.
+        name: "sgd", "adam", "adamw", ...: any function of optax that makes an optimizer from
+            nothing but a learning rate.
+        learning_rate: at least 0, or an optax schedule from step to rate.
+        max_grad_norm: the global norm that larger gradients are scaled down to; None never clips.
 
     Raises:
         TypeError: a number is of the wrong type.
         ValueError: optax has no such optimizer, it needs more than gradients and a learning rate,
             or a number is out of range.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxrnn
+        >>> optimizer = jaxrnn.make_optimizer("sgd", 0.5, max_grad_norm=None)
+        >>> updates, _ = optimizer.update(jnp.ones(2), optimizer.init(jnp.zeros(2)))
+        >>> updates.tolist()
+        [-0.5, -0.5]
     """
     if not callable(learning_rate):
         check_number("learning_rate", learning_rate, low=0.0)
@@ -37,9 +44,9 @@ def make_optimizer(
     try:
         optimizer: optax.GradientTransformation = factory(learning_rate)
         jax.eval_shape(lambda: _first_update(optimizer))
-    except TypeError as error:  # such as lbfgs, which evaluates the loss several times a step
+    except TypeError as error:  # such as lbfgs, which evaluates the loss several times per step
         raise ValueError(
-            f"optimizer must need gradients and a learning rate alone, got {name!r}: {error}"
+            f"optimizer must need only gradients and a learning rate, got {name!r}: {error}"
         ) from error
     if max_grad_norm is None:
         return optimizer
@@ -49,7 +56,7 @@ def make_optimizer(
 
 @contextlib.contextmanager
 def optax_promotion() -> Iterator[None]:
-    """Within it JAX promotes as optax relies on, however strict its caller has made it."""
+    """Allow the promotion of dtypes and ranks that optax relies on, even if the caller does not."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
 

@@ -1,7 +1,7 @@
 """Data parallelism: the rows of each batch, and their carry, on several devices.
 
-The parameters are on all of them.  Outside of its program everything is global, whatever the
-devices and processes: an array `[B, ...]` has the rows of all.
+Every device has all parameters.  Outside the compiled program arrays are global, whatever the
+devices and processes: `[B, ...]` means the rows of all of them.
 """
 
 from collections.abc import Callable
@@ -19,31 +19,32 @@ from jaxrnn.training.train_step import TrainState
 from jaxrnn.typing import HostArray
 
 AXIS = "data"
+"""The name of the axis over which the rows are split."""
 
 Program = Callable[..., Any]
 """(state, tokens [K, T + 1, B], starts [K, B], todo) -> (state, todo, metrics [K])."""
 
 
 class Placement(NamedTuple):
-    """How a program runs on several devices."""
+    """The functions that put a program and its data on several devices."""
 
     axis_name: str | None
-    """What a training step has to reduce over: None where it sees all rows."""
+    """The axis that a training step has to reduce over; None if the step sees all rows."""
     put_state: Callable[[TrainState], TrainState]
-    """Onto the devices, from wherever it is."""
+    """Put a state on the devices, wherever it is."""
     put_rows: Callable[[tuple[int, ...], Callable[[slice], HostArray]], Any]
-    """(shape before B, rows -> their part of the array) -> an array with B last, each process
-    reading only the rows of its devices; for the program alone."""
+    """(leading shape, read(rows) -> host array) -> device array [*leading, B], for the program.
+    Each process reads only the rows of its own devices."""
     compile: Callable[..., Program]
-    """(program, its arguments) -> the program on all devices, compiled for such arguments; it takes
-    the state's buffers."""
+    """(program, arguments) -> the program on all devices, compiled for such arguments.
+    The compiled program donates the state's buffers."""
 
 
 def make_placement(config: TrainConfig) -> Placement:
-    """The placement that a configuration names.
+    """Return the placement that a configuration names.
 
     Raises:
-        ValueError: there are not as many devices, or they cannot share the batch.
+        ValueError: there are too few devices, or they cannot share the batch equally.
     """
     num_devices = count_devices(config)
     mesh = Mesh(np.array(jax.devices()[:num_devices]), (AXIS,))
@@ -52,19 +53,19 @@ def make_placement(config: TrainConfig) -> Placement:
 
 
 def count_devices(config: TrainConfig) -> int:
-    """How many devices a configuration means.
+    """Return the number of devices that a configuration asks for.
 
     Raises:
-        ValueError: there are not as many, or they cannot share the batch.
+        ValueError: there are too few, or they cannot share the batch equally.
     """
     present, processes = jax.device_count(), jax.process_count()
     num_devices = config.devices or (present if processes > 1 else 1)
     if num_devices > present:
         platform = jax.devices()[0].platform
-        way = f": JAX_NUM_CPU_DEVICES={num_devices} simulates them" if platform == "cpu" else ""
+        hint = f": JAX_NUM_CPU_DEVICES={num_devices} simulates them" if platform == "cpu" else ""
         raise ValueError(
             f"devices must be at most {present}, the {platform} devices that are present, got"
-            f" {num_devices}{way}"
+            f" {num_devices}{hint}"
         )
     if processes > 1 and num_devices != present:
         raise ValueError(
@@ -75,7 +76,7 @@ def count_devices(config: TrainConfig) -> int:
 
 
 def local(arrays: Any) -> Any:
-    """What every device has, on one of this process, to be used without the others."""
+    """Return a local copy of arrays that every device has, to use without other processes."""
     return jax.tree.map(lambda array: array.addressable_data(0), arrays)
 
 
@@ -85,14 +86,14 @@ def _put_state(mesh: Mesh, state: TrainState) -> TrainState:
         return jax.device_put(state, _state_of(shared, by_rows))
 
     def put(array: Any, sharding: NamedSharding) -> Any:
-        if not array.is_fully_addressable:  # it is there already
+        if not array.is_fully_addressable:  # already on all devices
             return array
         host = np.asarray(array)
         return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
     key = put(jax.random.key_data(state.key), shared)
-    put_all = jax.tree.map(lambda array: put(array, shared), state.replace(carry=(), key=()))
-    return put_all.replace(
+    others = jax.tree.map(lambda array: put(array, shared), state.replace(carry=(), key=()))
+    return others.replace(
         carry=jax.tree.map(lambda rows: put(rows, by_rows), state.carry),
         key=jax.random.wrap_key_data(key, impl=jax.random.key_impl(state.key)),
     )
@@ -103,13 +104,13 @@ def _state_of(shared: Any, by_rows: Any) -> TrainState:
 
 
 def _by_shardings(mesh: Mesh, batch_size: int) -> Placement:
-    """`jax.jit` with the rows apart: the compiler puts in what the devices tell each other."""
+    """Split the rows by shardings: the compiler of `jax.jit` inserts the communication."""
     shared, by_rows = NamedSharding(mesh, P()), NamedSharding(mesh, P(AXIS))
 
-    def put_rows(before: tuple[int, ...], read: Callable[[slice], HostArray]) -> Any:
-        sharding = NamedSharding(mesh, P(*(None,) * len(before), AXIS))
+    def put_rows(leading: tuple[int, ...], read: Callable[[slice], HostArray]) -> Any:
+        sharding = NamedSharding(mesh, P(*(None,) * len(leading), AXIS))
         return jax.make_array_from_callback(
-            (*before, batch_size),
+            (*leading, batch_size),
             sharding,
             lambda index: read(index[-1]),  # type: ignore[index]
         )
@@ -117,7 +118,7 @@ def _by_shardings(mesh: Mesh, batch_size: int) -> Placement:
     def compile(program: Program, *arguments: Any) -> Program:
         out_shardings = (_state_of(shared, by_rows), shared, shared)
         jitted = jax.jit(program, donate_argnums=0, out_shardings=out_shardings)
-        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]  # there is nothing to compile
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]  # nothing to compile
             return jitted
         compiled = jitted.lower(*arguments).compile()
         _check_memory(compiled)
@@ -127,7 +128,7 @@ def _by_shardings(mesh: Mesh, batch_size: int) -> Placement:
 
 
 def _check_memory(compiled: Any) -> None:
-    """Raise where a CPU has less than the program needs: XLA would abort the process."""
+    """Raise if the program needs more memory than a CPU has: XLA would abort the process."""
     if jax.default_backend() != "cpu" or (needs := compiled.memory_analysis()) is None:
         return
     needed = needs.temp_size_in_bytes + needs.argument_size_in_bytes
@@ -139,18 +140,18 @@ def _check_memory(compiled: Any) -> None:
 
 
 def _by_pmap(mesh: Mesh, batch_size: int) -> Placement:
-    """`jax.pmap`: each device runs the program on its own rows."""
+    """Split the rows by `jax.pmap`: each device runs the program on its own rows."""
     num_devices = mesh.size
     num_rows = batch_size // num_devices
     specs = _state_of(P(), P(AXIS))
     axes = _state_of(None, 0)
 
-    def put_rows(before: tuple[int, ...], read: Callable[[slice], HostArray]) -> Any:
+    def put_rows(leading: tuple[int, ...], read: Callable[[slice], HostArray]) -> Any:
         def read_part(index: Any) -> HostArray:
             device = index[0].start or 0
             return read(slice(device * num_rows, (device + 1) * num_rows))[None]
 
-        shape = (num_devices, *before, num_rows)
+        shape = (num_devices, *leading, num_rows)
         array = jax.make_array_from_callback(shape, NamedSharding(mesh, P(AXIS)), read_part)
         return multihost_utils.global_array_to_host_local_array(array, mesh, P(AXIS))
 
@@ -164,7 +165,7 @@ def _by_pmap(mesh: Mesh, batch_size: int) -> Placement:
         state = state.replace(carry=carry)
         return multihost_utils.host_local_array_to_global_array(state, mesh, specs)
 
-    def compile(program: Program, state: TrainState, *rest: Any) -> Program:
+    def compile(program: Program, state: TrainState, *others: Any) -> Program:
         mapped = jax.pmap(
             program,
             axis_name=AXIS,
@@ -174,12 +175,12 @@ def _by_pmap(mesh: Mesh, batch_size: int) -> Placement:
             donate_argnums=0,
         )
         if not jax.config.jax_disable_jit:  # type: ignore[attr-defined]
-            mapped.lower(to_devices(state), *rest).compile()  # which the calls below then find
+            mapped.lower(to_devices(state), *others).compile()  # cached for the calls below
 
-        def on_all(state: TrainState, *rest: Any) -> Any:
-            state, todo, metrics = mapped(to_devices(state), *rest)
+        def run_on_all(state: TrainState, *others: Any) -> Any:
+            state, todo, metrics = mapped(to_devices(state), *others)
             return from_devices(state), todo, metrics
 
-        return on_all
+        return run_on_all
 
     return Placement(AXIS, lambda state: _put_state(mesh, state), put_rows, compile)

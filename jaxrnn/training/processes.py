@@ -1,5 +1,7 @@
-"""Runs of several processes, on one machine or on many: each runs the same program, and JAX
-connects them.  What they decide from clocks and signals, they have to agree on.
+"""Runs of several processes, on one machine or on many.
+
+Each process runs the same program, and JAX connects them.  They have to agree on every decision
+that depends on clocks or signals.
 """
 
 import itertools
@@ -18,17 +20,16 @@ from jaxrnn.training.config import flat_settings
 from jaxrnn.typing import HostArray
 
 HEARTBEAT_SECONDS = 10
-"""Without a sign of life for so long, a process counts as dead, and the others stop."""
+"""Seconds without a heartbeat after which a process counts as dead, and the others stop."""
 
 WAIT_SECONDS = 3600
-"""How long processes wait for one that does something alone, a download or a compilation, and whose
-heart beats."""
+"""Seconds to wait for a process that is alive but busy, with a download or a compilation."""
 
 _barriers = itertools.count()
 
 
 class ConnectionFailedError(ValueError):
-    """The processes of a run did not find one another."""
+    """The processes of a run could not connect to one another."""
 
 
 def connect(
@@ -38,28 +39,28 @@ def connect(
     *,
     timeout: int = 60,
 ) -> None:
-    """Join the other processes; to be called before anything that asks JAX for its devices.
+    """Join the other processes; call this before anything that asks JAX for its devices.
 
     Args:
-        coordinator: HOST:PORT of process 0; None where JAX finds cluster, number and place of the
-            process by itself (SLURM, Open MPI, Cloud TPU, Kubernetes).
-        num_processes: of the run.
-        process_id: this one's place among them, from 0.
+        coordinator: HOST:PORT of process 0; None if JAX detects the cluster, the number of
+            processes and this one's id (SLURM, Open MPI, Cloud TPU, Kubernetes).
+        num_processes: the number of processes in the run.
+        process_id: the index of this process, from 0.
         timeout: seconds to wait for the others.
 
     Raises:
-        ConnectionFailedError: process 0 was not there in time, its port is taken, no cluster could
-            be found, or the processes have unlike numbers of devices.  For other processes that do
-            not come, JAX itself ends this one, "DEADLINE_EXCEEDED".
+        ConnectionFailedError: process 0 did not answer in time, its port is taken, no cluster was
+            found, or the processes have different numbers of devices.  If other processes do not
+            join in time, JAX itself ends this one with "DEADLINE_EXCEEDED".
     """
     where = coordinator or "the cluster that JAX looks for"
     try:
-        if coordinator is not None:  # in either case JAX would be aborted
+        if coordinator is not None:  # JAX would abort instead of raising
             if process_id == 0:
                 socket.create_server(("", int(coordinator.rpartition(":")[2]))).close()
             else:
                 _wait_for_listener(coordinator, timeout)
-        # It would take SIGTERM for itself; the processes agree on signals at the end of each call.
+        # It would intercept SIGTERM; instead, processes agree on signals at the end of each call.
         jax.config.update("jax_enable_preemption_service", False)
         jax.distributed.initialize(
             coordinator,
@@ -76,7 +77,9 @@ def connect(
     devices = Counter(device.process_index for device in jax.devices())
     if len(set(devices.values())) > 1:
         differing = ", ".join(f"{number} in process {i}" for i, number in sorted(devices.items()))
-        raise ConnectionFailedError(f"every process must have as many devices: {differing}")
+        raise ConnectionFailedError(
+            f"every process must have the same number of devices: {differing}"
+        )
 
 
 def _wait_for_listener(coordinator: str, timeout: float) -> None:
@@ -94,12 +97,24 @@ def _wait_for_listener(coordinator: str, timeout: float) -> None:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that prints and writes."""
+    """Return whether this process is the one that prints and writes.
+
+    Example:
+        >>> from jaxrnn.training.processes import is_first
+        >>> is_first()
+        True
+    """
     return jax.process_index() == 0
 
 
 def max_over_processes(*values: int) -> tuple[int, ...]:
-    """The largest of each value over all processes."""
+    """Return the largest of each value over all processes.
+
+    Example:
+        >>> from jaxrnn.training.processes import max_over_processes
+        >>> max_over_processes(3, 5)
+        (3, 5)
+    """
     if jax.process_count() == 1:
         return values
     everywhere = multihost_utils.process_allgather(np.array(values, np.int32))
@@ -107,28 +122,28 @@ def max_over_processes(*values: int) -> tuple[int, ...]:
 
 
 def to_host(array: Any) -> HostArray:
-    """All of an array, whichever devices of whichever processes have its parts."""
+    """Return a complete array on the host, whichever devices and processes have its parts."""
     if not isinstance(array, jax.Array) or array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
 
 def broadcast_from_first(content: Any) -> Any:
-    """What the first process has, all of it JSON."""
+    """Return the first process's content, which must be JSON."""
     return _gather_json(content)[0] if jax.process_count() > 1 else content
 
 
 def wait_for_all(what: str) -> None:
-    """Until every process has come to this place, whenever that is.
+    """Wait until every process has reached this call.
 
-    To be called wherever one may be late: collectives of devices wait half a minute at most for
-    those that have not met before.
+    Call it wherever a process may be late: the first collective between devices gives up after half
+    a minute.
     """
     if jax.process_count() > 1:
         from orbax.checkpoint import multihost  # a second to import
 
         wait, key = multihost.get_barrier_sync_fn(), f"{what} ({next(_barriers)})"
-        thread = ThreadPoolExecutor(1)  # or Ctrl-C would have to wait, too
+        thread = ThreadPoolExecutor(1)  # otherwise Ctrl-C would have to wait
         try:
             thread.submit(wait, key=key, timeout_ms=1000 * WAIT_SECONDS).result()
         finally:
@@ -136,26 +151,28 @@ def wait_for_all(what: str) -> None:
 
 
 def check_alike(content: dict[str, Any]) -> None:
-    """Raise, in all processes, unless they all have the same content.
+    """Raise in all processes unless they have the same content.
 
     Raises:
-        ValueError: it names what process 0 has and what another one has.
+        ValueError: the message names what process 0 and another process have.
     """
     if jax.process_count() == 1:
         return
     first, *others = map(flat_settings, _gather_json(content))
     for number, other in enumerate(others, 1):
-        if different := [name for name in first if first[name] != other.get(name)]:
+        names = {**first, **other}
+        if different := [name for name in names if first.get(name) != other.get(name)]:
             differing = "; ".join(
-                f"{name}: {first[name]} there, {other[name]} here" for name in different
+                f"{name}: {first.get(name)} there, {other.get(name)} here" for name in different
             )
             raise ValueError(
-                f"process {number} (here) is of another run than process 0 (there): {differing}"
+                f"process {number} (here) belongs to a different run than process 0 (there):"
+                f" {differing}"
             )
 
 
 def _gather_json(content: Any) -> list[Any]:
-    """What each process has."""
+    """Return the content of each process."""
     mine = np.frombuffer(json.dumps(content, default=str).encode(), np.uint8)
     (most,) = max_over_processes(len(mine))
     padded = multihost_utils.process_allgather(np.pad(mine, (0, most - len(mine))))

@@ -20,39 +20,44 @@ from jaxrnn.typing import Array, Bool, Float, Int, Key, Params
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """All that a training step changes; a pytree, so JAX may put anything in place of an array."""
+    """Everything that a training step changes.
+
+    As for any pytree, JAX may put other leaves, such as shardings, in place of the arrays.
+    """
 
     params: Params
     """The model's parameters."""
     opt_state: optax.OptState
     """The optimizer's state."""
     carry: Any
-    """The model's carry after the last batch: its value goes on, its gradient does not."""
+    """The model's carry after the last batch: the next step uses its value, not its gradient."""
     key: Any
-    """A typed key for the randomness of the steps to come."""
+    """A typed key for the randomness of later steps."""
     step: Any
-    """Steps done, an int32 scalar."""
+    """The number of steps taken, an int32 scalar."""
 
 
 class Metrics(NamedTuple):
-    """What a training step reports."""
+    """The report of a training step."""
 
     nats: Float[Array, ""]
     """Cross-entropy of the batch, summed over its real tokens."""
     tokens: Int[Array, ""]
-    """Real tokens of the batch."""
+    """The number of real tokens in the batch."""
     grad_norm: Float[Array, ""]
-    """Global norm of the gradient before clipping."""
+    """The global norm of the gradient before clipping."""
     skipped: Bool[Array, ""]
-    """Whether something was not finite, so that nothing was learnt; the two sums are then 0."""
+    """Whether the step was skipped because something was not finite.
+    `nats` and `tokens` are then 0."""
     cause: Int[Array, ""]
-    """The place in `CAUSES` of what was not finite, the first of them; 0 where all was."""
+    """The index in `CAUSES` of the first thing that was not finite; 0 if everything was."""
 
 
 CAUSES = ("nothing", "the loss", "the gradient", "the carry", "the update")
-"""What a step is skipped for, in the order in which it is computed."""
+"""The reasons for skipping a step, in the order in which they are computed."""
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+"""The type of a training step: (state, batch) -> (state, metrics)."""
 
 
 def init_state(
@@ -62,14 +67,22 @@ def init_state(
     batch_size: int,
     key: Key,
 ) -> TrainState:
-    """The state before the first step.
+    """Return the state before the first step.
 
     Args:
         model: the model.
         optimizer: an optax optimizer.
-        input_size: of the model; V for a language model.
-        batch_size: B, rows of the carry.
+        input_size: the model's input size; V for a language model.
+        batch_size: B, the rows of the carry.
         key: for the parameters and for all randomness of the training.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> model = jaxrnn.language_model(28, jaxrnn.recurrent(jaxrnn.gru(8)))
+        >>> optimizer = jaxrnn.make_optimizer("adam", 0.01, max_grad_norm=1.0)
+        >>> state = jaxrnn.init_state(model, optimizer, 28, batch_size=4, key=jax.random.key(0))
+        >>> int(state.step), state.carry.hidden.shape
+        (0, (4, 8))
     """
     check_positive_integer("batch_size", batch_size)
     params_key, steps_key = jax.random.split(key)
@@ -91,37 +104,48 @@ def make_train_step(
     axis_name: str | None = None,
     accumulate: int = 1,
 ) -> TrainStep:
-    """The training step of a model: forward, backward, update.
+    """Return the training step of a model: forward, backward, update.
 
-    Rows of a batch that do not start anew go on from the carry of the batch before; the gradient
-    stops there (truncated back-propagation through time).
+    Rows of a batch that do not start afresh continue from the carry of the previous batch; the
+    gradient stops there (truncated back-propagation through time).
 
-    A step whose loss, gradient, new carry or update is not finite changes nothing but the step's
-    number and the key: one NaN would otherwise reach every parameter, by way of the gradient's
-    norm.  An update is not finite where it would leave a parameter, or a number of the optimizer's
-    state that was finite before, infinite or NaN.
+    A step whose loss, gradient, new carry or update is not finite changes only the step's number
+    and the key.  Otherwise one NaN would reach every parameter through the gradient's norm.  An
+    update is not finite if it makes a parameter, or a number of the optimizer's state that was
+    finite before, infinite or NaN.
 
-    Within a `jax.pmap` or `jax.shard_map` each device has some rows of the batch and their carry,
-    and all of the rest.  With `axis_name`, loss, gradient and metrics are those of all rows
-    together, so that the devices stay equal; only dropout draws other masks than one device would.
+    Within `jax.pmap` or `jax.shard_map` each device has some rows of the batch with their carry,
+    and a copy of everything else.  With `axis_name`, loss, gradient and metrics are those of all
+    rows, and the copies stay equal; only dropout draws other masks than on one device.
 
     Args:
         model: a language model.
         optimizer: an optax optimizer.
-        axis_name: of the devices that have the rows of a batch among them; None where one program
-            has them all, also one that `jax.jit` cuts up by shardings.
-        accumulate: groups of rows to take one after the other, for the memory of one group and,
-            but for rounding and dropout's masks, the same result.
+        axis_name: the axis of the devices that share the rows of a batch; None if one program has
+            all rows, even if `jax.jit` splits it by shardings.
+        accumulate: groups of rows to take one after another, with the memory of one group.  Except
+            for rounding and dropout's masks, the result is the same.
 
     Returns:
         (state, batch) -> (state, metrics), pure and not jitted.
 
     Raises:
-        ValueError: by the step, where the rows cannot be cut into that many groups, or where the
-            batch has a mask and the model is not causal.
+        ValueError: when the step is called, if the rows cannot be split into that many groups, or
+            if the batch has a mask and the model is not causal.
 
     Reference: Williams and Peng, An efficient gradient-based algorithm for on-line training of
         recurrent network trajectories, 1990.
+
+    Example:
+        >>> import jax, jaxrnn, numpy as np
+        >>> model = jaxrnn.language_model(28, jaxrnn.recurrent(jaxrnn.gru(8)))
+        >>> optimizer = jaxrnn.make_optimizer("adam", 0.01, max_grad_norm=1.0)
+        >>> state = jaxrnn.init_state(model, optimizer, 28, batch_size=2, key=jax.random.key(0))
+        >>> batches = jaxrnn.sequential_windows(np.arange(21), batch_size=2, num_steps=5)
+        >>> train_step = jax.jit(jaxrnn.make_train_step(model, optimizer))
+        >>> state, metrics = jax.lax.scan(train_step, state, batches)
+        >>> int(state.step), metrics.tokens.tolist()
+        (2, [10, 10])
     """
     gradient = make_gradient(model, axis_name, accumulate)
 
@@ -150,26 +174,26 @@ def make_train_step(
 
 
 def _on_all_devices(condition: Any, axis_name: str | None) -> Any:
-    """Whether it holds on all of them: they must agree to skip a step."""
+    """Return whether a condition holds on all devices: they must agree to skip a step."""
     if axis_name is None:
         return condition
     return lax.psum((~condition).astype(jnp.int32), axis_name) == 0
 
 
 def _all(conditions: Any) -> Any:
-    """Whether all of a tree hold."""
+    """Return whether all conditions of a tree hold."""
     return functools.reduce(operator.and_, jax.tree.leaves(conditions), jnp.array(True))
 
 
 def _is_finite(array: Any) -> Any:
-    """Whether all numbers are, by one pass at the speed of memory."""
+    """Return whether all numbers are finite, in one pass at the speed of memory."""
     if not jnp.issubdtype(array.dtype, jnp.inexact):
         return jnp.array(True)
-    return jnp.isfinite(jnp.abs(array).max(initial=0.0))  # the maximum is NaN where one number is
+    return jnp.isfinite(jnp.abs(array).max(initial=0.0))  # NaN if one number is
 
 
 def _stays_finite(old: Any, new: Any) -> Any:
-    """Whether an array of the optimizer's state is finite; a scalar, if it was so before.
+    """Return whether an optimizer's array is finite, or a scalar that was not finite before.
 
     Some optimizers begin with an infinite best value.
     """

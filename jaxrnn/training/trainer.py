@@ -1,4 +1,4 @@
-"""Training over many epochs: the compiled call that runs many steps, and the loop around it."""
+"""Training over many epochs: a compiled call that runs many steps, and the loop around it."""
 
 import functools
 import math
@@ -32,48 +32,48 @@ from jaxrnn.training.train_step import (
 from jaxrnn.typing import HostArray, Integer
 
 SECONDS_PER_CALL = 0.5
-"""About how long one compiled call may take: what Ctrl-C and the progress bar have to wait for."""
+"""The approximate time of a compiled call, for which Ctrl-C and the progress bar have to wait."""
 
 
 class NonFiniteError(ValueError):
-    """Something was not finite, batch after batch: the message says what."""
+    """Something was not finite in many batches in a row; the message says what."""
 
 
 class Progress(NamedTuple):
-    """How far a training is: plain numbers, saved with every checkpoint."""
+    """Training progress: plain numbers, saved with every checkpoint."""
 
     epoch: int = 0
-    """The epoch under way, counted from 0; after its last batch, the one just finished."""
+    """The current epoch, counted from 0; after its last batch, the one just finished."""
     batch: int = 0
-    """Batches done of that epoch."""
+    """The number of batches done in this epoch."""
     num_batches: int = 0
-    """Batches that it has."""
+    """The number of batches in this epoch."""
     nats: float = 0.0
-    """Cross-entropy summed over the tokens of that epoch so far."""
+    """Cross-entropy summed over the tokens of this epoch so far."""
     tokens: int = 0
-    """Those tokens."""
+    """The number of these tokens."""
     seconds: float = 0.0
-    """Time spent in training steps since the beginning, and waiting for batches; no compilation."""
+    """Time in training steps and waiting for batches since the beginning, without compilation."""
     total_tokens: int = 0
     """Tokens trained on since the beginning."""
     skipped: int = 0
-    """Steps that were skipped since the beginning, because something was not finite."""
+    """Steps skipped since the beginning because something was not finite."""
     skipped_in_row: int = 0
-    """Those of them that were the last."""
+    """Length of the current run of skipped steps."""
 
     @property
     def finished_epochs(self) -> int:
-        """Epochs that are complete."""
+        """The number of complete epochs."""
         return self.epoch + (0 < self.num_batches == self.batch)
 
     @property
     def nats_per_token(self) -> float:
-        """Mean cross-entropy of the epoch under way."""
+        """Mean cross-entropy of the current epoch."""
         return self.nats / self.tokens if self.tokens else math.nan
 
     @property
     def perplexity(self) -> float:
-        """Training perplexity of the epoch under way."""
+        """Training perplexity of the current epoch."""
         return perplexity(self.nats_per_token)
 
     @property
@@ -90,32 +90,46 @@ def train(
     state: TrainState,
     progress: Progress = Progress(),
 ) -> Iterator[tuple[TrainState, Progress]]:
-    """Train, and hand out the state after every compiled call.
+    """Train, and yield the state after every compiled call.
 
-    One call runs many steps, half a second's worth, so Python is out of the way.  How many makes no
-    difference to the numbers: the loop is one program whatever its bounds.  The batches of the next
-    calls are cut out of the text and copied to the devices meanwhile.
+    A call runs half a second's worth of steps, to keep Python's overhead small.  Their number does
+    not affect the results: the loop is one program whatever its bounds.  Meanwhile the next batches
+    are cut out of the text and copied to the devices.
 
     Args:
         model: a language model.
         optimizer: any of optax; `config.make_optimizer()` is the one that the configuration names.
         config: how to cut the text into batches, how often to go through it, and on how many
-            devices.  Where a run has several processes, each calls this with the same arguments.
-        ids: the text; of one larger than memory, an array that `np.load(..., mmap_mode="r")` maps.
-        state: of `init_state`, or out of a checkpoint.  Its buffers are given away to the call: do
-            not use it, nor an earlier state that came out, afterwards.  What comes out is on all
-            devices, the rows of the carry apart.
-        progress: out of the same checkpoint.
+            devices.  If a run has several processes, each calls this with the same arguments.
+        ids: the text; if it is larger than memory, mapped by `np.load(..., mmap_mode="r")`.
+        state: from `init_state` or a checkpoint.  Its buffers are donated, as are those of each
+            state that was yielded: use only the latest.  Yielded states are on all devices, with
+            the rows of the carry split among them.
+        progress: from the same checkpoint.
 
     Yields:
-        (state, progress), at the least at the end of each epoch.
+        (state, progress), at least at the end of each epoch.
 
     Raises:
-        NonFiniteError: `config.max_skipped` steps in a row were skipped; parameters, optimizer
-            state and carry of the state handed out last are as they were before the first of them.
+        NonFiniteError: `config.max_skipped` steps in a row were skipped.  Parameters, optimizer
+            state and carry of the last yielded state are those before the first of these steps.
         TypeError: the ids are not integers.
-        ValueError: the text is too short for one batch, an id is out of range, or the state is of
+        ValueError: the text is too short for one batch, an id is out of range, or the state has
             another batch size.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> vocabulary = jaxrnn.Vocabulary.of("to be or not to be")
+        >>> size = len(vocabulary)
+        >>> model = jaxrnn.language_model(size, jaxrnn.recurrent(jaxrnn.gru(8)))
+        >>> config = jaxrnn.TrainConfig(batch_size=2, num_steps=4, epochs=3)
+        >>> optimizer = config.make_optimizer()
+        >>> state = jaxrnn.init_state(model, optimizer, size, 2, jax.random.key(0))
+        >>> ids = vocabulary.encode("to be or not to be")
+        >>> for state, progress in jaxrnn.train(model, optimizer, config, ids, state):
+        ...     pass
+        >>> progress.finished_epochs, progress.total_tokens
+        (3, 48)
     """
     check_text(ids)
     plans, placement = config.plans(len(ids)), make_placement(config)
@@ -134,7 +148,7 @@ def train(
                 StepRange.of(0, 0, 0),
             )
             wait_for_all("the program is compiled")
-            seconds_per_step = SECONDS_PER_CALL  # not known yet: the first call is of one step
+            seconds_per_step = SECONDS_PER_CALL  # not known yet: the first call runs one step
             began = time.perf_counter()
         if chunk.epoch != progress.epoch or progress.num_batches == 0:
             progress = progress._replace(epoch=chunk.epoch, batch=0, nats=0.0, tokens=0)
@@ -150,7 +164,7 @@ def train(
             seconds_per_step = seconds / (done - first)
             progress = _advance(progress, first, todo, each, seconds)
             yield state, progress
-            began = time.perf_counter()  # waiting for batches counts, what the caller does not
+            began = time.perf_counter()  # waiting for batches counts, the caller's time does not
             if progress.skipped_in_row >= config.max_skipped:
                 cause = CAUSES[int(np.asarray(each.cause)[done - 1])]
                 raise NonFiniteError(
@@ -162,19 +176,21 @@ def train(
 def _check_progress(config: TrainConfig, plans: EpochPlans, progress: Progress) -> Progress:
     num_batches = len(plans.plan(progress.epoch))
     if progress.num_batches not in (0, num_batches) or progress.batch > num_batches:
-        raise ValueError(f"progress must be of epochs of {num_batches} batches, got {progress}")
+        raise ValueError(f"progress must have epochs of {num_batches} batches, got {progress}")
     if progress.skipped_in_row >= config.max_skipped:  # resumed after it stopped: try once more
         return progress._replace(skipped_in_row=0)
     return progress
 
 
 class StepRange(NamedTuple):
-    """The steps of a chunk that a compiled call is to take; what is left of them after it."""
+    """The steps of a chunk still to take."""
 
     first: Any
+    """The index of the next step."""
     last: Any
+    """The index after the last step."""
     skipped_in_row: Any
-    """Up to `first`."""
+    """Length of the run of skipped steps before `first`."""
 
     @classmethod
     def of(cls, first: int, last: int, skipped_in_row: int) -> "StepRange":
@@ -184,13 +200,13 @@ class StepRange(NamedTuple):
 def _advance(
     progress: Progress, first: int, todo: StepRange, each: Metrics, seconds: float
 ) -> Progress:
-    """The progress after a call, from what is left of its steps and the metrics of the chunk."""
+    """Return the progress after a call, from the steps that remain and the chunk's metrics."""
     done = int(todo.first)
     steps = slice(first, done)
     nats, tokens = np.asarray(each.nats)[steps].tolist(), int(np.asarray(each.tokens)[steps].sum())
     return progress._replace(
         batch=progress.batch + done - first,
-        # Number by number, as `sum` would not: the cut into calls must not show.
+        # One by one, unlike `sum`: the split into calls must not change the result.
         nats=functools.reduce(operator.add, nats, progress.nats),
         tokens=progress.tokens + tokens,
         seconds=progress.seconds + seconds,
@@ -201,15 +217,15 @@ def _advance(
 
 
 def _make_run_steps(config: TrainConfig, train_step: TrainStep) -> Program:
-    """The steps of a chunk, one after the other."""
+    """Return a program that takes the steps of a chunk one after another."""
 
     def run_steps(state: TrainState, tokens: Any, starts: Any, todo: StepRange) -> Any:
-        def goes_on(so_far: Any) -> Any:
-            _, todo, _ = so_far
+        def is_unfinished(loop_state: Any) -> Any:
+            _, todo, _ = loop_state
             return (todo.first < todo.last) & (todo.skipped_in_row < config.max_skipped)
 
-        def one_step(so_far: Any) -> Any:
-            state, todo, rows = so_far
+        def take_step(loop_state: Any) -> Any:
+            state, todo, rows = loop_state
             step = todo.first
             batch = Batch(tokens[step, :-1], tokens[step, 1:], None, starts[step])
             state, metrics = train_step(state, batch)
@@ -219,8 +235,8 @@ def _make_run_steps(config: TrainConfig, train_step: TrainStep) -> Program:
             )
             return state, StepRange(step + 1, todo.last, in_row), rows
 
-        floats, whole = jnp.zeros(len(starts)), jnp.zeros(len(starts), jnp.int32)
-        rows = Metrics(floats, whole, floats, skipped=whole > 0, cause=whole)
-        return lax.while_loop(goes_on, one_step, (state, todo, rows))
+        floats, integers = jnp.zeros(len(starts)), jnp.zeros(len(starts), jnp.int32)
+        rows = Metrics(floats, integers, floats, skipped=integers > 0, cause=integers)
+        return lax.while_loop(is_unfinished, take_step, (state, todo, rows))
 
     return run_steps

@@ -77,7 +77,7 @@ def test_a_second_run_into_the_same_folder_is_refused(finished, run):
     out, _ = finished
     code, _, error = run("jaychou", *SMALL, "--out", out)
     assert code == 2
-    assert "holds a run already: go on with --resume" in error
+    assert "already holds a run: add --resume" in error
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def bad_files(tmp_path):
         ("max_skipped must be at most 2,147,483,647", ["--max-skipped", "2147483648"]),
         ("optimizer must be one of optax", ["--optimizer", "gradient_descent"]),
         ("optimizer must be one of optax", ["--optimizer", "ScaleByZoomLinesearchState"]),
-        ("gradients and a learning rate alone, got 'lbfgs'", ["--optimizer", "lbfgs"]),
+        ("only gradients and a learning rate, got 'lbfgs'", ["--optimizer", "lbfgs"]),
         ("sample_length must be at most 1,000,000", ["--sample-length", "2147483648"]),
         ("max_chars must be at least 1, got 0", ["--max-chars", "0"]),
         ("save_every must be at least 0, got nan", ["--save-every", "nan"]),
@@ -111,7 +111,7 @@ def bad_files(tmp_path):
         ("at least 1121 tokens for one batch of 32 rows and 35 steps", ["--max-chars", "900"]),
         ("'☃'", ["--prompts", "☃"]),
         ("prompts must have at least one character", ["--prompts", ""]),
-        ("no file", ["--corpus", "nowhere.txt"]),
+        ("an existing file, got nowhere.txt", ["--corpus", "nowhere.txt"]),
         ("must hold some text", ["--corpus", "empty.txt"]),
         ("must be UTF-8", ["--corpus", "latin.txt"]),
         ("must be a zip file", ["--corpus", "no.zip"]),

@@ -22,7 +22,7 @@ def test_a_training_outlives_a_full_device(tmp_path, survived):
     with open("/dev/full", "w") as full:
         code, _, complained = finish(start("train", *SHORT, "--out", tmp_path, stdout=full))
     assert code == 0
-    assert complained.count("standard output: No space left on device; going on without it") == 1
+    assert complained.count("standard output: No space left on device; continuing without it") == 1
     assert "Traceback" not in complained
     assert newest_step(tmp_path) == 48
     survived("output: training goes on", 1)
@@ -34,7 +34,7 @@ def test_a_training_outlives_who_reads_its_output(tmp_path, survived):
     complained = process.stderr.read()
     assert process.wait(300) == 0
     process.stderr.close()
-    assert complained.count("standard output: Broken pipe; going on without it") == 1
+    assert complained.count("standard output: Broken pipe; continuing without it") == 1
     assert newest_step(tmp_path) == 48
     survived("output: training goes on", 1)
 

@@ -75,7 +75,7 @@ def terminal(monkeypatch):
 
 def test_the_first_line_is_there_at_once(stderr):
     with Bar("GRU, seed 2", total=40):
-        assert stderr() == ["GRU, seed 2: epoch 0 of 40 (0%), 0:00 gone, compiling"]
+        assert stderr() == ["GRU, seed 2: epoch 0 of 40 (0%), 0:00 elapsed, compiling"]
 
 
 def test_work_that_says_nothing_is_told_of_all_the_same(stderr, monkeypatch):
@@ -86,7 +86,7 @@ def test_work_that_says_nothing_is_told_of_all_the_same(stderr, monkeypatch):
         while len(stderr()) < 4:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-    assert set(stderr()) == {"GRU: epoch 0 of 40 (0%), 0:00 gone, compiling"}
+    assert set(stderr()) == {"GRU: epoch 0 of 40 (0%), 0:00 elapsed, compiling"}
 
 
 def test_a_line_every_ten_seconds_and_one_at_the_end(stderr, clock):
@@ -95,10 +95,10 @@ def test_a_line_every_ten_seconds_and_one_at_the_end(stderr, clock):
             clock.now += 1
             bar.show(epoch)
     assert stderr() == [
-        "GRU: epoch 0 of 400 (0%), 0:00 gone, compiling",
-        "GRU: epoch 10 of 400 (2%), 0:10 gone, about 6:30 left",
-        "GRU: epoch 20 of 400 (5%), 0:20 gone, about 6:20 left",
-        "GRU: epoch 25 of 400 (6%), 0:25 gone, about 6:15 left",
+        "GRU: epoch 0 of 400 (0%), 0:00 elapsed, compiling",
+        "GRU: epoch 10 of 400 (2%), 0:10 elapsed, about 6:30 left",
+        "GRU: epoch 20 of 400 (5%), 0:20 elapsed, about 6:20 left",
+        "GRU: epoch 25 of 400 (6%), 0:25 elapsed, about 6:15 left",
     ]
 
 
@@ -112,8 +112,8 @@ def test_the_estimate_leaves_out_what_went_before_the_first_epochs(stderr, clock
         clock.now += 10
         bar.show(4)
     said = stderr()
-    assert said[1] == "GRU: epoch 2 of 40 (5%), 1:00 gone"
-    assert said[2] == "GRU: epoch 4 of 40 (10%), 1:11 gone, about 3:18 left"
+    assert said[1] == "GRU: epoch 2 of 40 (5%), 1:00 elapsed"
+    assert said[2] == "GRU: epoch 4 of 40 (10%), 1:11 elapsed, about 3:18 left"
 
 
 def test_the_estimate_counts_down_between_two_calls(stderr, clock, monkeypatch):
@@ -122,9 +122,9 @@ def test_the_estimate_counts_down_between_two_calls(stderr, clock, monkeypatch):
         clock.now += 10
         bar.show(10)
         clock.now += 12
-        bar._tell()  # as its thread does
-    assert "0:10 gone, about 0:30 left" in stderr()[1]
-    assert "0:22 gone, about 0:18 left" in stderr()[2]
+        bar._show()  # as its thread does
+    assert "0:10 elapsed, about 0:30 left" in stderr()[1]
+    assert "0:22 elapsed, about 0:18 left" in stderr()[2]
 
 
 def test_fractions_of_an_epoch_are_not_rounded_away(stderr, clock):
@@ -133,9 +133,9 @@ def test_fractions_of_an_epoch_are_not_rounded_away(stderr, clock):
             clock.now += 10
             bar.show(epoch, "perplexity 3.21")
     said = stderr()
-    assert said[0] == "GRU: epoch 12.5 of 40 (31%), 0:00 gone, compiling"
-    assert said[1] == "GRU: epoch 12.83 of 40 (32%), 0:10 gone, perplexity 3.21"
-    assert said[2].startswith("GRU: epoch 39 of 40 (97%), 0:20 gone, about 0:00 left")
+    assert said[0] == "GRU: epoch 12.5 of 40 (31%), 0:00 elapsed, compiling"
+    assert said[1] == "GRU: epoch 12.83 of 40 (32%), 0:10 elapsed, perplexity 3.21"
+    assert said[2].startswith("GRU: epoch 39 of 40 (97%), 0:20 elapsed, about 0:00 left")
 
 
 def fail_amid():
@@ -255,8 +255,9 @@ def test_a_training_is_followed(stderr, clock):
     with Bar("LSTM", 2) as bar:
         assert list(bar.follow(train())) == steps
     assert stderr()[1:] == [
-        "LSTM: epoch 0.25 of 2 (12%), 0:10 gone, perplexity 2.72, 1,000 tokens/s",
-        "LSTM: epoch 1.75 of 2 (87%), 0:20 gone, about 0:01 left, perplexity 1,097, 2,000 tokens/s",
+        "LSTM: epoch 0.25 of 2 (12%), 0:10 elapsed, perplexity 2.72, 1,000 tokens/s",
+        "LSTM: epoch 1.75 of 2 (87%), 0:20 elapsed, about 0:01 left, perplexity 1,097,"
+        " 2,000 tokens/s",
     ]
 
 
@@ -265,9 +266,9 @@ def test_items_are_handed_on_one_by_one(stderr, clock):
         clock.now += 10
     assert list(track("counting", range(3), "order")) == [0, 1, 2]
     assert stderr() == [
-        "learning: model 0 of 2 (0%), 0:00 gone",
-        "learning: model 1 of 2 (50%), 0:10 gone, about 0:10 left, GRU",
-        "learning: model 2 of 2 (100%), 0:20 gone",
-        "counting: order 0 of 3 (0%), 0:00 gone",
-        "counting: order 3 of 3 (100%), 0:00 gone",
+        "learning: model 0 of 2 (0%), 0:00 elapsed",
+        "learning: model 1 of 2 (50%), 0:10 elapsed, about 0:10 left, GRU",
+        "learning: model 2 of 2 (100%), 0:20 elapsed",
+        "counting: order 0 of 3 (0%), 0:00 elapsed",
+        "counting: order 3 of 3 (100%), 0:00 elapsed",
     ]

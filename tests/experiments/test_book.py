@@ -46,7 +46,7 @@ PICTURES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*no font here has Chinese")
+@pytest.mark.filterwarnings("ignore:.*no installed font has Chinese")
 @pytest.mark.parametrize("name", SMALL)
 def test_an_experiment_ends_and_leaves_pictures_and_numbers(name, run, tmp_path):
     text = tmp_path / "songs.txt"
@@ -55,7 +55,7 @@ def test_an_experiment_ends_and_leaves_pictures_and_numbers(name, run, tmp_path)
     code, said, complained = run(name, *flags, "--out", tmp_path / "out")
     assert code == 0, complained
     assert "nan" not in said
-    assert re.match(r"\S.*: \w+ 0 of \d+ \(0%\), 0:00 gone", complained), "said at once"
+    assert re.match(r"\S.*: \w+ 0 of \d+ \(0%\), 0:00 elapsed", complained), "said at once"
     assert sorted(p.name for p in (tmp_path / "out").glob("*.png")) == PICTURES[name]
     for picture in PICTURES[name]:
         assert (tmp_path / "out" / picture).read_bytes().startswith(b"\x89PNG")
@@ -141,7 +141,7 @@ def test_an_unknown_preset_is_named(run):
         ("ptb", "held_out_chars must be at least 2", ["--held-out-chars", "0"]),
         ("language_statistics", "held_out_share must be between 0 and 1",
          ["--held-out-share", "1"]),
-        ("language_statistics", "no file", ["--corpus", "nowhere.txt"]),
+        ("language_statistics", "an existing file, got nowhere.txt", ["--corpus", "nowhere.txt"]),
         ("bidirectional", "seeds must hold at least one", ["--seeds"]),
         ("ptb", "num_layers must be at least 1", ["--num-layers", "0"]),
         ("ptb", "decay must be at least 0", ["--decay", "-1"]),

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import in_matrix
 
 import jaxrnn
 from experiments import gradients, sine
@@ -17,7 +18,7 @@ V = 7
 IDS = np.random.default_rng(0).integers(0, V, (9, 3)).astype(np.int32)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm"])
+@pytest.mark.parametrize("cell", [*in_matrix("rnn"), "lstm"])
 def test_norms_by_distance_are_those_of_jax_grad(cell):
     """Run from the carry of k steps before the end, and differentiate by it."""
     model = jaxrnn.build_language_model(

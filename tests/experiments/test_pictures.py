@@ -10,7 +10,7 @@ from experiments import bidirectional, gradients, language_statistics, no_hidden
 from experiments.shared import pictures
 from jaxrnn.text.statistics import count_ngrams
 
-ANY_FONT = "ignore:.*no font here has Chinese"
+ANY_FONT = "ignore:.*no installed font has Chinese"
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_the_title_of_blanks_is_chinese_where_it_can_be(monkeypatch, tmp_path):
 def test_chinese_without_a_font_becomes_code_points(no_chinese, tmp_path):
     figure, (axes,) = pictures.new_figure()
     axes.set_title("分，é 开")
-    with pytest.warns(UserWarning, match="no font here has Chinese characters, so .* install one"):
+    with pytest.warns(UserWarning, match="no installed font has Chinese characters, so .* install"):
         pictures.save(figure, tmp_path / "a.png")
     assert axes.get_title() == r"\u5206\uff0cé \u5f00"
 

@@ -115,7 +115,7 @@ def fall_back(run_dir, seed):
         assert step == 3
         assert len(said) == 1
         assert "step 7" in said[0]
-        assert "going on from step 3" in said[0]
+        assert "continuing from step 3" in said[0]
         assert os.listdir(run_dir / "damaged") == ["7"]
         checkpoints.save(state.replace(step=jnp.int32(7)), record)
         assert checkpoints.steps() == [7, 3]
@@ -139,7 +139,7 @@ def all_damaged(run_dir):
     for meta in run_dir.rglob("meta/metadata"):
         meta.write_bytes(meta.read_bytes()[:-40])
     with Checkpoints(run_dir) as checkpoints:
-        with pytest.raises(CheckpointError, match=r"holds no checkpoint that is whole: .*7.*3"):
+        with pytest.raises(CheckpointError, match=r"holds no intact checkpoint: .*7.*3"):
             checkpoints.newest(lambda saved: saved)
         assert checkpoints.steps() == [7, 3]  # nothing is set aside that nothing replaces
 

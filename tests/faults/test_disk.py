@@ -78,7 +78,7 @@ def test_a_disk_without_room_is_known_before_a_save(tmp_path, monkeypatch, survi
         before = sorted(tmp_path.rglob("*"))
         monkeypatch.setattr("jaxrnn.runs.checkpoints.shutil.disk_usage", lambda folder: Usage(1000))
         later = state.replace(step=jnp.int32(9))
-        with pytest.raises(SaveFailedError, match=r"step 9 .*: 1,000 bytes are free, and [\d,]+ n"):
+        with pytest.raises(SaveFailedError, match=r"step 9 .*: 1,000 bytes are free, but [\d,]+ a"):
             checkpoints.save(later, record)
         assert sorted(tmp_path.rglob("*")) == before
         monkeypatch.undo()

@@ -31,7 +31,7 @@ def test_parameters_that_are_not_finite_are_neither_saved_nor_restored(
         monkeypatch.undo()
         with pytest.raises(DamagedCheckpointError, match="is not finite"):
             checkpoints.open(5).verify()
-        with pytest.warns(CheckpointWarning, match="is not finite: going on from step 0"):
+        with pytest.warns(CheckpointWarning, match="is not finite: continuing from step 0"):
             restored = checkpoints.newest(lambda saved: saved.restore(state))
         assert bits(restored) == bits(state)
     survived("non-finite", 1)
@@ -76,7 +76,7 @@ def test_metadata_of_any_form_is_damage_and_falls_back(tmp_path, form, forged, s
         path.write_text(json.dumps(meta))
         with pytest.raises(DamagedCheckpointError, match=r"metadata of step 5 .* is damaged"):
             checkpoints.open(5)
-        with pytest.warns(CheckpointWarning, match="is damaged: .*going on from step 0"):
+        with pytest.warns(CheckpointWarning, match="is damaged: .*continuing from step 0"):
             assert checkpoints.newest(lambda saved: saved.step) == 0
     survived("corruption: metadata", 1)
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from faults.runs import bits, make_record, make_state, train
+from marks import in_matrix
 
 from jaxrnn.runs import Checkpoints
 from jaxrnn.training import Progress
@@ -61,7 +62,7 @@ def resume(run_dir, change=lambda state, progress, fresh: (state, progress)):
 STOPS = [1, 2, 7, 15, 16, 17, 23, 31, 32, 33, 40, 47]
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", [*in_matrix("rnn", "gru"), "lstm"])
 def test_resuming_anywhere_changes_no_bit(cell, tmp_path, how_many, survived):
     stops = how_many([1, 17, 40], STOPS)
     for after in stops:

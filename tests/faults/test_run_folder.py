@@ -134,7 +134,7 @@ def test_files_that_no_run_wrote_are_named_and_not_touched(tmp_path, name, survi
     file.write_text("mine")
     before = content_of(tmp_path)
     part = name.split("/", maxsplit=1)[0]
-    with pytest.raises(RunFolderError, match=f"holds {part}, but no run of jaxrnn: choose another"):
+    with pytest.raises(RunFolderError, match=f"holds {part}, but is not a jaxrnn run: choose"):
         RunFolder(tmp_path)
     assert content_of(tmp_path) == before
     survived("files of others", 1)

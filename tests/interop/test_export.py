@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import in_matrix
 
 import jaxrnn
 
@@ -65,7 +66,7 @@ def run_without_the_package(content, inputs, folder):
     return np.load(folder / "outputs.npy")
 
 
-@pytest.mark.parametrize("batch_size", [None, B])
+@pytest.mark.parametrize("batch_size", [None, *in_matrix(B)])
 @pytest.mark.parametrize("name", LAYERS)
 def test_another_process_computes_the_same(name, batch_size, tmp_path):
     layer, inputs = LAYERS[name], make_inputs(B)

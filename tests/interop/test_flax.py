@@ -249,56 +249,58 @@ def bidirectional_of(forward, backward=None, **options):
 
 
 ONE_BY_ONE = (
-    "has no port: port its layers one by one, and put them in a jaxrnn.stack (linen stores the"
-    " weights of a cell that several layers share once, under the first of them)"
+    "cannot be ported: port its layers one by one and put them in a jaxrnn.stack (linen stores the"
+    " weights of a cell that several layers share only under the first of them)"
 )
 REFUSED = {
     "another cell": (
         lambda: linen.MGUCell(H),
-        "linen.MGUCell has no port, only SimpleCell, GRUCell, LSTMCell, OptimizedLSTMCell have",
+        "linen.MGUCell cannot be ported, only SimpleCell, GRUCell, LSTMCell, OptimizedLSTMCell can",
     ),
     "a subclass": (
         lambda: Derived(D, H, rngs=nnx.Rngs(0), **inits()),
-        "nnx.Derived has no port, only SimpleCell, GRUCell, LSTMCell, OptimizedLSTMCell have",
+        "nnx.Derived cannot be ported, only SimpleCell, GRUCell, LSTMCell, OptimizedLSTMCell can",
     ),
     "gate_fn": (
         lambda: nnx_cell("GRUCell", gate_fn=jax.nn.hard_sigmoid),
-        "nnx.GRUCell with gate_fn=hard_sigmoid has no port: gates of ours are sigmoids",
+        "nnx.GRUCell with gate_fn=hard_sigmoid cannot be ported: jaxrnn's gates are sigmoids",
     ),
     "activation_fn": (
         lambda: linen_cell("LSTMCell", activation_fn=jax.nn.relu),
-        "linen.LSTMCell with activation_fn=relu has no port: gru and lstm have tanh there",
+        "linen.LSTMCell with activation_fn=relu cannot be ported: gru and lstm use tanh",
     ),
     "residual": (
         lambda: nnx_cell("SimpleCell", residual=True),
-        "nnx.SimpleCell with residual=True has no port: rnn adds no hidden before its activation",
+        "nnx.SimpleCell with residual=True cannot be ported: rnn does not add its hidden state"
+        " before the activation",
     ),
     "carry_init": (
         lambda: linen_cell("GRUCell", carry_init=jax.nn.initializers.ones),
-        "linen.GRUCell with carry_init=ones has no port: ours start from zeros: port the cell"
-        " without it, and pass its carry or learn one",
+        "linen.GRUCell with carry_init=ones cannot be ported: jaxrnn starts from zeros: port the"
+        " cell without it, then pass its carry or learn one",
     ),
     "promote_dtype": (
         lambda: nnx_cell("LSTMCell", promote_dtype=lambda args, **options: args),
-        "nnx.LSTMCell with promote_dtype=<lambda> has no port: ours have no such function",
+        "nnx.LSTMCell with promote_dtype=<lambda> cannot be ported: jaxrnn's cells have no such"
+        " function",
     ),
     "dtype": (
         lambda: nnx_cell("LSTMCell", dtype=jnp.bfloat16),
-        "a cell of more than one dtype has no port, and this has float32 and bfloat16: Flax rounds"
-        " gates, too, where recurrent(cell, dtype=...) rounds what it multiplies; port the weights"
-        " in a cell with dtype=None",
+        "a cell of several dtypes cannot be ported, and this one has float32 and bfloat16: Flax"
+        " also rounds the gates, while recurrent(cell, dtype=...) rounds only what it multiplies;"
+        " port the weights in a cell with dtype=None",
     ),
     "param_dtype": (
         lambda: linen_cell("GRUCell", param_dtype=jnp.bfloat16),
-        "a cell of more than one dtype has no port, and this has float32 and bfloat16: Flax rounds"
-        " gates, too, where recurrent(cell, dtype=...) rounds what it multiplies; port the weights"
-        " in a cell with dtype=None",
+        "a cell of several dtypes cannot be ported, and this one has float32 and bfloat16: Flax"
+        " also rounds the gates, while recurrent(cell, dtype=...) rounds only what it multiplies;"
+        " port the weights in a cell with dtype=None",
     ),
     "reverse": (
         lambda: nnx.RNN(nnx_cell("GRUCell"), reverse=True),
-        "an RNN with reverse=True has no port, no layer runs backward only: port its cell and run"
-        " that with jaxrnn.unroll(..., reverse=True), whose outputs are in the order of"
-        " keep_order=True",
+        "an RNN with reverse=True cannot be ported, because no jaxrnn layer runs backward only:"
+        " port its cell and run it with jaxrnn.unroll(..., reverse=True), which orders the outputs"
+        " as keep_order=True does",
     ),
     "a Sequential of nnx": (
         lambda: nnx.Sequential(nnx.RNN(nnx_cell("GRUCell"))),
@@ -310,7 +312,7 @@ REFUSED = {
     ),
     "merge_fn": (
         lambda: bidirectional_of(nnx_cell("GRUCell"), merge_fn=jnp.add),
-        "a Bidirectional with a merge_fn has no port: ours lays outputs side by side",
+        "a Bidirectional with a merge_fn cannot be ported: jaxrnn concatenates the outputs",
     ),
     "directions": (
         lambda: bidirectional_of(nnx_cell("GRUCell"), nnx_cell("LSTMCell")),
@@ -318,7 +320,7 @@ REFUSED = {
     ),
     "not an RNN": (
         lambda: nnx.Bidirectional(nnx_cell("GRUCell"), nnx_cell("GRUCell")),
-        "a Bidirectional of GRUCell has no port, only one of RNN has",
+        "a Bidirectional of GRUCell cannot be ported, only one of RNN can",
     ),
 }
 
@@ -364,9 +366,9 @@ def test_arguments_of_another_type_are_refused(as_users_run):
         from_flax(linen.GRUCell(H))
     with pytest.raises(TypeError, match="variables must be None: an nnx module holds its own"):
         from_flax(nnx_cell("GRUCell"), {})
-    with pytest.raises(TypeError, match="module must be a recurrent cell of Flax, or an RNN, got "):
+    with pytest.raises(TypeError, match="module must be a recurrent Flax cell or an RNN, got "):
         from_flax(jaxrnn.gru(H))
-    with pytest.raises(TypeError, match="layer must be of type Layer to become a cell of Flax, "):
+    with pytest.raises(TypeError, match="layer must be of type Layer to become a Flax cell, "):
         to_nnx(jaxrnn.gru(H), {})
     with pytest.raises(TypeError, match="params must be those of Recurrent"):
         to_linen(GRU, {})
@@ -375,38 +377,39 @@ def test_arguments_of_another_type_are_refused(as_users_run):
 NOT_OF_FLAX = {
     "a stack": (
         jaxrnn.stack([GRU, GRU]),
-        "Stack(Recurrent(gru(5)), Recurrent(gru(5))) has no port, only recurrent(cell) and"
-        " bidirectional of that have: port the layers of a stack one by one",
+        "Stack(Recurrent(gru(5)), Recurrent(gru(5))) cannot be ported, only recurrent(cell) and"
+        " bidirectional of that can: port the layers of a stack one by one",
     ),
     "a projection": (
         jaxrnn.recurrent(jaxrnn.lstm(H), projection_size=2),
-        "a layer whose w_hh is LowRank has no port: Flax's cells have a matrix",
+        "a layer whose w_hh is LowRank cannot be ported: Flax's is one matrix",
     ),
     "heads": (
         jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.lstm(H), num_heads=H)),
-        "a layer whose w_hh is BlockDiagonal has no port: Flax's cells have a matrix",
+        "a layer whose w_hh is BlockDiagonal cannot be ported: Flax's is one matrix",
     ),
     "dtype": (
         jaxrnn.recurrent(jaxrnn.lstm(H), dtype=jnp.bfloat16),
-        "recurrent(..., dtype=bfloat16) cannot become a cell of Flax, where it would be lost or"
-        " mean something else: port the layer without it, whose params are the same",
+        "recurrent(..., dtype=bfloat16) cannot become a Flax cell, where dtype would be lost or"
+        " mean something else: port the layer without it; the params are the same",
     ),
     "recurrent dropout": (
         jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.gru(H), recurrent_dropout=0.5)),
-        "recurrent(..., recurrent_dropout=0.5) cannot become a cell of Flax, where it would be lost"
-        " or mean something else: port the layer without it, whose params are the same",
+        "recurrent(..., recurrent_dropout=0.5) cannot become a Flax cell, where recurrent_dropout"
+        " would be lost or mean something else: port the layer without it; the params are the same",
     ),
     "the reset before": (
         jaxrnn.recurrent(jaxrnn.gru(H, reset_after=False)),
-        "the cell gru_reset_before has no port: Flax's GRUCell resets after the recurrent product",
+        "the cell gru_reset_before cannot be ported: Flax's GRUCell resets after the recurrent"
+        " product",
     ),
     "the activation": (
         jaxrnn.recurrent(jaxrnn.rnn(H, jax.nn.relu)),
-        "the cell rnn has no port: its activation is another than activation=tanh: pass it",
+        "the cell rnn cannot be ported: its activation is not activation=tanh: pass the one it has",
     ),
     "one's own": (
         jaxrnn.recurrent(dataclasses.replace(jaxrnn.lstm(H), name="mine", update=max)),
-        "the cell mine has no port: Flax has no cell with its equations",
+        "the cell mine cannot be ported: Flax has no cell with its equations",
     ),
 }
 
@@ -421,8 +424,8 @@ def test_what_has_no_cell_of_flax_is_refused_with_the_reason(why, export):
 
 def test_a_hidden_bias_of_the_gate_n_has_no_place_in_nnx():
     text = (
-        "nnx.GRUCell adds no bias to the hidden gate n, and params.b_hh has one there: to_linen has"
-        " a place for it"
+        "nnx.GRUCell has no bias for the hidden gate n, but params.b_hh is not zero there: use"
+        " to_linen, whose GRUCell has one"
     )
     with pytest.raises(ValueError, match=exactly(text)):
         to_nnx(GRU, random_params(GRU))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx
+from marks import in_matrix
 from test_flax import (
     CELLS,
     LENGTHS,
@@ -50,7 +51,7 @@ def one_cell_with_options(library, cell):
     return library.Bidirectional(forward, backward, return_carry=True)
 
 
-WAYS = [(name, one_cell) for name in CELLS]  # the other ways do not depend on the cell
+WAYS = in_matrix(*((name, one_cell) for name in CELLS))  # the others do not depend on the cell
 WAYS += [("GRUCell", one_rnn), ("OptimizedLSTMCell", one_cell_with_options)]
 WAYS_TO_SHARE = pytest.mark.parametrize(("name", "share"), WAYS)
 

@@ -150,8 +150,8 @@ REFUSED = {
     "go_backwards=True returns the outputs in reverse": lambda: lstm(go_backwards=True),
     "stateful=True keeps the state inside": stateful,
     "zero_output_for_mask=True returns zeros": lambda: lstm(zero_output_for_mask=True),
-    "recurrent_dropout drops for each gate by itself": lambda: lstm(recurrent_dropout=0.5),
-    "dropout with implementation=1 drops for each": lambda: lstm(dropout=0.5, implementation=1),
+    "recurrent_dropout draws a mask for each gate": lambda: lstm(recurrent_dropout=0.5),
+    "dropout with implementation=1 draws a mask": lambda: lstm(dropout=0.5, implementation=1),
     "dropout=1 drops nothing in Keras": lambda: lstm(dropout=1.0),
     "activation <function relu.* is not tanh": lambda: lstm(activation="relu"),
     "recurrent_activation <.*hard.* is not sigmoid": lambda: lstm(
@@ -160,14 +160,14 @@ REFUSED = {
     "<function elu.* is not one of tanh, relu, sigmoid": lambda: built(
         layers.SimpleRNN(H, activation="elu")
     ),
-    "merge_mode='sum' does not put": lambda: built(both(merge_mode="sum")),
+    "merge_mode='sum' does not concatenate": lambda: built(both(merge_mode="sum")),
     "its two layers differ: .*lstm.*dropout=0.0.*dropout=0.2": lambda: built(
         both(backward_layer=other_way(dropout=0.2))
     ),
     "go_backwards=True returns": lambda: built(
         layers.Bidirectional(other_way(), backward_layer=layers.LSTM(H, return_sequences=True))
     ),
-    "Masking finds lengths in the inputs": lambda: [layers.Masking(), lstm()],
+    "Masking reads lengths off the inputs": lambda: [layers.Masking(), lstm()],
     "'dense.*' cannot be ported: jaxrnn has no Dense": lambda: [lstm(), layers.Dense(3)],
     "jaxrnn has no OwnLSTM": lambda: built(OwnLSTM(H)),
     "jaxrnn has no StackedRNNCells": lambda: built(layers.RNN([layers.GRUCell(H)] * 2)),
@@ -177,8 +177,8 @@ REFUSED = {
     "one dtype, got float16 and float32": lambda: [
         layers.Dropout(0.1, dtype="float16"), built(both())
     ],
-    "which JAX has with jax_enable_x64": lambda: layers.Dropout(0.1, dtype="float64"),
-    r"it is not built: call it once, or its build": lambda: keras.Sequential([layers.LSTM(H)]),
+    "which JAX needs jax_enable_x64 for": lambda: layers.Dropout(0.1, dtype="float64"),
+    r"it is not built: call it once, or call build": lambda: keras.Sequential([layers.LSTM(H)]),
     r"at least one layer, got \[\]": list,
 }  # fmt: skip
 
@@ -210,8 +210,8 @@ def test_weights_that_do_not_fit_are_named():
 one = jaxrnn.recurrent(jaxrnn.lstm(H))
 NOT_FOR_KERAS = {
     "Keras has no cell with the equations of rnn": jaxrnn.recurrent(jaxrnn.rnn(H, jnp.sin)),
-    "its hidden is projected": jaxrnn.recurrent(jaxrnn.lstm(H), projection_size=2),
-    "its hidden is read in parts": jaxrnn.stack(
+    "it projects its hidden state": jaxrnn.recurrent(jaxrnn.lstm(H), projection_size=2),
+    "its gates read the hidden state by heads": jaxrnn.stack(
         [one, jaxrnn.recurrent(jaxrnn.gru(4), num_heads=2)]
     ),
     "recurrent(..., recurrent_dropout=0.1) cannot become a Keras layer": jaxrnn.recurrent(
@@ -220,9 +220,9 @@ NOT_FOR_KERAS = {
     "recurrent(..., dtype=bfloat16) cannot become a Keras layer": jaxrnn.recurrent(
         jaxrnn.gru(H), dtype=jnp.bfloat16
     ),
-    "Keras has none for LearnedInitialCarry": jaxrnn.learned_initial_carry(one),
-    "Keras has none for Linear": jaxrnn.stack([one, jaxrnn.linear(3)]),
-    "Keras has none for Embedding": jaxrnn.embedding(3),
+    "Keras has no counterpart of LearnedInitialCarry": jaxrnn.learned_initial_carry(one),
+    "Keras has no counterpart of Linear": jaxrnn.stack([one, jaxrnn.linear(3)]),
+    "Keras has no counterpart of Embedding": jaxrnn.embedding(3),
     "Bidirectional wraps one recurrent": jaxrnn.bidirectional(jaxrnn.stack([one, one])),
     "Bidirectional wraps one": jaxrnn.bidirectional(jaxrnn.stack([jaxrnn.dropout(0.5), one])),
     "arrays of float32, got none": jaxrnn.dropout(0.5),
@@ -237,7 +237,7 @@ def test_what_keras_cannot_do_is_refused_with_the_reason(text, layer):
 
 def test_arguments_of_the_wrong_kind_are_named(as_users_run):
     params = one.init(jax.random.key(0), D)
-    with pytest.raises(TypeError, match="source must be a Keras layer or a list of such, got 3"):
+    with pytest.raises(TypeError, match="source must be a Keras layer or a list of them, got 3"):
         from_keras([lstm(), 3])
     with pytest.raises(TypeError, match="must be of type Layer to become a Keras layer"):
         to_keras(jaxrnn.lstm(H), params)

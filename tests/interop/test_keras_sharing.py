@@ -83,7 +83,7 @@ def test_other_models_are_to_be_given_as_lists():
         name = "OwnSequential" if isinstance(source, OwnSequential) else "Functional"
         text = (
             f"cannot be ported: a {name} may be any graph: pass its layers in a list, in the order"
-            " in which they are called, and twice what is called twice$"
+            " of the calls, one entry per call$"
         )
         with pytest.raises(ValueError, match=text):
             from_keras(source)

@@ -38,27 +38,27 @@ def projected(size, cell=CELLS["lstm"]):
     [
         (
             jaxrnn.recurrent(jaxrnn.gru(H, reset_after=False)),
-            "gru(reset_after=False) resets before the recurrent product, PyTorch after it",
+            "gru(reset_after=False) resets before the recurrent product, PyTorch resets after it",
         ),
         (
             jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.gru(H), recurrent_dropout=0.5)),
-            "recurrent(..., recurrent_dropout=0.5) cannot become a module of PyTorch, where it",
+            "recurrent(..., recurrent_dropout=0.5) cannot become a PyTorch module, where",
         ),
         (
             jaxrnn.recurrent(jaxrnn.gru(H), dtype="bfloat16"),
-            "recurrent(..., dtype=bfloat16) cannot become a module of PyTorch, where it",
+            "recurrent(..., dtype=bfloat16) cannot become a PyTorch module, where",
         ),
-        (jaxrnn.recurrent(mgu(H)), "the equations of this mgu are others"),
+        (jaxrnn.recurrent(mgu(H)), "this mgu has other equations"),
         (
             jaxrnn.recurrent(jaxrnn.rnn(H, jax.nn.silu)),
-            "lstm, gru and rnn with jnp.tanh or jax.nn.relu: the equations of this rnn are others",
+            "lstm, gru and rnn with jnp.tanh or jax.nn.relu: this rnn has other equations",
         ),
         (
             jaxrnn.recurrent(jaxrnn.lstm(H), num_heads=2),
-            "num_heads > 1 makes the recurrent weights a BlockDiagonal, PyTorch's are one matrix",
+            "num_heads > 1 makes the recurrent weights a BlockDiagonal; PyTorch's are one matrix",
         ),
-        (projected(P, jaxrnn.gru(H)), "projects the hidden of LSTMs alone, not of GRU"),
-        (projected(P, jaxrnn.rnn(H)), "projects the hidden of LSTMs alone, not of RNN_TANH"),
+        (projected(P, jaxrnn.gru(H)), "projects the hidden state of LSTMs only, not of GRU"),
+        (projected(P, jaxrnn.rnn(H)), "projects the hidden state of LSTMs only, not of RNN_TANH"),
         (
             projected(H),
             "projection must be smaller than hidden_size = 6, got projection_size = 6",
@@ -73,11 +73,11 @@ def projected(size, cell=CELLS["lstm"]):
         ),
         (
             jaxrnn.stack([LSTM, jaxrnn.recurrent(jaxrnn.lstm(5))]),
-            "have one cell, hidden size and direction, got LSTM of 6 units, LSTM of 5 units",
+            "have the same cell, size and directions, got LSTM of 6 units, LSTM of 5 units",
         ),
         (
             jaxrnn.stack([LSTM, GRU]),
-            "have one cell, hidden size and direction, got LSTM of 6 units, GRU of 6 units",
+            "have the same cell, size and directions, got LSTM of 6 units, GRU of 6 units",
         ),
         (
             jaxrnn.stack([jaxrnn.bidirectional(GRU), GRU]),
@@ -85,16 +85,16 @@ def projected(size, cell=CELLS["lstm"]):
         ),
         (
             jaxrnn.learned_initial_carry(LSTM),
-            "PyTorch's modules have no initial carry to learn: port the layer that"
-            " learned_initial_carry was given, and its carry by carry_to_torch",
+            "PyTorch's modules do not learn an initial carry: port the layer inside"
+            " learned_initial_carry, and the carry with carry_to_torch",
         ),
-        (jaxrnn.bidirectional(jaxrnn.learned_initial_carry(LSTM)), "no initial carry to learn"),
+        (jaxrnn.bidirectional(jaxrnn.learned_initial_carry(LSTM)), "do not learn an initial carry"),
         (jaxrnn.stack([LSTM, jaxrnn.linear(3)]), "dropout between them, not of Linear(3)"),
         (jaxrnn.embedding(3), "dropout between them, not of Embedding(3)"),
         (jaxrnn.stack([LSTM, jaxrnn.stack([LSTM])]), "not of Stack(Recurrent(lstm(6)))"),
         (
             jaxrnn.stack([LSTM, DROPOUT]),
-            "PyTorch's dropout stands between every two layers and nowhere else, got a stack of"
+            "PyTorch has dropout between every two layers and nowhere else, got a stack of"
             " Recurrent(lstm(6)), Dropout(0.5)",
         ),
         (jaxrnn.stack([LSTM, DROPOUT, LSTM, LSTM]), "between every two layers and nowhere else"),
@@ -103,7 +103,7 @@ def projected(size, cell=CELLS["lstm"]):
         (jaxrnn.stack(RATES), "PyTorch's dropout has one rate, got 0.5, 0.25"),
         (
             jaxrnn.stack([LSTM, jaxrnn.dropout(0.5, variational=True), LSTM]),
-            "PyTorch's dropout draws anew at every step, a variational one drops the same units",
+            "PyTorch's dropout draws a mask at every step, variational dropout only one for all",
         ),
     ],
 )  # fmt: skip
@@ -131,11 +131,9 @@ def test_params_that_are_not_the_layers_are_refused(as_users_run):
     with raises(ValueError, "params[0].w_ih must have shape (1, 18), got (3,)"):
         to_torch(layer, (flat, params[1]))
     half = params[0]._replace(b_ih=params[0].b_ih.astype(jnp.bfloat16))
-    with raises(
-        TypeError, "params must be of one type, any of bfloat16, float16, float32, float64"
-    ):
+    with raises(TypeError, "params must share one type out of bfloat16, float16, float32, float64"):
         to_torch(layer, (half, params[1]))
-    with raises(TypeError, "layer must be of type Layer to become a module of PyTorch, got"):
+    with raises(TypeError, "layer must be of type Layer to become a PyTorch module, got"):
         to_torch(jaxrnn.gru(3), params)
 
 
@@ -149,7 +147,7 @@ def test_a_state_that_does_not_fit_is_refused(as_users_run):
         carry_from_torch(gru, of_gru, (h, h))
     with raises(TypeError, "h must be a tensor or an array, got 3"):
         carry_from_torch(gru, of_gru, 3)
-    with raises(TypeError, "state must be float32 as params, got float64"):
+    with raises(TypeError, "state must be float32 like params, got float64"):
         carry_from_torch(gru, of_gru, h.astype(np.float64))
     shape = "must have shape [layers * directions, B, width] = (1, 3, 6), got"
     for wrong in (h[0], h[..., :2], np.zeros((2, B, H), np.float32)):
@@ -169,7 +167,7 @@ def test_a_projected_hidden_cannot_be_told_from_its_projection():
     assert (memory == 1).all()
     h[0, 1, 1] = 1e-3
     with raises(
-        ValueError, "h of a projected LSTM must be zero: our carry holds the hidden before"
+        ValueError, "h of a projected LSTM must be zero: our carry holds the hidden state"
     ):
         carry_from_torch(layer, params, (h, c))
 

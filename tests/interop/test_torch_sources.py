@@ -71,8 +71,8 @@ def test_a_file_in_bfloat16(tmp_path):
         (without(weight_ih_l0=torch.ones(3)), "weight_ih_l0 must be a matrix, got shape (3,)"),
         (
             without(weight_hh_l0=torch.ones(13, H)),
-            "weight_hh_l0 must have once (RNN), 3 times (GRU) or 4 times (LSTM) as many rows as"
-            " columns, got shape (13, 6)",
+            "weight_hh_l0 must have 1 (RNN), 3 (GRU) or 4 (LSTM) times as many rows as columns, got"
+            " shape (13, 6)",
         ),
         (without(weight_hh_l0=torch.ones(4, 0)), "as columns, got shape (4, 0)"),
         ({"conv.weight": torch.ones(2)}, "no weights of a recurrent module, such as weight_ih_l0"),
@@ -126,14 +126,14 @@ def test_types_that_are_none_of_ours_are_refused(dtypes, message):
     state_dict = dict(make_module("gru").state_dict())
     for k, name in enumerate(state_dict):
         state_dict[name] = state_dict[name].to(dtypes[k % len(dtypes)])
-    text = "the weights of the state dict must be of one type, any of bfloat16, float16, float32,"
+    text = "the weights of the state dict must share one type out of bfloat16, float16, float32,"
     with raises(TypeError, text) as caught:
         from_torch(state_dict)
     assert str(caught.value).endswith(message)
 
 
 def test_float64_is_not_rounded_in_silence():
-    with raises(TypeError, "the weights of this GRU are float64, which JAX has only after"):
+    with raises(TypeError, "the weights of this GRU are float64, which JAX supports only after"):
         from_torch(make_module("gru").double())
 
 
@@ -162,7 +162,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     whole = path.read_bytes()
     for content in (b"", b"not safetensors at all", whole[:-1], whole + b"\0", b"\xff" + whole[1:]):
         path.write_bytes(content)
-        with raises(ValueError, f"{path} is no safetensors file, or a damaged one: "):
+        with raises(ValueError, f"{path} is not a safetensors file, or is damaged: "):
             from_torch(path)
     path.write_bytes(whole)
     with raises(ValueError, f"prefix must be one of '' for {path}, got 'encoder.'"):
@@ -179,7 +179,7 @@ def test_other_sources_are_refused():
     quantized = torch.ao.nn.quantized.dynamic
     sources = {
         "torch.nn.modules.linear.Linear": torch.nn.Linear(2, 3),
-        "torch.nn.modules.container.Sequential: port its recurrent modules one by one, and put"
+        "torch.nn.modules.container.Sequential: port its recurrent modules one by one and put"
         " their layers in a jaxrnn.stack": torch.nn.Sequential(make_module("gru")),
         f"{quantized.LSTM.__module__}.LSTM": quantized.LSTM(2, 3),
         "builtins.list": [1],
@@ -187,7 +187,9 @@ def test_other_sources_are_refused():
         "builtins.type": torch.nn.LSTM,
     }
     for name, source in sources.items():
-        text = "source must be an nn.RNN, nn.GRU or nn.LSTM, or the nn.RNNCell, nn.GRUCell or"
+        text = (
+            "source must be an nn.RNN, nn.GRU or nn.LSTM, or a single-step nn.RNNCell"
+        )
         with raises(TypeError, text) as caught:
             from_torch(source)
         assert str(caught.value).endswith(f"or the path of a .safetensors file, got {name}")

@@ -98,4 +98,4 @@ def test_a_text_that_was_tokenized_trains_and_goes_on(tmp_path):
     assert "epoch 2, perplexity" in said
     code, _, errors = finish(start("tokenize", "--text", text, "--out", tokens))
     assert code == 2
-    assert errors.strip() == f"error: {tokens} is there already"
+    assert errors.strip() == f"error: {tokens} already exists"

@@ -10,7 +10,6 @@ import pytest
 from marks import in_matrix
 from parallel.runs import (
     CELLS,
-    WINDOWS,
     assert_same_course,
     make_config,
     make_model,
@@ -29,8 +28,14 @@ def on_one_device(cell, windows):
     return run(make_model(cell), make_config(windows))
 
 
-@pytest.mark.parametrize("parallel", ["jit", "pmap"])
-@pytest.mark.parametrize("windows", WINDOWS)
+@pytest.mark.parametrize(
+    ("windows", "parallel"),
+    [
+        ("sequential", "jit"),
+        ("random", "pmap"),
+        *in_matrix(("sequential", "pmap"), ("random", "jit")),
+    ],
+)
 @pytest.mark.parametrize("cell", [*in_matrix(*CELLS[:-1]), CELLS[-1]])
 def test_devices_give_the_numbers_of_one(cell, windows, parallel, how_many, survived):
     for devices in how_many((4,), (4, 8)):

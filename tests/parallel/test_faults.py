@@ -208,7 +208,7 @@ def test_processes_of_unlike_numbers_of_devices_are_refused(tmp_path, survived):
     some = {"variables": lambda process: {"JAX_NUM_CPU_DEVICES": str(2 - process)}}
     for code, _, errors in finish(start_experiment("train", *settings(tmp_path), **some)):
         assert code == 2, errors
-        assert "must have as many devices: 2 in process 0, 1 in process 1" in errors, errors
+        assert "the same number of devices: 2 in process 0, 1 in process 1" in errors, errors
     survived("bad input", 1)
 
 
@@ -227,6 +227,6 @@ def test_processes_of_different_runs_are_refused(tmp_path, how_many, survived):
         command = ("jaxrnn.commands.train", *STATEFUL, "--out", tmp_path)
         for code, _, errors in finish(start_pair(*command, flags=flags)):
             assert code == 2, errors
-            assert f"process 1 (here) is of another run than process 0 (there): {both}" in errors
+            assert f"(here) belongs to a different run than process 0 (there): {both}" in errors
             assert "Traceback" not in errors
         survived("bad input", 1)

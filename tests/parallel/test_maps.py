@@ -160,7 +160,7 @@ def test_what_is_not_finite_on_one_device_is_skipped_on_all(way, survived):
 
 
 @pytest.mark.parametrize("way", [*WAYS, None])
-@pytest.mark.parametrize("accumulate", [2, 4])
+@pytest.mark.parametrize("accumulate", [*in_matrix(2), 4])
 def test_rows_in_groups_are_the_large_batch(way, accumulate):
     mask = np.random.default_rng(2).random((T, B)) < 0.8
     _, ours, told = one_step(way, mask=mask, accumulate=accumulate)

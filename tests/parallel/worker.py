@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 from faults import test_resume as resuming
-from parallel.runs import WINDOWS, make_config, make_model, run
+from parallel.runs import make_config, make_model, run
 
 from jaxrnn.commands import command_line
 from jaxrnn.commands.train import train
@@ -23,17 +23,17 @@ from jaxrnn.training import feed, trainer
 from jaxrnn.training.processes import connect, is_first, wait_for_all
 
 
-def courses(folder, cells):
-    """Every course of `test_processes`, written by the first process."""
-    for cell, windows, parallel in itertools.product(cells.split(), WINDOWS, ("jit", "pmap")):
+def courses(folder, *which):
+    """Courses of `test_processes`, CELL-WINDOWS-PARALLEL each, written by the first process."""
+    for name in which:
+        cell, windows, parallel = name.split("-")
         config = make_config(windows, parallel=parallel)
         losses, params, state = run(make_model(cell), config)
         rows = {shard.data.shape[0] for x in jax.tree.leaves(state.carry)
                 for shard in x.addressable_shards}  # fmt: skip
         assert rows == {config.batch_size // 4}
         if is_first():
-            path = Path(folder) / f"{cell} {windows} {parallel}.npz"
-            np.savez(path, losses, *jax.tree.leaves(params))
+            np.savez(Path(folder) / f"{name}.npz", losses, *jax.tree.leaves(params))
 
 
 def resumes(folder, cells, *stops):
@@ -60,7 +60,7 @@ def together(folder):
         return int(saved.restore(resuming.make_state(saved.record)[1]).step)
 
     with Checkpoints(run_dir) as checkpoints:
-        with pytest.warns(CheckpointWarning, match="going on from step 1"):
+        with pytest.warns(CheckpointWarning, match="continuing from step 1"):
             assert checkpoints.newest(restore) == 1
         assert checkpoints.steps() == [1]
     if is_first():

@@ -83,7 +83,7 @@ def test_turns_of_several_steps_change_nothing(num_steps, reverse, x64):
     assert_equal_within(by_default, step_by_step)
 
 
-@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("name", [*in_matrix("rnn", "gru"), "lstm"])
 def test_float32_gradients_equal_autodiff(name):
     case = make_case(name, jnp.float32)
     grads = [
@@ -119,7 +119,7 @@ def test_gradients_of_ids_equal_autodiff(case):
 
 
 @pytest.mark.parametrize("mode", ["forward over reverse", "reverse over reverse"])
-@pytest.mark.parametrize("name", ["gru", "peephole", *in_matrix("rnn", "relu", "lstm")])
+@pytest.mark.parametrize("name", ["peephole", *in_matrix("rnn", "gru", "relu", "lstm")])
 def test_hessian_vector_products_equal_autodiff(name, mode, x64):
     case = make_case(name)
 

@@ -21,7 +21,7 @@ def values_and_gradients(case, when, **keywords):
     return jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(case.params, case.inputs, case.carry)
 
 
-@pytest.mark.parametrize("remat_every", [1, 3, 7, 100])  # T = 7: divided by 1 and 7 only
+@pytest.mark.parametrize("remat_every", [3, 7, *in_matrix(1, 100)])  # T = 7
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("when", [*in_matrix("whole"), "both"])
 @pytest.mark.parametrize("name", [*in_matrix("lstm"), "peephole"])

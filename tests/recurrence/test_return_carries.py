@@ -105,7 +105,7 @@ def test_forward_mode_equals_autodiff(case):
 
 
 @pytest.mark.parametrize("mode", ["forward over reverse", "reverse over reverse"])
-@pytest.mark.parametrize("name", ["gru", "peephole", *in_matrix("rnn", "relu", "lstm")])
+@pytest.mark.parametrize("name", ["peephole", *in_matrix("rnn", "gru", "relu", "lstm")])
 def test_hessian_vector_products_equal_autodiff(name, mode, x64):
     case = make_case(name)
     vector = jax.tree.map(jnp.cos, arguments(case))
@@ -147,7 +147,7 @@ def test_nothing_in_the_padding_matters(x64):
         assert_close(value(case._replace(inputs=spoilt), return_carries=True), clean, 0)
 
 
-@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("name", [*in_matrix("rnn", "gru"), "lstm"])
 def test_layers_hand_them_out_in_the_places_of_their_carries(name):
     layer = jaxrnn.recurrent(CELLS[name])
     both = jaxrnn.bidirectional(jaxrnn.stack([layer, jaxrnn.dropout(0.5), layer]))

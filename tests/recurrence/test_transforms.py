@@ -120,7 +120,11 @@ def test_shard_map(name, when, x64, mesh):
 
 
 @pytest.mark.parametrize(
-    "options", [{"remat_every": 3}, {"dtype": "bfloat16"}, {"remat_every": 3, "dtype": "bfloat16"}]
+    "options",
+    [
+        *in_matrix({"remat_every": 3}, {"dtype": "bfloat16"}),
+        {"remat_every": 3, "dtype": "bfloat16"},
+    ],
 )
 @pytest.mark.parametrize("cell", [jaxrnn.lstm(4), jaxrnn.gru(4, reset_after=False)])
 def test_shard_map_of_what_changes_the_loop(cell, options, mesh):
@@ -146,7 +150,7 @@ def test_shard_map_of_what_changes_the_loop(cell, options, mesh):
 
 
 @pytest.mark.parametrize("varies", ["w_hh", "b_ih", "inputs", "resets"])
-@pytest.mark.parametrize("remat_every", [None, 3])
+@pytest.mark.parametrize("remat_every", [None, *in_matrix(3)])
 def test_shard_map_where_one_array_varies_over_devices(varies, remat_every, mesh):
     cell = jaxrnn.lstm(4)
     layer = jaxrnn.recurrent(cell, remat_every=remat_every)

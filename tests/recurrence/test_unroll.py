@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 from conftest import BUILT_IN, WHEN, B, D, H, T, make_case
+from marks import in_matrix
 
 import jaxrnn
 
@@ -94,7 +95,7 @@ def test_one_step_is_the_update(case):
     assert_close((outputs[0], carry), (expected.hidden, expected), 1e-14)
 
 
-@pytest.mark.parametrize("implementation", ["scan", "autodiff"])
+@pytest.mark.parametrize("implementation", ["scan", *in_matrix("autodiff")])
 @pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
 def test_ten_thousand_steps_stay_finite(name, implementation):
     case = make_case(name, jnp.float32)

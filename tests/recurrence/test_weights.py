@@ -31,7 +31,7 @@ FORMS = {
 
 @pytest.mark.parametrize("when", [*in_matrix("whole"), "both"])
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", ["gru", "peephole", *in_matrix("rnn", "relu", "lstm")])
+@pytest.mark.parametrize("name", ["peephole", *in_matrix("rnn", "gru", "relu", "lstm")])
 def test_equals_the_dense_matrix(name, form, when, x64):
     case = make_case(name)
     drawn = jaxrnn.recurrent(case.cell, **FORMS[form]).init(jax.random.key(3), D).w_hh

@@ -70,8 +70,8 @@ def test_another_runs_checkpoint_is_told_apart():
     saved = make_record(cell="lstm", digest="1" * 64, epochs=9)
     differences = make_record(cell="gru").differences(saved)
     assert differences == [
-        "model.cell: lstm there, gru here",
-        f"text.digest: {'1' * 64} there, {'0' * 64} here",
+        "model.cell: lstm in the checkpoint, gru here",
+        f"text.digest: {'1' * 64} in the checkpoint, {'0' * 64} here",
     ]
     assert make_record(epochs=9).differences(make_record(Progress(epoch=3))) == []
 
@@ -80,7 +80,7 @@ def test_what_is_not_a_run_is_said(tmp_path):
     with pytest.raises(CheckpointError, match="holds no checkpoints"):
         jaxrnn.load_run(tmp_path)
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(CheckpointError, match="holds no checkpoint"):
+    with pytest.raises(CheckpointError, match="holds no intact checkpoint"):
         jaxrnn.load_run(tmp_path)
 
 
@@ -90,10 +90,10 @@ def test_a_state_of_another_shape_is_refused(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(state, record)
         _, other = make_state(make_record(cell="gru"))
-        with pytest.raises(CheckpointError, match=r"params.*is .* in step 0 .*, and .* here|body"):
+        with pytest.raises(CheckpointError, match=r"params.*is .* in step 0 .*, but .* here|body"):
             checkpoints.open(0).restore(other)
         wide = jax.tree.map(lambda p: p.astype(jnp.bfloat16), state.params)
-        with pytest.raises(CheckpointError, match=r"is float32\[.*\] in step 0 .*, and bfloat16"):
+        with pytest.raises(CheckpointError, match=r"is float32\[.*\] in step 0 .*, but bfloat16"):
             checkpoints.open(0).restore_params(wide)
 
 

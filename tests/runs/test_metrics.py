@@ -71,7 +71,7 @@ def test_a_damaged_line_ends_the_log_with_a_warning(tmp_path, damage):
     path = tmp_path / "metrics.jsonl"
     first, second, third = path.read_text().splitlines()
     path.write_text("\n".join([first, DAMAGE[damage](second), third, ""]))
-    with pytest.warns(UserWarning, match=r"line 2 of .*metrics\.jsonl is damaged: kept those"):
+    with pytest.warns(UserWarning, match=r"line 2 of .*metrics\.jsonl is damaged: keeping those"):
         assert [row["epoch"] for row in read_metrics(tmp_path)] == [1]
 
 
@@ -92,7 +92,7 @@ def test_rows_that_are_missing_are_said(tmp_path):
     with MetricsLog(tmp_path) as log:
         add(log, 1, 2)
     with (
-        pytest.warns(UserWarning, match=r"metrics\.jsonl has no epochs 3 to 5"),
+        pytest.warns(UserWarning, match=r"metrics\.jsonl lacks epochs 3 to 5"),
         MetricsLog(tmp_path, finished_epochs=5) as log,
     ):
         add(log, 6)

@@ -30,7 +30,7 @@ def test_another_setting_is_refused_or_accepted(small, run):
     assert run("train", *settings, "--epochs", 1)[0] == 0
     code, _, error = run("train", *settings, "--resume", "--epochs", 2, "--batch-size", 8)
     assert code == 2
-    assert "is another run: training.batch_size: 4 there, 8 here; --accept-changes" in error
+    assert "different run: training.batch_size: 4 in the checkpoint, 8 here; --accept" in error
     # Another batch is another shape of the carry: that cannot be accepted.
     code, _, error = run(
         "train", *settings, "--resume", "--accept-changes", "--epochs", 2, "--batch-size", 8
@@ -41,7 +41,7 @@ def test_another_setting_is_refused_or_accepted(small, run):
     assert run("train", *settings, *rate)[0] == 2
     code, said, _ = run("train", *settings, *rate, "--accept-changes")
     assert code == 0
-    assert "training.learning_rate: 100.0 there, 1.0 here" in said
+    assert "training.learning_rate: 100.0 in the checkpoint, 1.0 here" in said
     assert epochs(out) == [1, 2]
 
 
@@ -52,14 +52,14 @@ def test_another_text_is_refused_or_accepted(small, run):
     corpus.write_text("hgfe dcba\nabcd efgh\n" * 60)
     code, _, error = run("train", *settings, "--resume", "--epochs", 2)
     assert code == 2
-    assert "is another run: text.digest: " in error
+    assert "holds a different run: text.digest: " in error
     code, said, _ = run("train", *settings, "--resume", "--epochs", 2, "--accept-changes")
     assert code == 0
     assert "although" in said
     corpus.write_text("xyz uvw\n" * 120)
     code, _, error = run("train", *settings, "--prompts", "xy", "--resume", "--accept-changes")
     assert code == 2
-    assert "cannot go on with" in error
+    assert "cannot continue with" in error
     assert "not in the vocabulary of 10: 'x' 'y' 'z' 'u' 'v' 'w'" in error
 
 
@@ -79,7 +79,7 @@ def test_a_run_that_goes_on_with_another_text_keeps_the_meaning_of_its_ids(small
     assert run("tokenize", "--text", corpus, "--out", tokens)[0] == 0
     code, _, error = run("train", *settings, "--corpus", tokens, *flags)
     assert code == 2
-    assert "has other tokens than the run in" in error
+    assert "has different tokens than the run in" in error
 
 
 def test_the_same_text_elsewhere_and_what_reports_may_change(small, run):
@@ -98,7 +98,7 @@ def test_another_device_is_refused_with_the_difference(small, run, monkeypatch):
     monkeypatch.setattr("jaxrnn.runs.saver.environment", lambda _: {"device": "8 x TPU"})
     code, _, error = run("train", *settings, "--resume", "--epochs", 2)
     assert code == 2
-    assert "device: 1 x cpu (cpu) there, 8 x TPU here" in error
+    assert "device: 1 x cpu (cpu) in the checkpoint, 8 x TPU here" in error
 
 
 def test_other_versions_are_said_and_not_refused(small, run, monkeypatch):
@@ -153,7 +153,7 @@ def test_verify_names_what_is_damaged(small, run):
     assert code == 1
     assert f"step {newest.name} in" in said
     assert "damaged" in said
-    with pytest.warns(CheckpointWarning, match=f"step {newest.name} .*: going on from step"):
+    with pytest.warns(CheckpointWarning, match=f"step {newest.name} .*: continuing from step"):
         assert run("train", *settings, "--epochs", 3, "--resume")[0] == 0
     assert (out / "damaged" / newest.name).is_dir()
     assert epochs(out) == [1, 2, 3]
@@ -172,7 +172,7 @@ def test_a_fall_back_keeps_the_best_of_then(small, run):
     with Checkpoints(out, read_only=True) as checkpoints:
         then = checkpoints.open(steps[-2]).record.best
     (out / "checkpoints" / str(steps[-1]) / "meta" / "metadata").write_text("{}")
-    with pytest.warns(CheckpointWarning, match="going on from step"):
+    with pytest.warns(CheckpointWarning, match="continuing from step"):
         assert run("train", *settings, "--epochs", 4, "--resume")[0] == 0
     assert then.step < steps[-1]
     with Checkpoints(out, "best", read_only=True) as checkpoints:
@@ -242,4 +242,4 @@ def test_another_held_out_text_begins_a_new_best(small, run):
     changed = ("--epochs", 2, "--held-out-chars", 200, "--resume")
     code, said, _ = run("train", *settings, *changed)
     assert code == 0
-    assert "another held-out text" in said
+    assert "the held-out text has changed" in said

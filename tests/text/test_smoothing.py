@@ -119,7 +119,7 @@ def test_a_chain_after_two_steps_is_the_sum_over_all_paths():
     for begin, end in itertools.product(range(V), repeat=2):
         by_paths = sum(chain[begin, between] * chain[between, end] for between in range(V))
         assert (chain @ chain)[begin, end] == pytest.approx(by_paths, rel=1e-12)
-    with pytest.raises(ValueError, match="of n = 2, got n = 1"):
+    with pytest.raises(ValueError, match="must have n = 2, got n = 1"):
         transitions(Laplace(ids, [1.0], V))
 
 

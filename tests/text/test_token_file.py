@@ -79,7 +79,7 @@ def test_many_words_take_four_bytes_each(tmp_path):
 
 def test_a_folder_that_is_there_is_not_overwritten(tmp_path, survived):
     write(tmp_path, "abc")
-    with pytest.raises(FileExistsError, match="tokens is there already"):
+    with pytest.raises(FileExistsError, match="tokens already exists"):
         write(tmp_path, "abc")
     survived("bad input", 1)
 
@@ -127,7 +127,7 @@ DAMAGES = {
 def test_a_damaged_folder_is_a_typed_error(tmp_path, damage, survived):
     write(tmp_path, TEXT)
     DAMAGES[damage](tmp_path / "tokens")
-    with pytest.raises(TokenFileError, match="tokens holds no tokens that can be used"):
+    with pytest.raises(TokenFileError, match="tokens holds no usable tokens"):
         open_token_file(tmp_path / "tokens")
     survived("bad input", 1)
 

@@ -24,7 +24,7 @@ NEED_MORE = {"lbfgs"}
 @pytest.mark.filterwarnings("ignore:.* is deprecated:DeprecationWarning")
 def test_every_name_updates_or_is_refused(name, as_users_run):
     if name in NEED_MORE or name.startswith("_"):
-        with pytest.raises(ValueError, match=f"gradients and a learning rate alone, got '{name}'"):
+        with pytest.raises(ValueError, match=f"only gradients and a learning rate, got '{name}'"):
             jaxrnn.make_optimizer(name, 0.1, None)
         return
     optimizer = jaxrnn.make_optimizer(name, 0.1, None)
