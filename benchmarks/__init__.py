@@ -1,1 +1,1 @@
-"""The speeds that the documentation quotes: ratios between peers, measured in one run."""
+"""Benchmarks that the documentation quotes: ratios between peers, measured in one run."""

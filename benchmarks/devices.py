@@ -1,11 +1,11 @@
-"""What data parallelism costs: a training step measured on one device, many devices predicted.
+"""Cost of data parallelism: measured on one device, predicted for many.
 
     python -m benchmarks.devices
 
-Every device takes the workload's batch, and each step adds up the gradients of all: by the ring
-algorithm a device sends, and receives, 2 (N - 1) / N times the gradient's bytes in 2 (N - 1)
-messages.  Nothing is assumed to overlap.  Prints a Markdown table: the part of its time that a
-device computes.
+Every device takes the workload's batch, and each step sums the gradients of all devices.  With the
+ring algorithm, a device sends and receives 2 (N - 1) / N times the gradient's bytes in 2 (N - 1)
+messages.  Communication is assumed not to overlap with computation.  Prints a Markdown table of the
+share of time that a device spends computing.
 
 Reference: Patarasuk and Yuan, Bandwidth optimal all-reduce algorithms for clusters of workstations,
     2009.
@@ -26,13 +26,13 @@ NUM_DEVICES = (8, 64)
 
 
 class Link(NamedTuple):
-    """What joins the devices; figures of the makers."""
+    """A link between devices, with its maker's figures."""
 
     name: str
     bytes_per_second: float
-    """Of one device, in one direction."""
+    """Bandwidth of one device, in one direction."""
     latency: float
-    """Seconds of a message, an assumption."""
+    """Seconds per message, an assumption."""
 
 
 LINKS = (
@@ -44,23 +44,23 @@ LINKS = (
 
 
 def seconds_of_all_reduce(num_bytes: float, num_devices: int, link: Link) -> float:
-    """Of the gradients of one step."""
+    """Return the seconds to sum the gradients of one step."""
     rounds = 2 * (num_devices - 1)
     return rounds * (num_bytes / num_devices / link.bytes_per_second + link.latency)
 
 
 def gradient_bytes(workload: Workload) -> int:
-    """Float32, as many as parameters."""
+    """Return the bytes of the gradient: one float32 per parameter."""
     model = jax_models.language_model(workload)
-    form = jax.eval_shape(lambda: model.init(jax.random.key(0), workload.vocab_size))
-    return sum(4 * leaf.size for leaf in jax.tree.leaves(form))
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), workload.vocab_size))
+    return sum(4 * leaf.size for leaf in jax.tree.leaves(shapes))
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure one device, and print the table of predictions."""
     options = arguments(__doc__, repetitions=30).parse_args()
     print(f"{describe_machine()}; N = {' and '.join(map(str, NUM_DEVICES))} devices\n")
-    print_head("workload", "ms a step", "MB of gradients", *(link.name for link in LINKS))
+    print_head("workload", "ms per step", "MB of gradients", *(link.name for link in LINKS))
     for workload in WORKLOADS:
         step = {OURS: ours(workload, STEPS_PER_CALL)}
         seconds = measure(step, options.repetitions)[OURS] / STEPS_PER_CALL / 1000

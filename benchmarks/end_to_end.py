@@ -1,10 +1,11 @@
-"""The book's Jay Chou run, whole: `experiments.jaychou` against the book's own loop in PyTorch.
+"""The complete Jay Chou run: `experiments.jaychou` against the book's own loop in PyTorch.
 
     python -m benchmarks.end_to_end
 
-The same model (an RNN of 256 units), text, batches and epochs, one after the other, for sequential
-and for random windows; tokens per second.  "the command" divides the tokens by all of its time,
-from the start of Python to the summary: compilation, held-out text, samples, pictures, checkpoints.
+Both train the same model (an RNN of 256 units) on the same text, batches and epochs, one after the
+other, with sequential and with random windows.  Prints tokens per second.  "the command" divides
+the tokens by all of its time, from the start of Python to the summary: compilation, held-out text,
+samples, pictures, checkpoints.
 """
 
 import argparse
@@ -25,18 +26,18 @@ from jaxrnn.training import perplexity
 
 
 class Rates(NamedTuple):
-    """Tokens per second."""
+    """Tokens per second, and the perplexity reached."""
 
     training: float
-    """Within the training steps."""
+    """Tokens per second within the training steps."""
     whole: float
-    """Of the whole command."""
+    """Tokens per second of the entire command."""
     perplexity: float
-    """At the end."""
+    """Perplexity at the end."""
 
 
 def ours(windows: str, epochs: int, corpus: str) -> Rates:
-    """`python -m experiments.jaychou` in a process of its own."""
+    """Run `python -m experiments.jaychou` in its own process."""
     with tempfile.TemporaryDirectory() as out:
         flags = {"--windows": windows, "--epochs": str(epochs), "--corpus": corpus, "--out": out}
         command = [sys.executable, "-m", "experiments.jaychou"]
@@ -54,7 +55,7 @@ def ours(windows: str, epochs: int, corpus: str) -> Rates:
 
 
 def of_the_book(windows: str, epochs: int, corpus: str) -> Rates:
-    """The book's loop in this process."""
+    """Run the book's loop in this process."""
     import torch
 
     run = Run(Settings(corpus=corpus))
@@ -69,7 +70,7 @@ def of_the_book(windows: str, epochs: int, corpus: str) -> Rates:
 
 
 def main() -> None:
-    """Run both, print the table."""
+    """Run both and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,8 +1,8 @@
-"""Milliseconds of a forward pass, tokens to logits, of jaxrnn and its peers.
+"""Milliseconds per forward pass, from tokens to logits, of jaxrnn and its peers.
 
     python -m benchmarks.forward
 
-Prints a Markdown table of medians, and of each peer's time over ours.
+Prints a Markdown table of medians, with the ratio of each peer's time to ours.
 """
 
 from benchmarks.peers.steps import FORWARD

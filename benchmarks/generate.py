@@ -1,10 +1,10 @@
-"""Greedy generation in tokens per second: jaxrnn against PyTorch's and the book's step loops.
+"""Tokens per second of greedy generation: jaxrnn, a PyTorch step loop and the book's loop.
 
     python -m benchmarks.generate
 
-A model of 256 units, over 28 tokens and over 1,027, continues a prompt of 8 tokens by 512, for one
-text and for 64 at once; PyTorch runs `torch.nn.RNN`, `GRU` or `LSTM` a token at a time, as one
-writes it.
+A model of 256 units, with vocabularies of 28 and 1,027 tokens, continues a prompt of 8 tokens by
+512, for one text and for 64 at once.  PyTorch runs `torch.nn.RNN`, `GRU` or `LSTM` one token at a
+time, as its users write it.
 """
 
 import functools
@@ -27,13 +27,13 @@ VOCAB_SIZES = (28, 1027)
 
 
 def prompts(workload: Workload) -> np.ndarray:
-    """Random token ids `[T, B]`."""
+    """Return random token ids `[T, B]`."""
     shape = (PROMPT, workload.batch_size)
     return np.random.default_rng(0).integers(0, workload.vocab_size, shape).astype(np.int32)
 
 
 def ours(workload: Workload) -> Step:
-    """`jaxrnn.generate_ids`: one compiled call."""
+    """Make a step that generates with `jaxrnn.generate_ids`, in one compiled call."""
     model = jax_models.language_model(workload)
     params = model.init(jax.random.key(0), workload.vocab_size)
     ids = jnp.asarray(prompts(workload))
@@ -41,7 +41,7 @@ def ours(workload: Workload) -> Step:
 
 
 def torch_loop(workload: Workload) -> Step:
-    """A module called for one token after another."""
+    """Make a step that calls a PyTorch module for one token after another."""
     import torch
 
     model = pytorch.language_model(workload).eval().to(pytorch.device())
@@ -58,16 +58,16 @@ def torch_loop(workload: Workload) -> Step:
 
 
 def book_loop(workload: Workload) -> Step:
-    """The book's RNN from scratch and its prediction loop, which takes one text at a time."""
+    """Make a step that runs the book's RNN from scratch, whose loop takes one text at a time."""
     if workload.cell != "rnn" or workload.batch_size > 1:
-        raise NotImplementedError("the book's prediction from scratch is of one text by its RNN")
+        raise NotImplementedError("the book's loop from scratch has an RNN and takes one text")
     params = book.init_params(workload.vocab_size, workload.hidden_size)
     prompt = prompts(workload)[:, 0].tolist()
     return functools.partial(book.predict, params, prompt, NUM_TOKENS, workload.vocab_size)
 
 
 def main() -> None:
-    """Measure and print the table and the geometric means over the cells."""
+    """Measure, and print the table and the geometric means over the cells."""
     options = arguments(__doc__, repetitions=10).parse_args()
     workloads = [
         Workload(f"{cell.upper()}, V {size:,}, batch {batch}", cell, 256, 1, size, batch, PROMPT)

@@ -1,10 +1,10 @@
-"""Training on a text that is larger than memory should be: a thousand million tokens, by default.
+"""Memory of training on a huge text, by default of a thousand million tokens.
 
     python -m benchmarks.large_corpus
 
-Generates the ids (two bytes each) in a temporary folder, trains 100 steps on random windows and on
-sequential ones, and prints what the plan of an epoch takes, and by how much resident memory grew
-beyond that of the same training on a small text.
+Generates the ids (two bytes each) in a temporary folder, trains 100 steps on random and on
+sequential windows, and prints how long planning an epoch takes, and by how much the resident memory
+exceeds that of the same training on a small text.
 """
 
 import argparse
@@ -27,27 +27,27 @@ BATCHES_PER_PART = 10_000
 
 
 def generate(folder: Path, num_ids: int) -> TokenFile:
-    """Random letters."""
+    """Write a token file of random letters."""
 
     def pieces() -> itertools.chain[str]:
         letters = np.frombuffer(ALPHABET.encode(), np.uint8)
         piece = letters[np.random.default_rng(0).integers(0, len(letters), PIECE)].tobytes()
         text = piece.decode()
-        whole, rest = divmod(num_ids, PIECE)
-        return itertools.chain(itertools.repeat(text, whole), [text[:rest]])
+        num_pieces, remainder = divmod(num_ids, PIECE)
+        return itertools.chain(itertools.repeat(text, num_pieces), [text[:remainder]])
 
     write_token_file(pieces, folder)
     return open_token_file(folder)
 
 
 def resident_bytes() -> int:
-    """Memory of this process that is resident now, mapped files included."""
+    """Return the current resident memory of this process, including mapped files."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def train(tokens: TokenFile, windows: Literal["random", "sequential"], steps: int) -> int:
-    """The largest resident memory after any of the calls that make up so many steps."""
+    """Train for `steps` steps; return the largest resident memory after any compiled call."""
     config = jaxrnn.TrainConfig(windows=windows, epochs=1, learning_rate=0.5, max_grad_norm=1.0)
     size = len(tokens.vocabulary)
     model = jaxrnn.build_language_model(jaxrnn.ModelConfig(cell="gru", hidden_size=128), size)
@@ -62,7 +62,7 @@ def train(tokens: TokenFile, windows: Literal["random", "sequential"], steps: in
 
 
 def seconds_to_plan(num_ids: int) -> float:
-    """All windows of an epoch, part by part."""
+    """Return the seconds to plan all windows of an epoch, part by part."""
     began = time.perf_counter()
     plan = jaxrnn.TrainConfig().plans(num_ids).plan(0)
     for first in range(0, len(plan), BATCHES_PER_PART):
@@ -71,7 +71,7 @@ def seconds_to_plan(num_ids: int) -> float:
 
 
 def main() -> None:
-    """Generate, train, print."""
+    """Generate the texts, train on them and print the growth of memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--tokens", type=int, default=1_000_000_000)
     parser.add_argument("--steps", type=int, default=100)

@@ -3,9 +3,9 @@
     python -m benchmarks.memory --num-steps 100000
 
 An LSTM of 128 units reads T steps of a batch of 4 with 16 features and takes one gradient of a loss
-on all its outputs.  Each row is measured in a process of its own: what XLA plans for temporaries,
-the highest resident memory beyond that of the process with its data before the step, and the time
-of the second call.  On a GPU the resident memory is the host's, so only the plan tells.
+on all its outputs.  Each row is measured in its own process: the temporaries that XLA plans, the
+peak of resident memory beyond what the process and its data took before the step, and the time of
+the second call.  On a GPU the resident memory is the host's, so only the plan is meaningful.
 """
 
 import argparse
@@ -27,7 +27,7 @@ HIDDEN_SIZE, BATCH_SIZE, INPUT_SIZE = 128, 4, 16
 
 
 def measure(cell_name: str, num_steps: int, remat_every: int | None) -> dict[str, float]:
-    """Megabytes and seconds of one gradient."""
+    """Return the megabytes and seconds of one gradient."""
     layer = jaxrnn.recurrent(CELLS[cell_name](HIDDEN_SIZE), remat_every=remat_every)
     params = layer.init(jax.random.key(0), INPUT_SIZE)
     inputs = jax.random.normal(jax.random.key(1), (num_steps, BATCH_SIZE, INPUT_SIZE))
@@ -55,19 +55,19 @@ def measure(cell_name: str, num_steps: int, remat_every: int | None) -> dict[str
 
 
 def _peak() -> float:
-    """The highest resident memory of this process so far, in bytes."""
+    """Return the peak resident memory of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def main() -> None:
-    """Print the table, a process a row."""
+    """Print the table, measuring each row in its own process."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--num-steps", type=int, default=100_000, help="T")
     parser.add_argument("--cell", choices=["rnn", "gru", "lstm"], default="lstm")
-    parser.add_argument("--remat-every", type=int, help="measure this one, and print it as JSON")
+    parser.add_argument("--remat-every", type=int, help="measure only this value, and print JSON")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     flags = parser.parse_args()
     if flags.alone or flags.remat_every:

@@ -1,4 +1,4 @@
-"""The cells that a user writes, as docs/own_cell.md has them, timed against the built-in ones.
+"""Custom cells, as written in docs/own_cell.md, timed against the built-in ones.
 
     python -m benchmarks.own_cell
 
@@ -20,7 +20,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "own_cell.md"
 
 
 def cells_of_the_page() -> dict[str, Any]:
-    """Everything that the page's Python defines."""
+    """Return everything that the page's Python defines, by name."""
     names: dict[str, Any] = {}
     with contextlib.redirect_stdout(None):
         for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S):

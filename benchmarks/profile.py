@@ -1,10 +1,10 @@
-"""Where a training step's time goes, by XLA's own operations.
+"""Time of a training step by XLA operation.
 
     python -m benchmarks.profile --workload 4
 
-Prints the time of the operations of one step, summed over all threads, apart for those within the
-loops over time and those that see all steps at once, and the longest of them.  The profiler slows
-small operations down; compare shares, not sums.
+Prints the time of one step's operations, summed over all threads, separately for those in the loops
+over time and those over all steps at once; then the slowest operations.  The profiler slows small
+operations down, so compare shares, not sums.
 """
 
 import argparse
@@ -23,7 +23,7 @@ NOT_OPERATIONS = ("Execute", "Await", "while", "Thunk", "end: ")
 
 
 def operations(step: Step, repetitions: int) -> tuple[dict[str, float], dict[str, float]]:
-    """({operation: milliseconds}, {operation: how often}) of one step."""
+    """Return ({operation: milliseconds}, {operation: number of calls}) for one step."""
     step()
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
@@ -58,15 +58,15 @@ def main() -> None:
     times, counts = operations(ours(workload), options.repetitions)
     shares: dict[tuple[str, str], float] = collections.defaultdict(float)
     for name, time in times.items():
-        kind = "products" if "dot" in name or "ynn" in name else "the rest"
-        where = "in the loops" if counts[name] > 1.5 else "of all steps at once"
+        kind = "products" if "dot" in name or "ynn" in name else "other"
+        where = "in the loops" if counts[name] > 1.5 else "over all steps at once"
         shares[where, kind] += time
     print(f"{workload.name}: {describe_machine()}\n")
     print_head("operations", "ms")
     for (where, kind), time in sorted(shares.items()):
         print_row(f"{kind} {where}", f"{time:.2f}")
     print()
-    print_head("operation", "ms", "times")
+    print_head("operation", "ms", "calls")
     for name, time in sorted(times.items(), key=lambda item: -item[1])[: options.top]:
         print_row(name, f"{time:.3f}", f"{counts[name]:.0f}")
 

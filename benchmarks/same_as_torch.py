@@ -1,9 +1,9 @@
-"""Held-out perplexity of `experiments.time_machine full` and of the same model trained by PyTorch.
+"""Held-out perplexity of `experiments.time_machine full`, trained by jaxrnn and by PyTorch.
 
     JAXRNN_DATA=... python -m benchmarks.same_as_torch
 
-Same initial weights, windows, clipping and learning rates; PyTorch's own LSTM, loss, Adam and
-gradients.  Prints both perplexities after each epoch: rounding alone sets them apart.
+Both use the same initial weights, windows, clipping and learning rates; PyTorch uses its own LSTM,
+loss, Adam and gradients.  Prints both perplexities after each epoch, which differ only by rounding.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from jaxrnn.typing import Params
 
 
 def ours(run: Run) -> Iterator[Params]:
-    """The parameters after each epoch."""
+    """Yield the parameters after each epoch of training by jaxrnn."""
     config, state = run.settings.training, run.initial_state()
     for state, progress in jaxrnn.train(  # noqa: B020
         run.model, run.optimizer, config, run.texts.ids, state
@@ -32,7 +32,7 @@ def ours(run: Run) -> Iterator[Params]:
 
 
 def pytorch(run: Run) -> Iterator[Params]:
-    """Likewise, as PyTorch trains them."""
+    """Yield the parameters after each epoch of training by PyTorch."""
     import torch
 
     config, size = run.settings.training, run.vocab_size
@@ -72,6 +72,7 @@ def pytorch(run: Run) -> Iterator[Params]:
 
 
 def main() -> None:
+    """Train with both and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=PRESETS["full"].training.epochs)
     epochs = parser.parse_args().epochs

@@ -1,13 +1,13 @@
-"""How the cost of a training step grows with its sizes.
+"""Cost of a training step as its sizes grow.
 
     python -m benchmarks.scaling --cell lstm
 
-Doubles one size after another around a base (one layer of 256 units, 28 tokens, batch 32, 35 steps)
-and fits an exponent: 1 means that twice the size takes twice as long.
+Varies one size after another around a base (one layer of 256 units, 28 tokens, batch 32, 35 steps)
+and prints an exponent: 1 means that twice the size takes twice as long.
 
-    --grid       instead H in 128, 256, 512, 1024, B in 1, 32, 128 and T in 35, 256, 1024, of layers
-                 over vectors of H, beside Flax and PyTorch, in microseconds per time step; on a
-                 CPU only H up to 512, B up to 32 and T up to 256
+    --grid       instead H in 128, 256, 512, 1024, B in 1, 32, 128 and T in 35, 256, 1024, for
+                 layers over vectors of size H, compared to Flax and PyTorch, in microseconds per
+                 time step; on a CPU only H up to 512, B up to 32 and T up to 256
 """
 
 import argparse
@@ -36,7 +36,7 @@ PEERS_IN_GRID = (OURS, "jaxrnn, cuDNN", "Flax nnx", "PyTorch")
 
 
 def sweep(cell: Any, options: argparse.Namespace) -> None:
-    """Print the milliseconds of a training step, a row for each size that is varied."""
+    """Print the milliseconds of a training step, with one row per size that is varied."""
     base = Workload("", cell, 256, 1, 28, 32, 35)
     print(f"{describe_machine()}; {cell}, median of {options.repetitions}\n")
     print_head("size", "milliseconds", "exponent between the last two")
@@ -48,15 +48,15 @@ def sweep(cell: Any, options: argparse.Namespace) -> None:
             for value, sizes in resized.items()
         }
         results[size] = times
-        (a, b), told = values[-2:], ", ".join(f"{v}: {time:.1f}" for v, time in times.items())
+        (a, b), cell_text = values[-2:], ", ".join(f"{v}: {t:.1f}" for v, t in times.items())
         exponent = np.log(times[b] / times[a]) / np.log(b / a)
-        print_row(size, told, f"{exponent:.2f}")
+        print_row(size, cell_text, f"{exponent:.2f}")
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def grid(cell: Any, options: argparse.Namespace) -> None:
-    """Print microseconds per time step of a training step for all sizes of the grid."""
+    """Print the microseconds per time step of training, for all sizes of the grid."""
     sizes = GRID_OF_A_CPU if jax.default_backend() == "cpu" else GRID
     workloads = [
         Workload(f"H {h}, B {b}, T {t}", cell, h, 1, 28, b, t, embedding_size=h)

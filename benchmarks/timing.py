@@ -1,4 +1,4 @@
-"""How everything here is timed: peers that take turns in one run, medians, ratios to ours."""
+"""Timing of all benchmarks: interleaved peers in one run, medians, and ratios to ours."""
 
 import argparse
 import importlib.metadata
@@ -17,28 +17,30 @@ from benchmarks.workloads import Step
 from experiments.shared.tables import print_head, print_row
 
 OURS = "jaxrnn"
-"""The peer that all others are divided by."""
+"""The peer whose times divide those of the others."""
 STEPS_PER_TURN = 5
+"""Timed steps of a peer before the next peer's turn."""
 
 
 def arguments(description: str | None, repetitions: int) -> argparse.ArgumentParser:
-    """The flags that every benchmark has."""
+    """Return a parser with the flags that every benchmark has."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--repetitions", type=int, default=repetitions, help="timed steps of each peer"
     )
-    parser.add_argument("--peers", nargs="*", help="only these, and ours")
-    parser.add_argument("--json", type=Path, help="write the times to this file, too")
+    parser.add_argument("--peers", nargs="*", help="only these and ours")
+    parser.add_argument("--json", type=Path, help="also write the times to this file")
     return parser
 
 
 def measure(steps: Mapping[str, Step], repetitions: int) -> dict[str, float]:
-    """The median milliseconds of each step; the peers take turns, so that drift meets all alike.
+    """Return the median milliseconds of each step, interleaved so that drift affects all alike.
 
-    Their order is drawn anew each time, before each turn is a pause, and its first step is not
-    counted: PyTorch's threads go on spinning for a while, and take a core from whoever comes next.
+    Each round visits the peers in a new random order.  Every turn starts with a pause and an
+    untimed step, because PyTorch's threads keep spinning for a while and would take a core from the
+    next peer.
     """
     times: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
@@ -68,12 +70,12 @@ def compare(
     """Time all peers on all workloads, print a Markdown table, return {workload: {peer: time}}.
 
     Args:
-        peers: makers of a step, by name, ours among them.
+        peers: makers of a step by name, including ours.
         workloads: each with a `name`.
-        options: of `arguments`.
-        limit: the peer that is the least possible; its column is what part of it ours reaches.
-        unit: of the times.
-        per: how many milliseconds of a workload's step are one unit.
+        options: parsed flags of `arguments`.
+        limit: the peer that is a lower bound; its column shows the share of it that we reach.
+        unit: unit of the times.
+        per: milliseconds of a workload's step per unit.
     """
     if options.peers is not None:
         peers = {name: peers[name] for name in peers if name in (OURS, limit, *options.peers)}
@@ -95,7 +97,7 @@ def compare(
 
 
 def describe_machine() -> str:
-    """The machine and the versions that the numbers are of."""
+    """Return the machine and the library versions that the numbers belong to."""
     versions = []
     for name in ("jax", "flax", "dm-haiku", "equinox", "keras", "torch"):
         try:
@@ -112,7 +114,7 @@ def describe_machine() -> str:
 def _prepare(
     peers: Mapping[str, Callable[[Any], Step]], workload: Any, left_out: list[str]
 ) -> dict[str, Step]:
-    """The step of every peer that is installed and has such a model."""
+    """Make the step of every peer that is installed and supports the workload."""
     steps = {}
     for name, make in peers.items():
         try:

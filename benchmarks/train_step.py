@@ -2,13 +2,14 @@
 
     python -m benchmarks.train_step
 
-Forward, backward, clipping by the global norm and SGD.  Prints a Markdown table of medians, and of
-each peer's time over ours; "limit" is the step's own matrix products alone, and what part of it we
-reach (benchmarks/peers/floor.py).  A peer that is not installed is left out with a line.
+Times forward, backward, clipping by the global norm and SGD.  Prints a Markdown table of medians,
+with the ratio of each peer's time to ours.  "limit" is the time of the step's matrix products alone
+(benchmarks/peers/floor.py), with the share of it that we reach.  A peer that is not installed is
+left out, which a line reports.
 
-    --steps-per-call 16       as well as JAX can be used: many steps in one compiled call
-    --one-hot                 the 10,000 words as one-hot rows, as those need it that cannot embed
-    --peers "Flax nnx"        only this peer, and ours
+    --steps-per-call 16       many steps in one compiled call, JAX's best case
+    --one-hot                 the 10,000 words as one-hot rows, for peers without an embedding
+    --peers "Flax nnx"        only this peer and ours
 """
 
 import functools
@@ -20,11 +21,11 @@ from benchmarks.workloads import ONE_HOT, WORKLOADS
 
 
 def main() -> None:
-    """Measure and print the table, and the geometric mean over it."""
+    """Measure, and print the table and the geometric mean over it."""
     parser = arguments(__doc__, repetitions=30)
     parser.add_argument("--workloads", type=int, default=len(WORKLOADS), help="only the first N")
-    parser.add_argument("--steps-per-call", type=int, default=1, help="steps in a compiled call")
-    parser.add_argument("--one-hot", action="store_true", help="the one-hot workload alone")
+    parser.add_argument("--steps-per-call", type=int, default=1, help="steps per compiled call")
+    parser.add_argument("--one-hot", action="store_true", help="only the one-hot workload")
     options = parser.parse_args()
     workloads = [ONE_HOT] if options.one_hot else WORKLOADS[: options.workloads]
     peers = {

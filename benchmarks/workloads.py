@@ -1,4 +1,4 @@
-"""What is timed: language models of the sizes in "Dive into Deep Learning" and of Zaremba et al."""
+"""Workloads: language models with the sizes of "Dive into Deep Learning" and Zaremba et al."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 Step = Callable[[], object]
-"""What is timed: does its work once, and waits for its end."""
+"""A function to time, which does its work once and waits until it is done."""
 
 
 class Workload(NamedTuple):
@@ -20,7 +20,7 @@ class Workload(NamedTuple):
     batch_size: int
     num_steps: int
     embedding_size: int | None = None
-    """None feeds one-hot rows."""
+    """Size of the embedding; None feeds one-hot rows."""
 
     @property
     def input_sizes(self) -> list[int]:
@@ -38,14 +38,14 @@ WORKLOADS = (
 )
 
 ONE_HOT = Workload("2 x LSTM 200, V 10,000, one-hot", "lstm", 200, 2, 10_000, 20, 20)
-"""The last of them, fed as those must who cannot embed; in a table apart."""
+"""The last workload with one-hot input, for peers without an embedding; has its own table."""
 
 LEARNING_RATE = 0.1
 MAX_GRAD_NORM = 1.0
 
 
 def batch_of(workload: Workload) -> tuple[np.ndarray, np.ndarray]:
-    """Random (inputs, targets), int32 [T, B]."""
+    """Return random (inputs, targets), int32 `[T, B]`."""
     shape = (workload.num_steps + 1, workload.batch_size)
     ids = np.random.default_rng(0).integers(0, workload.vocab_size, shape).astype(np.int32)
     return ids[:-1], ids[1:]

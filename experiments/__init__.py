@@ -1,1 +1,1 @@
-"""The book's experiments, one command each: `python -m experiments.jaychou`."""
+"""The book's experiments, one command each, such as `python -m experiments.jaychou`."""

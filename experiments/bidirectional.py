@@ -1,15 +1,15 @@
-"""Networks that read both ways: the book's leaky language model, and what they are good for.
+"""Bidirectional networks: the book's leaky language model, and what they are good for.
 
     python -m experiments.bidirectional            both parts: fifteen minutes on two CPU cores
     python -m experiments.bidirectional --part leak | blanks
 
-Leak: a bidirectional LSTM of two layers as a language model of The Time Machine, as the book warns
-against.  It sees the character it is to predict, so its training perplexity is near 1, and its text
-is useless: while generating there is no future to see.  Blanks: the right use.  A character is
-predicted from those before and those after it, the blank itself unseen, by a GRU in each direction;
-beside it a GRU that reads only forward, and one as large as both together.  Prints accuracies on
-held-out places, three seeds, the candidates for the book's blanks (我___, 我___饿了 and 我___饿了，
-我可以吃半头猪), and what the second direction costs.
+Leak: a bidirectional LSTM of two layers as a language model of The Time Machine, which the book
+warns against.  It sees the character it is to predict, so its training perplexity is near 1, and
+its text is useless, because generation has no future to see.  Blanks: the right use.  A GRU in each
+direction predicts a character from those before and after it, without seeing the blank itself.  It
+is compared to a GRU that reads only forward, and to one as large as both directions together.
+Prints accuracies on held-out places for three seeds, the candidates for the book's blanks (我___,
+我___饿了 and 我___饿了，我可以吃半头猪), and what the second direction costs.
 """
 
 from dataclasses import dataclass
@@ -35,31 +35,31 @@ from jaxrnn.text.corpora import BUNDLED
 from jaxrnn.typing import Params
 
 SENTENCES = ("我_", "我_饿了", "我_饿了，我可以吃半头猪")
-"""The book's; characters that a vocabulary has not are left out."""
+"""The book's sentences; characters that are not in the vocabulary are left out."""
 ROUNDS = 5
-"""In which training steps are timed."""
+"""Rounds of timing training steps."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which part, and how long to learn."""
+    """Settings of the parts, the networks and their training."""
 
     part: Literal["both", "leak", "blanks"] = "both"
-    """The leaky language model, the blanks, or one after the other."""
+    """The leaky language model, the blanks, or both."""
     leak_epochs: int = 500
     """Passes of the language model over its 10,000 characters."""
     leak_hidden_size: int = 256
     """Units of each of its layers and directions."""
     corpus: str = "jaychou"
-    """Where the blanks are; the bundled songs take its place where it cannot be had."""
+    """Corpus with the blanks; if jaychou is not available, the bundled songs replace it."""
     epochs: int = 20
     """Passes over that corpus."""
     hidden_size: int = 128
     """Units of each direction."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of the blanks' networks; the first is the language model's."""
+    """Seeds of the networks for blanks; the first is also the language model's."""
     out: Path = Path("runs/bidirectional")
-    """Folder of picture and numbers."""
+    """Folder for the picture and numbers."""
 
     def __post_init__(self) -> None:
         for name in ("leak_epochs", "leak_hidden_size", "epochs", "hidden_size"):
@@ -69,7 +69,7 @@ class Settings:
 
 
 def leak(settings: Settings) -> dict[str, Any]:
-    """The book's run: rate 1, clipped to 1, PyTorch's initialisation."""
+    """Do the book's run: rate 1, clipped to 1, PyTorch's initialisation."""
     texts = prepare_texts(load_corpus("time_machine").text, 10_000, 0)
     size, seed = len(texts.vocabulary), settings.seeds[0]
     both_ways = jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.lstm(settings.leak_hidden_size)))
@@ -94,12 +94,12 @@ def leak(settings: Settings) -> dict[str, Any]:
 
 
 def _generate_blindly(model: Layer, params: Params, texts: Texts, prompt: str, length: int) -> str:
-    """What `jaxrnn.generate` refuses: the last character's future is missing, and so is sense."""
+    """Generate without a future to read, which makes no sense and `jaxrnn.generate` refuses."""
     ids = list(texts.vocabulary.encode(prompt))
     predict = jax.jit(
         lambda ids: model.apply(params, ids, model.initial_carry(params, 1))[0][-1, 0]
     )
-    window = len(ids)  # of always the same length, so that one program serves
+    window = len(ids)  # always the same length, so that it compiles once
     for _ in range(length):
         logits = predict(jnp.asarray(ids[-window:])[:, None])
         ids.append(int(logits.argmax()))
@@ -107,7 +107,7 @@ def _generate_blindly(model: Layer, params: Params, texts: Texts, prompt: str, l
 
 
 def blanks(settings: Settings) -> dict[str, Any]:
-    """Both networks on the same lines, for each seed."""
+    """Train all networks on the same lines, for each seed, and print how well they fill blanks."""
     fallback = BUNDLED if settings.corpus == "jaychou" else None
     corpus = load_corpus(settings.corpus, fallback=fallback)
     texts = prepare_texts(corpus.text, len(corpus.text), len(corpus.text) // 10)
@@ -123,7 +123,7 @@ def blanks(settings: Settings) -> dict[str, Any]:
             return learn_to_fill(texts, settings.epochs, seed, bar, **kinds[name])
 
     fillers = {name: [learn(name, seed) for seed in settings.seeds] for name in kinds}
-    # In turns, so that whatever else the machine does meets all of them alike.
+    # Interleaved, so that other load on the machine affects all of them alike.
     rounds = [
         [each[0].time_step() for each in fillers.values()]
         for _ in track("timing a step", range(ROUNDS), "round")
@@ -153,7 +153,7 @@ def blanks(settings: Settings) -> dict[str, Any]:
 
 
 def bidirectional(settings: Settings) -> None:
-    """The parts that are asked for."""
+    """Run the chosen parts and save their numbers."""
     pictures.make_folder(settings.out)
     numbers: dict[str, Any] = {}
     if settings.part != "blanks":

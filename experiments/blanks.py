@@ -1,4 +1,4 @@
-"""Filling blanks: models of each character from those before it and those after it."""
+"""Models that fill blanks: each character is predicted from those before and after it."""
 
 import time
 from collections.abc import Callable
@@ -20,15 +20,15 @@ from jaxrnn.typing import Params
 
 BLANK = "_"
 TOP = 5
-"""Candidates for a blank."""
+"""Number of candidates for a blank."""
 
 
 @dataclass(frozen=True, repr=False)
 class BlankFiller(Layer):
-    """A model of each character from those before it and, with `both`, from those after it.
+    """A model of each character given those before it and, with `both`, those after it.
 
-    The outputs of the two directions are shifted by one place, so that none has read the character
-    itself; deeper than one layer this would not hold.
+    The outputs of the two directions are shifted by one place, so that neither has read the
+    character itself.  With more than one layer that would not hold.
     """
 
     vocab_size: int
@@ -62,7 +62,7 @@ class BlankFiller(Layer):
         return self.body.init(body_key, input_size), self.output.init(output_key, width)
 
     def initial_carry(self, params: Any, batch_size: int) -> Any:
-        """Return the body's."""
+        """Return the body's carry."""
         return self.body.initial_carry(params[0], batch_size)
 
     def run(self, params: Any, inputs: Any, carry: Any, context: Context) -> tuple[Any, Any]:
@@ -76,27 +76,27 @@ class BlankFiller(Layer):
 
 
 def _shift(hidden: Any, by: int) -> Any:
-    """Moved along time; zeros, which an initial carry holds, come in."""
+    """Shift along time, and fill up with zeros, as in an initial carry."""
     zeros = jnp.zeros_like(hidden[:1])
     pieces = [zeros, hidden[:-1]] if by > 0 else [hidden[1:], zeros]
     return jnp.concatenate(pieces)
 
 
 class Filler(NamedTuple):
-    """A trained model of blanks."""
+    """A trained model that fills blanks, and how well it does."""
 
     model: Layer
     params: Params
     accuracy: float
     top_accuracy: float
     time_step: Callable[[], float]
-    """Takes an epoch more, of a copy, and tells the milliseconds of a step."""
+    """A function that trains a copy for an epoch and returns the milliseconds per step."""
 
 
 def learn_to_fill(
     texts: Texts, epochs: int, seed: int, bar: Bar, *, both: bool, hidden_size: int
 ) -> Filler:
-    """Train on windows of 35 characters, each of them a blank in its turn."""
+    """Train on windows of 35 characters, predicting each as a blank."""
     size, batch_size, num_steps = len(texts.vocabulary), 32, 35
     model = BlankFiller(size, hidden_size, both)
     optimizer = jaxrnn.make_optimizer("adam", 0.003, 1.0)
@@ -131,7 +131,7 @@ def learn_to_fill(
 
 
 def candidates(filler: Filler, vocabulary: jaxrnn.Vocabulary, sentence: str) -> str:
-    """The likeliest characters for the blank of a sentence, on a line of its own."""
+    """Return the most likely characters for the blank, given a sentence on its own line."""
     before, after = sentence.split(BLANK)
     known = ["".join(c for c in part if c in vocabulary) for part in (f" {before}", f"{after} ")]
     ids = vocabulary.encode(known[0] + vocabulary.tokens[0] + known[1])

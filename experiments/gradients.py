@@ -1,14 +1,14 @@
-"""How far gradients reach back in time, in RNN, LSTM and GRU: vanishing and exploding, measured.
+"""Vanishing and exploding gradients: how far they reach back in time in RNN, LSTM and GRU.
 
     python -m experiments.gradients
 
-Each network learns the first 10,000 characters of The Time Machine; then the loss of one character
-is differentiated by the carry of 1, 2, ... steps before it.  Three pictures: that gradient's norm
-against the distance, before and after training; the same for an RNN whose recurrent weights are
-scaled up; the norm of each training step's gradient with clipping and without.  A table says how
-much of the parameters' gradient truncation at 35 steps cuts off.  Expect the LSTM's gradient at
-distance 30 to be above the RNN's before training, 40,000 times as large where its forget gates
-begin open; after it, all have learnt to look back.  A minute on two CPU cores.
+Each network learns the first 10,000 characters of The Time Machine.  Then the loss of one character
+is differentiated with respect to the carry 1, 2, ... steps before.  The pictures show that
+gradient's norm against the distance, before and after training; the same for an RNN with scaled-up
+recurrent weights; and the norm of each training step's gradient, with and without clipping.  A
+table shows how much of the parameters' gradient truncation at 35 steps cuts off.  Before training,
+expect the LSTM's gradient at distance 30 to be above the RNN's, 40,000 times as large where the
+forget gates start open; afterwards all have learnt to look back.  A minute on two CPU cores.
 """
 
 from dataclasses import dataclass
@@ -41,13 +41,14 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "LSTM, forget gate open": {"cell": "lstm", "forget_gate_bias": 1.0},
 }
 DISTANCES = (1, 10, 30, 60, 100)
-"""What the table has."""
-SCALES = (1.0, 1.5, 2.0, 3.0)  # of the RNN's recurrent weights
+"""Distances in the table."""
+SCALES = (1.0, 1.5, 2.0, 3.0)
+"""Factors of the RNN's recurrent weights."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which text, and which networks."""
+    """Settings of the text and the networks."""
 
     corpus: str = "time_machine"
     """Corpus by name, or the path of a file."""
@@ -56,13 +57,13 @@ class Settings:
     epochs: int = 40
     """Passes over the text."""
     num_steps: int = 100
-    """The farthest distance."""
+    """The largest distance."""
     truncate: int = 35
-    """Steps that truncated back-propagation goes back."""
+    """Steps of truncated back-propagation."""
     seed: int = 0
     """Seed of weights and windows."""
     out: Path = Path("runs/gradients")
-    """Folder of pictures and numbers."""
+    """Folder for pictures and numbers."""
 
     def __post_init__(self) -> None:
         for name in ("hidden_size", "epochs", "num_steps", "truncate"):
@@ -72,7 +73,7 @@ class Settings:
 
 
 def norms_by_distance(model: Layer, params: Params, ids: Int[Array, "T+1 B"]) -> Float[Array, "T"]:
-    """The norm of d(loss of the last token) / d(carry k steps before), k = 1..T; mean of rows."""
+    """Return the mean over rows of |d(last token's loss) / d(carry k steps before)|, k = 1..T."""
 
     def step(carry: Any, token: Any) -> tuple[Any, Any]:
         logits, after = jaxrnn.step(model, params, token, carry)
@@ -80,12 +81,12 @@ def norms_by_distance(model: Layer, params: Params, ids: Int[Array, "T+1 B"]) ->
 
     def last_loss(carry: Any) -> Any:
         logits, _ = jaxrnn.step(model, params, ids[-2], carry)
-        return cross_entropy(logits[None], ids[-1:]) * ids.shape[1]  # a sum: rows do not meet
+        return cross_entropy(logits[None], ids[-1:]) * ids.shape[1]  # a sum: no row affects another
 
-    def back(gradient: Any, at: Any) -> tuple[Any, Any]:
-        carry, token = at
-        _, pull = jax.vjp(lambda c: step(c, token)[0], carry)
-        (gradient,) = pull(gradient)
+    def back(gradient: Any, carry_and_token: Any) -> tuple[Any, Any]:
+        carry, token = carry_and_token
+        _, vjp = jax.vjp(lambda c: step(c, token)[0], carry)
+        (gradient,) = vjp(gradient)
         return gradient, _mean_norm(gradient)
 
     initial = model.initial_carry(params, ids.shape[1])
@@ -96,7 +97,7 @@ def norms_by_distance(model: Layer, params: Params, ids: Int[Array, "T+1 B"]) ->
 
 
 def _mean_norm(gradient: Any) -> Any:
-    """Scaled before it is squared: float32 would vanish itself below 1e-19."""
+    # Scale before squaring, which underflows in float32 below 1e-19.
     rows = jnp.concatenate(jax.tree.leaves(gradient), axis=-1)
     largest = jnp.maximum(jnp.abs(rows).max(axis=-1, keepdims=True), 1e-37)
     return (largest[:, 0] * jnp.linalg.norm(rows / largest, axis=-1)).mean()
@@ -105,7 +106,7 @@ def _mean_norm(gradient: Any) -> Any:
 def truncation_error(
     model: Layer, params: Params, ids: Int[Array, "T+1 B"], truncate: int
 ) -> float:
-    """|truncated - full| / |full| for the gradient of the parameters, over these windows."""
+    """Return |truncated - full| / |full| for the parameters' gradient over these windows."""
 
     def loss(params: Params, length: int) -> Any:
         carry, total = model.initial_carry(params, ids.shape[1]), jnp.zeros(())
@@ -130,19 +131,13 @@ class Trained(NamedTuple):
 
 
 def train(settings: Settings, name: str, texts: Texts) -> Trained:
-    """Adam, sequential windows, clipped to 1."""
+    """Train with Adam on sequential windows, clipping to 1."""
     size = len(texts.vocabulary)
     sizes: dict[str, Any] = {"hidden_size": settings.hidden_size, "init": "uniform"}
     config = jaxrnn.ModelConfig(**(sizes | NETWORKS[name]))
-    training = jaxrnn.TrainConfig(
-        windows="sequential",
-        random_offset=True,
-        epochs=settings.epochs,
-        optimizer="adam",
-        learning_rate=0.003,
-        max_grad_norm=1.0,
-        seed=settings.seed,
-    )
+    options: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.003, "max_grad_norm": 1.0}
+    options |= {"windows": "sequential", "random_offset": True}
+    training = jaxrnn.TrainConfig(epochs=settings.epochs, seed=settings.seed, **options)
     model, optimizer = jaxrnn.build_language_model(config, size), training.make_optimizer()
     key = jax.random.key(settings.seed)
     with Bar(name, settings.epochs) as bar:
@@ -157,11 +152,10 @@ def train(settings: Settings, name: str, texts: Texts) -> Trained:
 def norms_while_training(
     settings: Settings, texts: Texts, max_grad_norm: float | None
 ) -> np.ndarray:
-    """The norm of each step's gradient, before clipping, as an RNN learns by SGD at a high rate."""
+    """Train an RNN by SGD at a high rate; return each step's gradient norm before clipping."""
     size, batch_size = len(texts.vocabulary), 32
-    model = jaxrnn.build_language_model(
-        jaxrnn.ModelConfig(hidden_size=settings.hidden_size, init="uniform"), size
-    )
+    config = jaxrnn.ModelConfig(hidden_size=settings.hidden_size, init="uniform")
+    model = jaxrnn.build_language_model(config, size)
     optimizer = jaxrnn.make_optimizer("sgd", 3.0, max_grad_norm)
     key = jax.random.key(settings.seed)
     state = jaxrnn.init_state(model, optimizer, size, batch_size, key)
@@ -187,7 +181,7 @@ def norms_while_training(
 
 
 def gradients(settings: Settings) -> None:
-    """Train, measure, draw."""
+    """Train the networks, measure their gradients and draw the pictures."""
     pictures.make_folder(settings.out)
     texts = prepare_texts(load_corpus(settings.corpus).text, 10_000, 2_000)
     rows = sequential_plan(len(texts.ids), 32, settings.num_steps)[:1].offsets[0]

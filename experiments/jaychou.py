@@ -3,16 +3,16 @@
     python -m experiments.jaychou
 
 An RNN of 256 units reads the first 10,000 characters in random windows for 250 epochs of SGD.
-Expect a training perplexity near 1.3 after half a minute on two CPU cores, and text that reads like
-the lyrics it has learnt by heart; the held-out perplexity is the number that matters.
+Expect a training perplexity near 1.3 after half a minute on two CPU cores, and text like the
+lyrics, which the model has memorised.  The held-out perplexity is the number that matters.
 
     --windows sequential                              the carry passes from batch to batch: near 1.2
     --cell gru --windows sequential --epochs 160      near 1.5; lstm: near 3.9
     --optimizer adam --learning-rate 0.01 --init uniform    near 1.02 for gru and lstm
 
-The lyrics, jaychou_lyrics.txt.zip, are read from the folder that JAXRNN_DATA names, or downloaded;
-where neither works, the songs that come with jaxrnn take their place, in runs/songs.  Ctrl-C saves,
---resume goes on.
+The lyrics, jaychou_lyrics.txt.zip, are read from the folder that JAXRNN_DATA names, or downloaded.
+Where neither works, the songs that come with jaxrnn replace them, in runs/songs.  Ctrl-C saves,
+--resume continues.
 """
 
 from dataclasses import dataclass, replace
@@ -27,16 +27,16 @@ from jaxrnn.text.corpora import BUNDLED
 
 @dataclass(frozen=True)
 class Settings(settings.Settings):
-    """The book's run."""
+    """Settings of the book's run."""
 
     prompts: tuple[str, ...] = ("分开", "不分开", "天晴")
-    """Beginnings of the samples."""
+    """Prompts of the samples."""
     out: Path = Path("runs/jaychou")
     """Folder of the run."""
 
 
 def jaychou(settings: Settings) -> int:
-    """Train on the lyrics or, where they cannot be had, on the songs, in a folder of their own."""
+    """Train on the lyrics or, if they are not available, on the songs in their own folder."""
     if settings.corpus == "jaychou" and settings.out == Settings.out:
         corpus = load_corpus("jaychou", fallback=BUNDLED)
         if corpus.name == BUNDLED:

@@ -1,14 +1,15 @@
-"""How words are distributed, and how well counting predicts them (chapter "Language models").
+"""The distribution of words, and how well counts predict them (chapter "Language models").
 
     python -m experiments.language_statistics                     The Time Machine, words
     python -m experiments.language_statistics --corpus time_machine --unit character
     python -m experiments.language_statistics --corpus ptb_train  the Penn Treebank: seconds
 
 Prints the most frequent n-grams (n = 1, 2, 3), the exponents of Zipf's law, and the perplexity of
-the rest of the text (for the Penn Treebank, of its test set) under the chapter's smoothing, under
-Kneser-Ney's, and under a recurrent network (`--run-dir`, trained on the same split); then how often
-pairs that training has r times come again, beside what each smoothing expects.  Expect 141 for
-Kneser-Ney's 5-grams on the Penn Treebank, which is what the literature has.
+the held-out text (for the Penn Treebank, of its test set) under the chapter's smoothing, under
+Kneser-Ney smoothing, and under a recurrent network (`--run-dir`, trained on the same split).  Also
+prints how often pairs that occur r times in training occur in the held-out text, compared to what
+each smoothing expects.  Expect 141 for Kneser-Ney 5-grams on the Penn Treebank, as in the
+literature.
 """
 
 import textwrap
@@ -32,25 +33,25 @@ from jaxrnn.text.ngrams import KneserNey, Laplace, NgramModel
 from jaxrnn.text.statistics import NgramCounts, count_ngrams, fit_zipf
 
 RARE = 6
-"""Pairs that come less often are told apart."""
+"""The table of pairs has a row for each training count r below this."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which text, and how it is cut."""
+    """Settings of the text, how it is split, and what to print."""
 
     corpus: str = "time_machine_words"
     """A corpus by name (time_machine_words, jaychou, songs, ptb_train), or the path of a file."""
     unit: Unit = "word"
-    """What a token is."""
+    """Unit of the tokens."""
     held_out_share: float = 0.1
-    """Share of the text, at its end, that perplexities are of; the Penn Treebank has a test set."""
+    """Share of the text, at its end, to hold out; the Penn Treebank has its own test set."""
     top: int = 10
-    """How many of the most frequent n-grams to print."""
+    """Number of the most frequent n-grams to print."""
     run_dir: Path | None = None
-    """A recurrent network's run, to stand beside the counts."""
+    """Folder of a recurrent network's run, to compare to the counts."""
     out: Path = Path("runs/language_statistics")
-    """Folder of picture and numbers."""
+    """Folder for the picture and numbers."""
 
     def __post_init__(self) -> None:
         check_positive_integer("top", self.top)
@@ -59,7 +60,7 @@ class Settings:
 
 
 def load_texts(settings: Settings) -> Texts:
-    """The training and the held-out text."""
+    """Load the training and the held-out text."""
     text = load_corpus(settings.corpus).text
     if settings.corpus == "ptb_train":
         vocabulary = jaxrnn.Vocabulary.of(text, unit=settings.unit)
@@ -71,7 +72,7 @@ def load_texts(settings: Settings) -> Texts:
 
 
 def language_statistics(settings: Settings) -> None:
-    """Print the tables, draw the picture, write the numbers."""
+    """Print the tables, draw the picture and write the numbers."""
     pictures.make_folder(settings.out)
     texts = load_texts(settings)
     vocabulary = texts.vocabulary
@@ -102,14 +103,14 @@ def _draw_zipf(settings: Settings, counts: dict[int, NgramCounts]) -> dict[int, 
         ranks = np.arange(1, len(falling) + 1)
         name = ("single tokens", "pairs", "triples")[n - 1]
         axes.loglog(ranks, falling, ".", markersize=3, label=name)
-    for n, (_, falling) in counts.items():  # over all points, and a column of the legend
+    for n, (_, falling) in counts.items():  # drawn over all points, in the legend's second column
         fit, ends = fit_zipf(falling), np.array([1, len(falling)])
         exponents[n] = fit.exponent
         label = f"fit: exponent {fit.exponent:.2f}"
         axes.loglog(ends, fit.at(ends), "--", color=f"C{n - 1}", linewidth=1, label=label)
     axes.set(xlabel="rank", ylabel="occurrences")
     title = f"Zipf's law: {settings.unit}s of {Path(settings.corpus).name}"
-    axes.set_title(textwrap.fill(title, 60), parse_math=False)  # a file's name: no formula
+    axes.set_title(textwrap.fill(title, 60), parse_math=False)  # a file name may hold a $
     axes.set_ylim(bottom=0.7)
     axes.legend(ncols=2)
     print(
@@ -120,15 +121,18 @@ def _draw_zipf(settings: Settings, counts: dict[int, NgramCounts]) -> dict[int, 
 
 
 def _perplexities(texts: Texts, run_dir: Path | None) -> dict[str, float]:
-    """Of the held-out tokens that are known, as are the five before them."""
+    """Print and return the perplexity of each model on the held-out text.
+
+    Only known tokens after five known ones count.
+    """
     known = texts.held_out_known
-    judged = np.convolve(known, np.ones(6), "full")[: len(known)] == 6
-    if not judged[1:].any():
-        raise ValueError("the held-out text must hold known tokens, six in a row, and has none")
+    scored = np.convolve(known, np.ones(6), "full")[: len(known)] == 6
+    if not scored[1:].any():
+        raise ValueError("the held-out text must have six known tokens in a row, got none")
     ids, size = texts.ids, len(texts.vocabulary)
 
     def counted(kind: Callable[..., NgramModel], *arguments: Any) -> Callable[[], float]:
-        return lambda: kind(ids, *arguments, size).perplexity(texts.held_out_ids, judged)
+        return lambda: kind(ids, *arguments, size).perplexity(texts.held_out_ids, scored)
 
     models: dict[str, Callable[[], float]] = {
         f"Laplace, epsilon {', '.join(f'{e:g}' for e in epsilons)}": counted(Laplace, epsilons)
@@ -136,7 +140,7 @@ def _perplexities(texts: Texts, run_dir: Path | None) -> dict[str, float]:
     }
     models |= {f"Kneser-Ney, n = {n}": counted(KneserNey, n) for n in range(1, 7)}
     if run_dir is not None:
-        models[f"recurrent network of {run_dir}"] = _network(run_dir, texts, judged)
+        models[f"recurrent network of {run_dir}"] = _network(run_dir, texts, scored)
     found = {name: models[name]() for name in track("perplexities", models, "model")}
     print()
     print_head("model", "held-out perplexity")
@@ -145,16 +149,16 @@ def _perplexities(texts: Texts, run_dir: Path | None) -> dict[str, float]:
     return found
 
 
-def _network(run_dir: Path, texts: Texts, judged: np.ndarray) -> Callable[[], float]:
-    """What tells the perplexity of a run's best parameters; loaded now, so that errors come now."""
+def _network(run_dir: Path, texts: Texts, scored: np.ndarray) -> Callable[[], float]:
+    """Load a run's best parameters, so that errors come now; return what scores them later."""
     model, params, vocabulary = jaxrnn.load_run(run_dir, "best")
     if vocabulary != texts.vocabulary:
         raise ValueError(f"{run_dir} was trained on another text: its vocabulary differs")
-    return lambda: float(jaxrnn.score(model, params, texts.held_out_ids, judged).perplexity)
+    return lambda: float(jaxrnn.score(model, params, texts.held_out_ids, scored).perplexity)
 
 
 def _rare_tail(texts: Texts, counts: NgramCounts) -> list[dict[str, float]]:
-    """How often pairs that training has r times come in the held-out text, beside expectations."""
+    """Count held-out pairs by their training count r, next to what each model expects."""
     ids, held_out, size = texts.ids, texts.held_out_ids, len(texts.vocabulary)
     keys = counts.ngrams[:, 0].astype(np.int64) * size + counts.ngrams[:, 1]
     order = np.argsort(keys)
@@ -163,7 +167,7 @@ def _rare_tail(texts: Texts, counts: NgramCounts) -> list[dict[str, float]]:
     held_out_keys = first.astype(np.int64) * size + second
     found = np.minimum(np.searchsorted(keys[order], held_out_keys), len(keys) - 1)
     times = np.where(keys[order][found] == held_out_keys, counts.counts[order][found], 0)
-    told = {"occur": np.bincount(np.minimum(times, RARE), minlength=RARE + 1).astype(float)}
+    columns = {"occur": np.bincount(np.minimum(times, RARE), minlength=RARE + 1).astype(float)}
     before = np.bincount(first, minlength=size)[counts.ngrams[:, 0]]
     models: dict[str, NgramModel] = {
         "counts alone": Laplace(ids, [0.0, 0.0], size),
@@ -173,12 +177,12 @@ def _rare_tail(texts: Texts, counts: NgramCounts) -> list[dict[str, float]]:
     }
     for name in track("rare pairs", models, "model"):
         expected = before * models[name].probabilities(counts.ngrams.reshape(-1))[1::2]
-        told[name] = np.bincount(np.minimum(counts.counts, RARE), expected, RARE + 1)
-        told[name][0] = max(0.0, len(held_out_keys) - told[name].sum())
-    print(f"\npairs in {len(held_out_keys):,} held-out places, by how often training has them (r)")
-    print_head("r", *told)
+        columns[name] = np.bincount(np.minimum(counts.counts, RARE), expected, RARE + 1)
+        columns[name][0] = max(0.0, len(held_out_keys) - columns[name].sum())
+    print(f"\npairs in {len(held_out_keys):,} held-out places, by occurrences in training (r)")
+    print_head("r", *columns)
     rows = [
-        {"r": r} | {name: float(values[r]) for name, values in told.items()} for r in range(RARE)
+        {"r": r} | {name: float(values[r]) for name, values in columns.items()} for r in range(RARE)
     ]
     for row in rows:
         print_row(*(f"{value:,.0f}" for value in row.values()))

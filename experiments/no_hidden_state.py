@@ -1,13 +1,13 @@
-"""What the hidden state is worth: perplexity against how much of the past a network sees.
+"""The value of the hidden state: perplexity against how much of the past a network sees.
 
     python -m experiments.no_hidden_state
 
-Networks learn nine tenths of The Time Machine, characters.  One has no hidden state: it starts anew
-at every character, so it is a perceptron of one character, and the best it can be is a table of
-pairs.  RNN, GRU and LSTM keep theirs; they are judged on the last tenth with a past of 1, 2, 4, ...
-characters.  Draws perplexity against that context, beside counts of n-grams with
-the same context (Kneser-Ney).  Expect 10 without hidden state, which is what counting pairs gives,
-and near 5 with it, which on so short a text counting beats.  Two minutes on two CPU cores.
+Networks learn the characters of nine tenths of The Time Machine.  One has no hidden state: it
+restarts at every character, which makes it a perceptron of one character and at best a table of
+pairs.  RNN, GRU and LSTM keep their state.  They are evaluated on the last tenth with a past of
+1, 2, 4, ... characters.  Draws perplexity against that context, compared to counts of n-grams with
+the same context (Kneser-Ney).  Expect 10 without hidden state, as counting pairs gives, and near 5
+with it; on so short a text counting does better.  Two minutes on two CPU cores.
 """
 
 from dataclasses import dataclass
@@ -34,27 +34,27 @@ from jaxrnn.typing import Params
 CONTEXTS = (1, 2, 4, 8, 16, 32, 64, 128)
 CELLS = ("rnn", "gru", "lstm")
 AT_ONCE = 1024
-"""Contexts that are read side by side: all together could fill the memory."""
+"""Contexts per batch; all of them at once might not fit in memory."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which text, and which networks."""
+    """Settings of the text and the networks."""
 
     corpus: str = "time_machine"
     """Corpus by name, or the path of a file."""
     max_chars: int = 153_522
     """Characters to train on."""
     held_out_chars: int = 17_058
-    """Characters after those, which perplexities are of."""
+    """Characters after those, to evaluate on."""
     hidden_size: int = 128
     """Units of each network."""
     epochs: int = 20
-    """Passes over the text, with Adam."""
+    """Passes over the text with Adam."""
     seed: int = 0
     """Seed of weights and windows."""
     out: Path = Path("runs/no_hidden_state")
-    """Folder of picture and numbers."""
+    """Folder for the picture and numbers."""
 
     def __post_init__(self) -> None:
         for name in ("max_chars", "held_out_chars", "hidden_size", "epochs"):
@@ -62,7 +62,7 @@ class Settings:
 
 
 def train(settings: Settings, cell: Any, texts: Texts, num_steps: int) -> tuple[Layer, Params]:
-    """A network that has learnt windows of so many characters, each from the initial state."""
+    """Train a network on windows of `num_steps` characters, each from the initial state."""
     size = len(texts.vocabulary)
     config = jaxrnn.ModelConfig(cell=cell, hidden_size=settings.hidden_size, init="uniform")
     training = jaxrnn.TrainConfig(
@@ -88,9 +88,9 @@ def train(settings: Settings, cell: Any, texts: Texts, num_steps: int) -> tuple[
 
 
 def perplexity_with_context(model: Layer, params: Params, texts: Texts, context: int) -> float:
-    """Of the held-out characters, each predicted from the `context` characters before it alone.
+    """Return the held-out perplexity given only the `context` characters before each.
 
-    The first ones are left out, so that every context is judged by the same characters.
+    The first characters are left out, so that all contexts are compared on the same characters.
     """
     ids, known = texts.held_out_ids, texts.held_out_known
     targets = np.arange(max(CONTEXTS), len(ids))
@@ -108,7 +108,7 @@ def _last_nats(model: Layer, params: Params, windows: Any) -> Any:
 
 
 def no_hidden_state(settings: Settings) -> None:
-    """Train, judge with every context, draw."""
+    """Train the networks, evaluate them with every context and draw the picture."""
     pictures.make_folder(settings.out)
     text = load_corpus(settings.corpus).text
     texts = prepare_texts(text, settings.max_chars, settings.held_out_chars)
@@ -125,7 +125,7 @@ def no_hidden_state(settings: Settings) -> None:
         contexts = track(f"{name}, perplexities", CONTEXTS, "context")
         curves[name] = [perplexity_with_context(model, params, texts, c) for c in contexts]
     orders = track("counts, perplexities", range(2, 9), "order")
-    counted = {
+    from_counts = {
         n - 1: KneserNey(texts.ids, n, len(texts.vocabulary)).perplexity(
             texts.held_out_ids, texts.held_out_known
         )
@@ -134,22 +134,26 @@ def no_hidden_state(settings: Settings) -> None:
     print_head("characters seen", *map(str, CONTEXTS))
     for name, each in curves.items():
         print_row(name, *(f"{value:.2f}" for value in each))
-    pairs = ", ".join(f"{context}: {value:.2f}" for context, value in counted.items())
+    pairs = ", ".join(f"{context}: {value:.2f}" for context, value in from_counts.items())
     print(f"counts (Kneser-Ney), by characters seen: {pairs}")
-    _draw(settings, curves, counted)
-    write_json(settings.out / "summary.json", {"contexts": CONTEXTS, **curves, "counts": counted})
+    _draw(settings, curves, from_counts)
+    summary = {"contexts": CONTEXTS, **curves, "counts": from_counts}
+    write_json(settings.out / "summary.json", summary)
 
 
-def _draw(settings: Settings, curves: dict[str, list[float]], counted: dict[int, float]) -> None:
+def _draw(
+    settings: Settings, curves: dict[str, list[float]], from_counts: dict[int, float]
+) -> None:
     figure, (axes,) = pictures.new_figure()
     for name, each in curves.items():
         style = "--" if name == "no hidden state" else "o-"
         axes.plot(CONTEXTS, each, style, label=name, markersize=4)
-    axes.plot(*zip(*counted.items(), strict=True), ":", color="grey", label="counts (Kneser-Ney)")
+    counts = zip(*from_counts.items(), strict=True)
+    axes.plot(*counts, ":", color="grey", label="counts (Kneser-Ney)")
     axes.set_xscale("log", base=2)
     axes.set_xticks(CONTEXTS, [str(context) for context in CONTEXTS])
     axes.set(xlabel="characters seen", ylabel="held-out perplexity", yscale="log")
-    axes.set(title="What the past is worth")
+    axes.set(title="Perplexity by length of the context")
     pictures.plain_ticks(axes.yaxis)
     axes.legend()
     pictures.save(figure, settings.out / "context.png")

@@ -5,10 +5,10 @@
     python -m experiments.ptb large      2 x 1500, dropout 0.65, 55 epochs: for a GPU
 
 Expect a test perplexity near 115 from small, after less than an hour on two CPU cores; the paper
-has 114.5, 82.7 and 78.4.  The paper sums the loss over the steps of a window, here it is the mean:
-learning rate and clipping norm are multiplied and divided by the steps.  Test and validation
-perplexity are those of the parameters that did best on the validation set.  Ctrl-C saves, --resume
-goes on.
+has 114.5, 82.7 and 78.4.  The paper sums the loss over the steps of a window, while jaxrnn takes
+the mean, so the learning rate is multiplied, and the clipping norm divided, by the number of steps.
+Test and validation perplexity are those of the parameters that did best on the validation set.
+Ctrl-C saves, --resume continues.
 """
 
 from dataclasses import dataclass, replace
@@ -27,14 +27,14 @@ from jaxrnn.training.processes import is_first, wait_for_all
 
 @dataclass(frozen=True)
 class Settings(settings.Settings):
-    """A network on the Penn Treebank."""
+    """Settings of a network on the Penn Treebank."""
 
     corpus: str = "ptb_train"
-    """The training set; ptb_valid and ptb_test are what it is judged by."""
+    """The training set; the model is evaluated on ptb_valid and ptb_test."""
     unit: Unit = "word"
-    """What a token is."""
+    """Unit of the tokens."""
     prompts: tuple[str, ...] = ("the company said", "<eos> in new york")
-    """Beginnings of the samples."""
+    """Prompts of the samples."""
     sample_every: int = 1
     """Epochs between two reports with samples."""
     out: Path = Path("runs/ptb")
@@ -46,7 +46,7 @@ class Settings(settings.Settings):
             raise ValueError(f"held_out_chars must be at least 2, got {self.held_out_chars}")
 
     def load(self, resumed: Record | None = None) -> tuple[Corpus, Texts]:
-        """The training set, whole or its beginning, and the validation set."""
+        """Load the training set, or its beginning, and the validation set."""
         corpus = load_corpus(self.corpus)
         words = " ".join(corpus.text.split()[: self.max_chars])
         vocabulary = self.vocabulary_of(resumed) or jaxrnn.Vocabulary.of(words, unit=self.unit)
@@ -66,7 +66,7 @@ def preset(
     decay_after: int,
     max_grad_norm: float,
 ) -> Settings:
-    """A network of the paper; the norm is that of a loss which is summed over the steps."""
+    """Make the settings of a network of the paper, whose norm is for a loss summed over steps."""
     return Settings(
         jaxrnn.ModelConfig(
             cell="lstm",
@@ -101,12 +101,12 @@ PRESETS = {name: replace(each, out=each.out / name) for name, each in PRESETS.it
 
 
 def ptb(settings: Settings) -> int:
-    """Train, and score the validation and the test set; returns the exit code."""
+    """Train, score the validation and the test set, and return the exit code."""
     if code := train(settings):
         return code
     model, params, vocabulary = jaxrnn.load_run(settings.out, "best")
     perplexities = {}
-    for part in track("judging", ("valid", "test"), "text", enabled=is_first()):
+    for part in track("scoring", ("valid", "test"), "text", enabled=is_first()):
         ids, known = vocabulary.encode_known(load_corpus(f"ptb_{part}").text)
         perplexities[part] = float(jaxrnn.score(model, params, ids, known).perplexity)
     if is_first():

@@ -4,7 +4,7 @@
     python -m experiments.results --table time_machine      The Time Machine: twenty minutes
 
 Trains the book's models, three seeds of each (one of those with Adam) on two CPU cores, and prints
-the table.  Runs that are in `--out` are not done again.
+the table.  Finished runs in `--out` are not repeated.
 """
 
 import itertools
@@ -30,13 +30,13 @@ class Row(NamedTuple):
 
     name: str
     flags: tuple[str, ...]
-    """After `python -m experiments.TABLE`."""
+    """Flags after `python -m experiments.TABLE`."""
     published: tuple[float, ...]
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
 def _adam(cell: str, rate: str, epochs: int, published: tuple[float, ...]) -> tuple[Row, Row]:
-    """The row as the book describes it, and without clipping, as its code in fact runs."""
+    """Make two rows: one as the book describes the run, one without clipping, as its code runs."""
     flags = ("--cell", cell, *SEQUENTIAL, "--epochs", str(epochs), *ADAM, rate)
     name = f"{cell.upper()}, Adam"
     return (
@@ -75,16 +75,16 @@ TABLES: dict[Table, tuple[Row, ...]] = {"jaychou": JAYCHOU, "time_machine": TIME
 
 @dataclass(frozen=True)
 class Settings:
-    """Which runs, and where they lie."""
+    """Settings of the table and the runs."""
 
     table: Table = "jaychou"
-    """Of the lyrics or of the novel."""
+    """Table of the lyrics or of the novel."""
     out: Path = Path("runs/results")
     """Folder of the runs."""
 
 
 class Outcome(NamedTuple):
-    """One run, read back from its folder."""
+    """The results of one run, read from its folder."""
 
     along: tuple[float, ...]
     held_out: float
@@ -101,8 +101,8 @@ def results(settings: Settings) -> None:
 
 
 def print_table(table: Table, out: Path) -> None:
-    """As `results`."""
-    jaxrnn.load_corpus(table)  # an error now, rather than other songs in its place
+    """Do the runs that are missing in `out`, and print the table."""
+    jaxrnn.load_corpus(table)  # fail now, rather than fall back to other songs
     rows = []
     number, total = itertools.count(1), sum(len(row.seeds) for row in TABLES[table])
     for row in TABLES[table]:
@@ -120,7 +120,7 @@ def print_table(table: Table, out: Path) -> None:
 
 
 def run(table: Table, row: Row, seed: int, out: Path) -> Outcome:
-    """Train one model, unless that is done, and read its numbers."""
+    """Train one model, unless it is finished already, and read its results."""
     folder = out / table / f"{row.name.lower().replace(',', '').replace(' ', '-')}-{seed}"
     flags = [*row.flags, "--seed", str(seed), "--out", str(folder), "--resume"]
     if not _is_finished(folder):

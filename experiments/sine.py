@@ -2,15 +2,15 @@
 
     python -m experiments.sine
 
-The book's 1,000 points, sin(0.01 t) plus normal noise of 0.2; the first 600 are for training.  The
-two strategies of the chapter "Sequence models" side by side: networks that see a window of tau
-values (a multilayer perceptron tau-10-1, tau = 4, 16, 64), and a latent autoregressive model (a
-GRU, which carries its own summary of the past).  Prints the mean squared error of predictions 1, 4,
-16 and 64 steps ahead on the last 400 points, beside the variance of their noise, which no
-prediction can beat; draws the predictions, and the error against the horizon.  Expect a one-step
-error near the noise for the GRU, and at most 1.5 times it 64 steps ahead; 1.3 times it one step
-ahead for the windows, whose narrow ones lose the wave further on.  A quarter of a minute on two CPU
-cores.
+The data are the book's 1,000 points, sin(0.01 t) plus normal noise of 0.2, of which the first 600
+are for training.  Compares the two strategies of the chapter "Sequence models": networks that see a
+window of tau values (a multilayer perceptron tau-10-1, tau = 4, 16, 64), and a latent
+autoregressive model (a GRU, which carries its own summary of the past).  Prints the mean squared
+error of predictions 1, 4, 16 and 64 steps ahead on the last 400 points, and the variance of their
+noise, which no prediction can beat.  Draws the predictions, and the error against the horizon.
+Expect the GRU's error to be near the noise one step ahead, and at most 1.5 times the noise 64 steps
+ahead.  The windows have 1.3 times the noise one step ahead, and narrow ones lose the wave further
+on.  A quarter of a minute on two CPU cores.
 """
 
 from collections.abc import Callable
@@ -40,12 +40,12 @@ NUM_POINTS, NUM_TRAINING, NOISE = 1_000, 600, 0.2
 HORIZONS = (1, 4, 16, 64)
 
 Forecast = Callable[[Float[Array, "t"]], Float[Array, "horizon t"]]
-"""From a series to the predictions 1, 2, ... steps after each of its points."""
+"""A function from a series to the predictions 1, 2, ... steps after each of its points."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which windows, and how long to learn."""
+    """Settings of the networks and their training."""
 
     windows: tuple[int, ...] = (4, 16, 64)
     """Past values that each perceptron sees."""
@@ -54,11 +54,11 @@ class Settings:
     steps: int = 400
     """Training steps of each perceptron, with Adam."""
     latent_steps: int = 300
-    """Training steps of the GRU; many more, and it knows the noise of the 600 points by heart."""
+    """Training steps of the GRU; with many more, it memorises the noise of the 600 points."""
     seed: int = 0
     """Seed of the noise and of the weights."""
     out: Path = Path("runs/sine")
-    """Folder of pictures and numbers."""
+    """Folder for pictures and numbers."""
 
     def __post_init__(self) -> None:
         if not self.windows:
@@ -73,14 +73,14 @@ class Settings:
 
 
 def make_series(seed: int) -> Float[HostArray, "t"]:
-    """The points t = 1, 2, ...: the sine with its noise."""
+    """Return the noisy sine at t = 1, 2, ..."""
     time = np.arange(1, NUM_POINTS + 1)
     noise = np.random.default_rng(seed).normal(0, NOISE, NUM_POINTS)
     return (np.sin(0.01 * time) + noise).astype(np.float32)
 
 
 def minimise(loss: Callable[[Any], Any], params: Any, steps: int) -> Any:
-    """Adam at a rate that falls to nothing along a cosine."""
+    """Minimise a loss with Adam, at a rate that falls to zero along a cosine."""
     optimizer = optax.adam(optax.cosine_decay_schedule(0.01, steps))
 
     @jax.jit
@@ -97,7 +97,7 @@ def minimise(loss: Callable[[Any], Any], params: Any, steps: int) -> Any:
 
 
 class Perceptron(nnx.Module):
-    """The book's: tau values, ten rectified units, one value; Xavier's initialisation."""
+    """The book's perceptron: tau values, ten ReLU units, one value; Xavier initialisation."""
 
     def __init__(self, tau: int, rngs: nnx.Rngs) -> None:
         xavier = nnx.initializers.xavier_uniform()
@@ -109,7 +109,7 @@ class Perceptron(nnx.Module):
 
 
 def learn_window(series: np.ndarray, tau: int, settings: Settings) -> Forecast:
-    """A perceptron on windows; further ahead it reads its own predictions."""
+    """Train a perceptron on windows; further ahead it reads its own predictions."""
     graph, params = nnx.split(Perceptron(tau, nnx.Rngs(settings.seed)))
 
     def predict(params: Any, windows: Any) -> Any:
@@ -117,13 +117,13 @@ def learn_window(series: np.ndarray, tau: int, settings: Settings) -> Forecast:
 
     training = jnp.asarray(series[:NUM_TRAINING])
     windows, targets = _windows(training, tau)[:-1], training[tau:]
-    learnt = minimise(
+    trained = minimise(
         lambda p: jnp.square(predict(p, windows) - targets).mean(), params, settings.steps
     )
 
     def forecast(series: Any) -> Any:
         def ahead(windows: Any, _: None) -> tuple[Any, Any]:
-            value = predict(learnt, windows)
+            value = predict(trained, windows)
             return jnp.concatenate([windows[:, 1:], value[:, None]], axis=1), value
 
         _, values = lax.scan(ahead, _windows(series, tau), None, length=max(HORIZONS))
@@ -133,12 +133,12 @@ def learn_window(series: np.ndarray, tau: int, settings: Settings) -> Forecast:
 
 
 def _windows(series: Any, tau: int) -> Any:
-    """[t - tau + 1, tau]: the values up to each point."""
+    """Return the tau values up to each point, `[t - tau + 1, tau]`."""
     return series[jnp.arange(len(series) - tau + 1)[:, None] + jnp.arange(tau)[None]]
 
 
 def learn_latent(series: np.ndarray, settings: Settings) -> Forecast:
-    """A GRU that reads the series and predicts the next value from its hidden state."""
+    """Train a GRU that reads the series and predicts the next value from its hidden state."""
     body = jaxrnn.recurrent(jaxrnn.gru(settings.hidden_size))
     model = jaxrnn.stack([body, jaxrnn.linear(1)])
     params = model.init(jax.random.key(settings.seed), 1)
@@ -146,23 +146,23 @@ def learn_latent(series: np.ndarray, settings: Settings) -> Forecast:
 
     def loss(params: Any) -> Any:
         values, _ = model.apply(params, training[:-1], model.initial_carry(params, 1))
-        return jnp.square(values - training[1:])[16:].mean()  # it must see something first
+        return jnp.square(values - training[1:])[16:].mean()  # it needs some past first
 
-    learnt = minimise(loss, params, settings.latent_steps)
+    trained = minimise(loss, params, settings.latent_steps)
 
     def forecast(series: Any) -> Any:
         def read(carry: Any, value: Any) -> tuple[Any, Any]:
-            predicted, carry = jaxrnn.step(model, learnt, value, carry)
+            predicted, carry = jaxrnn.step(model, trained, value, carry)
             return carry, (carry, predicted)
 
         inputs = series[:, None, None]
-        _, (carries, first) = lax.scan(read, model.initial_carry(learnt, 1), inputs)
-        # Every point of the series is a row of one batch from here on.
+        _, (carries, first) = lax.scan(read, model.initial_carry(trained, 1), inputs)
+        # From here on, every point of the series is a row of one batch.
         carries, first = jax.tree.map(lambda leaf: leaf[:, 0], (carries, first))
 
         def ahead(state: Any, _: None) -> tuple[Any, Any]:
             carry, value = state
-            predicted, carry = jaxrnn.step(model, learnt, value, carry)
+            predicted, carry = jaxrnn.step(model, trained, value, carry)
             return (carry, predicted), value[:, 0]
 
         _, values = lax.scan(ahead, (carries, first), None, length=max(HORIZONS))
@@ -172,17 +172,17 @@ def learn_latent(series: np.ndarray, settings: Settings) -> Forecast:
 
 
 def errors(series: np.ndarray, predictions: np.ndarray) -> list[float]:
-    """The mean squared error on the points that were not trained on, for each horizon."""
+    """Return the mean squared error on the points after the training ones, for each horizon."""
     found = []
     for horizon in range(1, len(predictions) + 1):
         targets = np.arange(NUM_TRAINING, NUM_POINTS)
-        made = predictions[horizon - 1][targets - horizon]
-        found.append(float(np.square(made - series[targets]).mean()))
+        predicted = predictions[horizon - 1][targets - horizon]
+        found.append(float(np.square(predicted - series[targets]).mean()))
     return found
 
 
 def sine(settings: Settings) -> None:
-    """Learn, predict, tabulate, draw."""
+    """Train, predict, print the table and draw the pictures."""
     pictures.make_folder(settings.out)
     series = make_series(settings.seed)
     learners: dict[str, Callable[[], Forecast]] = {
@@ -191,9 +191,9 @@ def sine(settings: Settings) -> None:
     learners["GRU"] = partial(learn_latent, series, settings)
     predictions = {
         name: np.asarray(learners[name]()(jnp.asarray(series)))
-        for name in track("learning and predicting", learners, "model")
+        for name in track("training and predicting", learners, "model")
     }
-    by_horizon = {name: errors(series, made) for name, made in predictions.items()}
+    by_horizon = {name: errors(series, predicted) for name, predicted in predictions.items()}
     time = np.arange(NUM_TRAINING, NUM_POINTS)
     noise = float(np.square(series[time] - np.sin(0.01 * (time + 1))).mean())
     print(f"mean squared error on the last {len(time)} points, whose noise is {noise:.4f}")
@@ -208,7 +208,7 @@ def sine(settings: Settings) -> None:
 def _draw_predictions(
     settings: Settings, series: np.ndarray, predictions: dict[str, np.ndarray]
 ) -> None:
-    """A panel for each horizon: together, the lines would hide one another."""
+    """Draw one panel per horizon; in a single panel the lines would hide one another."""
     names = (f"window of {settings.windows[0]}", "GRU")
     figure, all_axes = pictures.new_figure(len(HORIZONS), 13, 5.4, rows=len(names))
     time = np.arange(1, NUM_POINTS + 1)
@@ -217,7 +217,7 @@ def _draw_predictions(
         axes.plot(time[horizon:], predictions[name][horizon - 1][:-horizon], "C0", linewidth=1)
         axes.axvline(NUM_TRAINING, color="black", linewidth=1)
         axes.set(ylim=(-2, 2), title=f"{name}, {horizon} ahead")
-    figure.suptitle("Data (grey) and predictions; the points before the line were trained on")
+    figure.suptitle("Data (grey) and predictions; points before the line are training data")
     figure.supxlabel("time")
     figure.supylabel("value")
     pictures.save(figure, settings.out / "predictions.png")
@@ -230,7 +230,7 @@ def _draw_errors(settings: Settings, by_horizon: dict[str, list[float]], noise: 
     axes.axhline(noise, color="black", linestyle=":", label="variance of the noise")
     axes.set(xlabel="steps ahead", ylabel="mean squared error", yscale="log")
     pictures.plain_ticks(axes.yaxis)
-    axes.set(title="Error against the horizon, points that were not trained on")
+    axes.set(title="Error against the horizon, outside the training data")
     axes.legend()
     pictures.save(figure, settings.out / "errors.png")
 

@@ -7,15 +7,15 @@
     python -m experiments.time_machine lstm2         and lstm2-slow, gru2: two layers, rates 2, 1, 2
     python -m experiments.time_machine rnn-adam      and gru-adam, lstm-adam
     python -m experiments.time_machine words         the book's 32,775 words
-    python -m experiments.time_machine full          the whole book, judged by its last tenth
+    python -m experiments.time_machine full          the whole book, evaluated on its last tenth
     python -m experiments.time_machine --all         the table of docs/results.md, three seeds each
 
 The first 10,000 characters, batch 32, 35 steps, SGD at 1 with gradients clipped to 1, 500 epochs
-with a random offset each: half a minute to two minutes on two CPU cores.  The models learn the text
-by heart; the held-out perplexity beside it is the honest number.  `full` is the honest exercise:
-30 epochs of Adam with a decaying rate, two minutes, the parameters kept that do best on the tenth
-which they are judged by.  Each name has a folder of its own below runs/time_machine.  Ctrl-C saves,
---resume goes on.
+with a random offset each: half a minute to two minutes on two CPU cores.  The models memorise the
+text, so the held-out perplexity is the number that matters.  `full` tests generalisation: 30 epochs
+of Adam with a decaying rate, two minutes.  It keeps the parameters that do best on the same tenth
+that it is evaluated on.  Each name has its own folder below runs/time_machine.  Ctrl-C saves,
+--resume continues.
 """
 
 from dataclasses import dataclass, replace
@@ -31,32 +31,30 @@ from jaxrnn.runs import settings
 
 @dataclass(frozen=True)
 class Settings(settings.Settings):
-    """The book's run."""
+    """Settings of the book's run."""
 
     corpus: str = "time_machine"
-    """What to train on."""
+    """Corpus to train on."""
     prompts: tuple[str, ...] = ("time traveller", "traveller")
-    """Beginnings of the samples."""
+    """Prompts of the samples."""
     sample_every: int = 10
     """Epochs between two reports with samples."""
     out: Path = Path("runs/time_machine")
     """Folder of the run."""
     all: bool = False
-    """Do all runs of the table, in runs/results, and print it; no other flag counts."""
+    """Do all runs of the table, in runs/results, and print it; other flags are ignored."""
 
 
 def preset(model: dict[str, Any], training: dict[str, Any], **more: Any) -> Settings:
-    """The book's settings, but for these."""
-    of_the_book: dict[str, Any] = {
+    """Make the book's settings, with these changes."""
+    book: dict[str, Any] = {
         "windows": "sequential",
         "random_offset": True,
         "epochs": 500,
         "learning_rate": 1.0,
         "max_grad_norm": 1.0,
     }
-    return Settings(
-        jaxrnn.ModelConfig(**model), jaxrnn.TrainConfig(**(of_the_book | training)), **more
-    )
+    return Settings(jaxrnn.ModelConfig(**model), jaxrnn.TrainConfig(**(book | training)), **more)
 
 
 DEEP: dict[str, Any] = {"num_layers": 2, "init": "uniform"}
@@ -95,7 +93,7 @@ PRESETS = {name: replace(each, out=each.out / name) for name, each in PRESETS.it
 
 
 def time_machine(settings: Settings) -> int:
-    """One run, or the whole table; returns the exit code."""
+    """Do one run or the whole table, and return the exit code."""
     if settings.all:
         results.print_table("time_machine", results.Settings().out)
         return 0

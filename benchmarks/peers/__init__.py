@@ -1,1 +1,1 @@
-"""The same models and training steps in each library, for the benchmarks to compare."""
+"""The models and training steps to compare, in each library."""

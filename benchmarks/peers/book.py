@@ -1,7 +1,7 @@
 """The book's own loops in PyTorch: an RNN from scratch, its training and its greedy prediction.
 
-Written anew after "Dive into Deep Learning" (the chapter on RNNs from scratch): one-hot rows, a
-Python loop over time with three products a step, clipping by hand, SGD by hand, batch after batch.
+Rewritten after "Dive into Deep Learning" (the chapter on RNNs from scratch): one-hot rows, a Python
+loop over time with three products per step, and clipping and SGD by hand, batch after batch.
 """
 
 import random
@@ -14,7 +14,7 @@ Tensors = list[Any]
 
 
 def init_params(vocab_size: int, hidden_size: int) -> Tensors:
-    """Weights drawn from a normal distribution of deviation 0.01, biases zero."""
+    """Draw weights from a normal distribution of deviation 0.01, with zero biases."""
     import torch
 
     def normal(*shape: int) -> Any:
@@ -33,7 +33,7 @@ def init_params(vocab_size: int, hidden_size: int) -> Tensors:
 
 
 def rnn(inputs: Tensors, hidden: Any, params: Tensors) -> tuple[Tensors, Any]:
-    """The logits `[B, V]` of each step, and the hidden state after the last."""
+    """Return the logits `[B, V]` of each step, and the hidden state after the last."""
     import torch
 
     w_xh, w_hh, b_h, w_hq, b_q = params
@@ -45,14 +45,14 @@ def rnn(inputs: Tensors, hidden: Any, params: Tensors) -> tuple[Tensors, Any]:
 
 
 def one_hot_steps(ids: Any, vocab_size: int) -> Tensors:
-    """Ids `[B, T]` as T one-hot matrices `[B, V]`."""
+    """Convert ids `[B, T]` to T one-hot matrices `[B, V]`."""
     import torch
 
     return [torch.nn.functional.one_hot(column, vocab_size).float() for column in ids.T]
 
 
 def random_batches(ids: Any, batch_size: int, num_steps: int) -> Iterator[tuple[Any, Any]]:
-    """Windows in random order: (inputs, targets), `[B, T]` each."""
+    """Yield windows in random order as (inputs, targets), `[B, T]` each."""
     import torch
 
     starts = list(range(0, (len(ids) - 1) // num_steps * num_steps, num_steps))
@@ -66,7 +66,7 @@ def random_batches(ids: Any, batch_size: int, num_steps: int) -> Iterator[tuple[
 
 
 def sequential_batches(ids: Any, batch_size: int, num_steps: int) -> Iterator[tuple[Any, Any]]:
-    """Rows read side by side: (inputs, targets), `[B, T]` each."""
+    """Yield consecutive windows of B parts of the text as (inputs, targets), `[B, T]` each."""
     length = len(ids) // batch_size
     rows = ids[: batch_size * length].reshape(batch_size, length)
     for first in range(0, (length - 1) // num_steps * num_steps, num_steps):
@@ -83,7 +83,7 @@ def train_epoch(
     learning_rate: float = 100.0,
     max_grad_norm: float = 0.01,
 ) -> tuple[float, int]:
-    """One pass over the text; (nats, tokens) of it."""
+    """Make one pass over the text, and return its (nats, tokens)."""
     import torch
 
     batches = random_batches if windows == "random" else sequential_batches
@@ -109,7 +109,7 @@ def train_epoch(
 
 
 def predict(params: Tensors, prompt: list[int], num_tokens: int, vocab_size: int) -> list[int]:
-    """The most likely continuation, a step at a time."""
+    """Return the greedy continuation of a prompt, one step at a time."""
     import torch
 
     with torch.no_grad():

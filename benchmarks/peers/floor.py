@@ -1,9 +1,9 @@
-"""The limit of a training step: its own matrix products and nothing else.
+"""Lower bound of a training step: its matrix products and nothing else.
 
 Per layer: the input product, T dependent products `[B, H] x [H, G*H]` forward and T dependent ones
 `[B, G*H] x [G*H, H]` backward, and one product for each of the gradients of `w_ih`, `w_hh` and the
-inputs; and the output layer's three.  No gates, no derivative of them, no loss, no optimizer, and,
-where the input is one-hot, no product for it: a row is gathered.
+inputs; then the output layer's three.  It leaves out the gates and their derivatives, the loss, the
+optimizer and the products of one-hot inputs, which need only gather rows.
 """
 
 import functools
@@ -17,7 +17,7 @@ from jaxrnn.model_config import CELLS
 
 
 def floor(workload: Workload, steps_per_call: int = 1) -> Step:
-    """The products of a training step, so many times."""
+    """Make a step that computes the products of `steps_per_call` training steps."""
     num_gates = len(CELLS[workload.cell](workload.hidden_size).gates)
     layer_inputs = [workload.embedding_size] + [workload.hidden_size] * (workload.num_layers - 1)
     rows = workload.num_steps * workload.batch_size

@@ -1,7 +1,7 @@
-"""The language model of a workload in each of the JAX libraries, as its users write it.
+"""The language model of a workload in each JAX library, as its users write it.
 
-Each function returns (params, logits_of): the parameters, and a function of parameters and token
-ids `[T, B]` that gives the logits `[T, B, V]`.
+Each function returns (params, logits_of).  `logits_of` maps the parameters and token ids `[T, B]`
+to the logits `[T, B, V]`.
 """
 
 import os
@@ -20,7 +20,7 @@ Model = tuple[Any, Callable[[Any, Any], Any]]
 
 
 def ours(workload: Workload, implementation: str | None = None) -> Model:
-    """Our own."""
+    """Make our model."""
     model = language_model(workload, implementation=implementation)
     params = model.init(jax.random.key(0), workload.vocab_size)
 
@@ -35,7 +35,7 @@ def language_model(
     cell: BaseCell | None = None,
     implementation: str | None = None,
 ) -> jaxrnn.Layer:
-    """Our language model, by default of the built-in cell and the engine's derivative."""
+    """Make our language model, by default with the built-in cell and implementation."""
     cell = cell or CELLS[workload.cell](workload.hidden_size)
     layer = jaxrnn.recurrent(cell, implementation=implementation)
     body = jaxrnn.stack([layer] * workload.num_layers)
@@ -43,7 +43,7 @@ def language_model(
 
 
 def flax_nnx(workload: Workload) -> Model:
-    """Flax nnx: `nnx.RNN` over its cells."""
+    """Make the model in Flax nnx, with `nnx.RNN` over its cells."""
     from flax import nnx
 
     cells: dict[str, Any] = {
@@ -66,7 +66,7 @@ def flax_nnx(workload: Workload) -> Model:
         def __call__(self, ids: Any) -> Any:
             x = self.embed(ids) if workload.embedding_size else one_hot(workload, ids)
             for layer in self.layers:
-                x = layer(x, rngs=nnx.Rngs(0))  # for its carry of zeros
+                x = layer(x, rngs=nnx.Rngs(0))  # needed to make the carry, though it is zeros
             return self.output(x)
 
     graph, params, rest = nnx.split(LanguageModel(nnx.Rngs(0)), nnx.Param, ...)  # type: ignore[misc]
@@ -74,7 +74,7 @@ def flax_nnx(workload: Workload) -> Model:
 
 
 def haiku(workload: Workload) -> Model:
-    """Haiku: `hk.dynamic_unroll` over its cores."""
+    """Make the model in Haiku, with `hk.dynamic_unroll` over its cores."""
     import haiku as hk
 
     cores = {"rnn": hk.VanillaRNN, "gru": hk.GRU, "lstm": hk.LSTM}
@@ -95,7 +95,7 @@ def haiku(workload: Workload) -> Model:
 
 
 def equinox(workload: Workload) -> Model:
-    """Equinox: its cells for one row, scanned over time and mapped over the batch."""
+    """Make the model in Equinox, with single-row cells scanned over time and mapped over rows."""
     import equinox as eqx
 
     if workload.cell == "rnn":
@@ -136,7 +136,7 @@ def equinox(workload: Workload) -> Model:
 
 
 def keras(workload: Workload) -> Model:
-    """Keras on JAX: its layers, batch first, by `stateless_call`."""
+    """Make the model in Keras on JAX, with batch-first layers and `stateless_call`."""
     os.environ.setdefault("KERAS_BACKEND", "jax")
     import keras
 
@@ -164,5 +164,5 @@ def keras(workload: Workload) -> Model:
 
 
 def one_hot(workload: Workload, ids: Any) -> Any:
-    """What those feed that cannot gather."""
+    """Return one-hot rows, for libraries that cannot gather instead."""
     return jax.nn.one_hot(ids, workload.vocab_size)

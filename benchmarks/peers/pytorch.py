@@ -8,7 +8,7 @@ from benchmarks.workloads import LEARNING_RATE, MAX_GRAD_NORM, Step, Workload, b
 
 
 def language_model(workload: Workload) -> Any:
-    """A module from token ids `[T, B]` to logits `[T, B, V]`."""
+    """Make a module from token ids `[T, B]` to logits `[T, B, V]`."""
     import torch
 
     modules = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
@@ -35,7 +35,7 @@ def language_model(workload: Workload) -> Any:
 
 
 def device() -> Any:
-    """Where JAX computes, PyTorch does."""
+    """Return the PyTorch device that matches the one JAX computes on."""
     import torch
 
     on_gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
@@ -43,7 +43,7 @@ def device() -> Any:
 
 
 def wait() -> None:
-    """Wait for the end of what PyTorch was told to do."""
+    """Wait until PyTorch has finished all queued work."""
     import torch
 
     if device().type == "cuda":
@@ -51,7 +51,7 @@ def wait() -> None:
 
 
 def train_step(workload: Workload, steps_per_call: int = 1, compiled: bool = False) -> Step:
-    """Forward, backward, clipping and SGD, step after step from Python."""
+    """Make a step of forward, backward, clipping and SGD, in a Python loop."""
     import torch
 
     model = language_model(workload).to(device())
@@ -76,7 +76,7 @@ def train_step(workload: Workload, steps_per_call: int = 1, compiled: bool = Fal
 
 
 def forward(workload: Workload, compiled: bool = False) -> Step:
-    """The logits of a batch, without gradients."""
+    """Make a step that computes the logits of a batch, without gradients."""
     import torch
 
     model = language_model(workload).eval().to(device())

@@ -1,7 +1,7 @@
 """A training step and a forward pass of one language model, in each library.
 
 All have the same model (recurrent layers, a linear layer to the logits), mean cross-entropy,
-clipping by the global norm and SGD; those that need one-hot input build it inside the step.
+clipping by the global norm and SGD.  Libraries that need one-hot input build it inside the step.
 """
 
 import functools
@@ -26,7 +26,7 @@ def ours(
     cell: jaxrnn.Cell | None = None,
     implementation: str | None = None,
 ) -> Step:
-    """Our own training step, by default with the built-in cell and the engine's derivative."""
+    """Make our training step, by default with the built-in cell and implementation."""
     model = jax_models.language_model(workload, cell, implementation)
     optimizer = _optimizer()
     state = jaxrnn.init_state(
@@ -39,9 +39,9 @@ def ours(
 
 
 def ours_by_cudnn(workload: Workload, steps_per_call: int = 1) -> Step:
-    """Our own training step by NVIDIA's kernels, where there are any for it."""
+    """Make our training step with cuDNN, or raise if it has no kernels for the workload."""
     if workload.cell != "lstm" or workload.embedding_size is None:
-        raise NotImplementedError(f"{workload.name} is no LSTM over vectors")
+        raise NotImplementedError(f"{workload.name} is not an LSTM over vectors")
     if jax.default_backend() != "gpu":
         raise NotImplementedError("there is no GPU")
     return ours(workload, steps_per_call, implementation="cudnn")
@@ -50,7 +50,7 @@ def ours_by_cudnn(workload: Workload, steps_per_call: int = 1) -> Step:
 def jax_train_step(
     make: Callable[[Workload], Model], workload: Workload, steps_per_call: int = 1
 ) -> Step:
-    """The training step of a JAX peer."""
+    """Make the training step of a JAX peer."""
     params, logits_of = make(workload)
     optimizer = _optimizer()
     inputs, targets = map(jnp.asarray, batch_of(workload))
@@ -69,7 +69,7 @@ def jax_train_step(
 
 
 def jax_forward(make: Callable[[Workload], Model], workload: Workload) -> Step:
-    """The forward pass of a JAX peer, or ours."""
+    """Make the forward pass of a JAX peer, or ours."""
     params, logits_of = make(workload)
     inputs = jnp.asarray(batch_of(workload)[0])
     compiled = jax.jit(logits_of)
@@ -81,7 +81,7 @@ def _optimizer() -> optax.GradientTransformation:
 
 
 def _make_run_steps(train_step: Callable[[Any], Any], state: Any, steps_per_call: int) -> Step:
-    """`train_step` in a compiled call that is given the state's buffers."""
+    """Compile `train_step` into calls of several steps, to which the state is donated."""
 
     @functools.partial(jax.jit, donate_argnums=0)
     def call(state: Any) -> Any:

@@ -1,1 +1,1 @@
-"""Pictures and tables that several experiments make."""
+"""Pictures and tables for several experiments."""

@@ -1,4 +1,4 @@
-"""One look for all pictures, and a font that has Chinese where it is needed."""
+"""Pictures with a common look, and a Chinese font where a picture needs one."""
 
 import re
 import tempfile
@@ -11,7 +11,7 @@ from jaxrnn.runs.pictures import plain_ticks as plain_ticks
 from jaxrnn.runs.run_folder import check_no_run
 
 CHINESE = re.compile("[\u3000-\u303f\u3400-\u9fff\uff00-\uffef]")
-"""Characters and punctuation."""
+"""Chinese characters and punctuation."""
 CHINESE_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -23,7 +23,7 @@ CHINESE_FILES = ("NotoSansCJK-Regular", "wqy-zenhei", "simhei", "PingFang")
 
 
 def make_folder(out: Path) -> None:
-    """Make the folder of an experiment's pictures and numbers, before minutes of work.
+    """Make the folder for pictures and numbers, so that errors come before minutes of work.
 
     Raises:
         RunFolderError: it is the folder of a run, whose summary would be overwritten.
@@ -36,13 +36,13 @@ def make_folder(out: Path) -> None:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write the picture; Chinese text without a font becomes code points, and that is said."""
+    """Write the picture; without a Chinese font, warn and show Chinese text as code points."""
     fonts = ["DejaVu Sans", *_chinese_fonts_here()]
     texts = _texts(figure)
     if len(fonts) == 1 and any(CHINESE.search(text.get_text()) for text in texts):
         warnings.warn(
-            f"{path.name}: no font here has Chinese characters, so they are shown as code points;"
-            f" install one of {', '.join(CHINESE_FONTS)} (Debian: fonts-noto-cjk)",
+            f"{path.name}: no installed font has Chinese characters, so they are shown as code"
+            f" points; install one of {', '.join(CHINESE_FONTS)} (Debian: fonts-noto-cjk)",
             stacklevel=2,
         )
         for text in texts:
@@ -54,14 +54,14 @@ def save(figure: Any, path: Path) -> None:
 
 
 def legend_below(axes: Any, columns: int) -> None:
-    """A legend under the label of the x-axis, where it hides nothing."""
-    pad = 4.4  # in letters: ticks, their numbers and the label
+    """Put a legend below the label of the x-axis, where it hides nothing."""
+    pad = 4.4  # room for ticks, their numbers and the label, in font sizes
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=pad, ncols=columns,
                 fontsize="small", frameon=False)  # fmt: skip
 
 
 def has_chinese_font() -> bool:
-    """Whether a picture can show Chinese here."""
+    """Return whether an installed font has Chinese characters."""
     return bool(_chinese_fonts_here())
 
 

@@ -1,8 +1,8 @@
-"""Tables in Markdown, printed row by row."""
+"""Markdown tables, printed row by row."""
 
 
 def print_head(*names: str) -> None:
-    """Print the names of the columns and the line below them."""
+    """Print the names of the columns and the line below."""
     print_row(*names)
     print("|---" * len(names) + "|", flush=True)
 

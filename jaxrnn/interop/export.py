@@ -1,4 +1,4 @@
-"""A trained streaming step as StableHLO bytes that run without this package."""
+"""Export of a layer's step as StableHLO bytes that run without this package."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +15,7 @@ from jaxrnn.recurrence.boundaries import where_rows
 from jaxrnn.typing import Params
 
 PLATFORMS = {"cpu", "cuda", "rocm", "tpu"}
+"""The platforms that jax.export can compile for, by JAX's names."""
 
 
 def export_step(
@@ -25,12 +26,12 @@ def export_step(
     batch_size: int | None = None,
     platforms: Sequence[str] = ("cpu", "cuda", "tpu"),
 ) -> bytes:
-    """Serialise `jaxrnn.step` of a layer, its parameters included.
+    """Serialise `jaxrnn.step` of a layer, with its parameters.
 
-    What comes back needs only jax and flatbuffers:
+    Running the bytes takes only jax and flatbuffers:
 
         stream = jax.export.deserialize(bytearray(content))
-        starts = np.ones(B, bool)               # rows that start from the initial carry
+        starts = np.ones(B, bool)  # rows that start from the initial carry
         carry = [np.zeros((B, *a.shape[1:]), a.dtype) for a in stream.in_avals[2:]]
         outputs, *carry = stream.call(inputs, starts, *carry)
 
@@ -39,17 +40,27 @@ def export_step(
         params: its parameters, which become constants of the program.
         input_size: D, for inputs `[B, D]` of the params' type; None for token ids `[B]` of int32.
         batch_size: B; None accepts any.
-        platforms: where the bytes can run, in JAX's names.
+        platforms: where the bytes can run, by JAX's names.
 
     Returns:
-        Bytes to write to a file.  The function in them maps (inputs, starts bool `[B]`, leaves of
-        the carry ...) to (outputs `[B, F]`, leaves of the carry ...): plain arrays, since the
-        tuples of this package would not be known there.
+        Bytes to write to a file.  They hold a function that maps (inputs, starts bool `[B]`,
+        leaves of the carry ...) to (outputs `[B, F]`, leaves of the carry ...).  The leaves are
+        plain arrays, because the program that loads them does not know this package's tuples.
 
     Raises:
-        ModuleNotFoundError: flatbuffers, which jax.export writes with, is not installed.
-        TypeError: a size is not an integer, or `layer` not a Layer.
+        ModuleNotFoundError: flatbuffers, which jax.export needs, is not installed.
+        TypeError: a size is not an integer, or `layer` is not a Layer.
         ValueError: the layer is not causal, a size is below 1, or a platform is unknown.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> from jaxrnn.interop.export import export_step
+        >>> model = jaxrnn.language_model(28, jaxrnn.recurrent(jaxrnn.gru(8)))
+        >>> params = model.init(jax.random.key(0), 28)
+        >>> content = export_step(model, params, None, batch_size=3)
+        >>> stream = jax.export.deserialize(bytearray(content))
+        >>> [str(array) for array in stream.in_avals]
+        ['int32[3]', 'bool[3]', 'float32[3,8]']
     """
     import_optional("flatbuffers", "jax.export")
     check_layer("bytes", layer)
@@ -63,8 +74,8 @@ def export_step(
 
     def flat_step(inputs: Any, starts: Any, *leaves: Any) -> tuple[Any, ...]:
         initial = layer.initial_carry(params, inputs.shape[0])
-        given = jax.tree.unflatten(jax.tree.structure(initial), leaves)
-        outputs, carry = step(layer, params, inputs, where_rows(starts, initial, given))
+        carry = jax.tree.unflatten(jax.tree.structure(initial), leaves)
+        outputs, carry = step(layer, params, inputs, where_rows(starts, initial, carry))
         return outputs, *jax.tree.leaves(carry)
 
     if input_size is None:

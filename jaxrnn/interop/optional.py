@@ -1,21 +1,21 @@
-"""Packages that `import jaxrnn` does without, imported when a function needs one."""
+"""Optional packages, imported only when a function needs one."""
 
 import importlib
 from typing import Any
 
 KERAS_BACKENDS = ("tensorflow", "torch", "openvino")
-"""What Keras runs on besides JAX and NumPy, which are always there."""
+"""Keras's backends besides JAX and NumPy, which are always installed."""
 
 
 def import_optional(package: str, purpose: str) -> Any:
     """Import a package, or raise an error that says how to install it.
 
     Args:
-        package: its name, which is also the one that pip knows it by.
-        purpose: what needs it, the subject of the error's sentence.
+        package: the package's name, for Python and for pip.
+        purpose: what needs it; the error message starts with it.
 
     Raises:
-        ModuleNotFoundError: it is not installed, or the backend that Keras was told to use is not.
+        ModuleNotFoundError: it is not installed, or the backend chosen for Keras is not.
     """
     try:
         return importlib.import_module(package)

@@ -1,4 +1,4 @@
-"""What the ports of all libraries share: checks of named weights, layers and parameters."""
+"""Checks of named weights, layers and parameters that all ports share."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from jaxrnn.typing import Params
 def check_entries(
     source: str, weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
 ) -> None:
-    """Raise unless the weights are those expected, naming what is missing, extra or misshapen."""
+    """Raise unless the weights are as expected, naming all missing, extra or misshapen ones."""
     wrong = [f"{name} is missing" for name in shapes if name not in weights]
     wrong += [f"{name} is unexpected" for name in weights if name not in shapes]
     wrong += [
@@ -27,10 +27,10 @@ def check_entries(
         raise ValueError(f"the weights of {source} do not fit: {'; '.join(wrong)}")
 
 
-def check_layer(source: str, layer: Any) -> None:
-    """Raise unless it is a Layer; `source` is where it was to go."""
+def check_layer(target: str, layer: Any) -> None:
+    """Raise unless it is a Layer; `target` is what it was to become."""
     if not isinstance(layer, Layer):
-        raise TypeError(f"layer must be of type Layer to become {source}, got {layer!r}")
+        raise TypeError(f"layer must be of type Layer to become {target}, got {layer!r}")
 
 
 def cell_to_port(target: str, layer: Recurrent) -> BaseCell:
@@ -42,19 +42,19 @@ def cell_to_port(target: str, layer: Recurrent) -> BaseCell:
     for name, given in given_options.items():
         if given is not None:
             raise ValueError(
-                f"recurrent(..., {name}={given}) cannot become {target}, where it would be lost or"
-                " mean something else: port the layer without it, whose params are the same"
+                f"recurrent(..., {name}={given}) cannot become {target}, where {name} would be lost"
+                " or mean something else: port the layer without it; the params are the same"
             )
     return layer.cell
 
 
 def check_params(layer: Layer, params: Params, input_size: int) -> None:
-    """Raise unless the parameters are of the layer: of its structure and shapes."""
+    """Raise unless the parameters have the layer's structure and shapes."""
     expected = jax.eval_shape(lambda: layer.init(jax.random.key(0), input_size))
     if jax.tree.structure(expected) != jax.tree.structure(params):  # type: ignore[operator]
         raise TypeError(f"params must be those of {layer}, got {params!r}")
 
-    def of_own_dtype(like: Any, own: Any) -> Any:
+    def with_own_dtype(like: Any, own: Any) -> Any:
         return jax.ShapeDtypeStruct(like.shape, own.dtype)
 
-    check_like("params", params, jax.tree.map(of_own_dtype, expected, params))
+    check_like("params", params, jax.tree.map(with_own_dtype, expected, params))

@@ -211,7 +211,7 @@ one = jaxrnn.recurrent(jaxrnn.lstm(H))
 NOT_FOR_KERAS = {
     "Keras has no cell with the equations of rnn": jaxrnn.recurrent(jaxrnn.rnn(H, jnp.sin)),
     "it projects its hidden state": jaxrnn.recurrent(jaxrnn.lstm(H), projection_size=2),
-    "its gates read the hidden state by heads": jaxrnn.stack(
+    "its gates read the hidden state in heads": jaxrnn.stack(
         [one, jaxrnn.recurrent(jaxrnn.gru(4), num_heads=2)]
     ),
     "recurrent(..., recurrent_dropout=0.1) cannot become a Keras layer": jaxrnn.recurrent(

@@ -251,8 +251,8 @@ def test_calls_that_do_not_fit_are_refused(as_users_run):
     module, inputs = LSTM(D, H, rngs=nnx.Rngs(0)), normal(B, T, D)
     cases = {
         r"inputs must be \[B, T, D\] or ids \[B, T\], got shape \(5, 4\)": (inputs[0], {}),
-        r"inputs must have D = 4 as w_ih has, got 3": (inputs[:, :, :3], {}),
-        r"resets must have shape .* = \(3, 5\), got \(5, 3\)": (inputs, {"resets": turn(RESETS)}),
+        r"inputs must have D = 4 to match w_ih, got 3": (inputs[:, :, :3], {}),
+        r"resets must have shape \(3, 5\), got \(5, 3\)": (inputs, {"resets": turn(RESETS)}),
         r"lengths must have shape \[B\] = \(3,\), got \(2,\)": (
             inputs,
             {"seq_lengths": LENGTHS[:2]},

@@ -166,9 +166,7 @@ def test_a_projected_hidden_cannot_be_told_from_its_projection():
     assert (hidden == 0).all()
     assert (memory == 1).all()
     h[0, 1, 1] = 1e-3
-    with raises(
-        ValueError, "h of a projected LSTM must be zero: our carry holds the hidden state"
-    ):
+    with raises(ValueError, "h of a projected LSTM must be zero: our carry holds the hidden state"):
         carry_from_torch(layer, params, (h, c))
 
 

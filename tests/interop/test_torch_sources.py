@@ -187,9 +187,7 @@ def test_other_sources_are_refused():
         "builtins.type": torch.nn.LSTM,
     }
     for name, source in sources.items():
-        text = (
-            "source must be an nn.RNN, nn.GRU or nn.LSTM, or a single-step nn.RNNCell"
-        )
+        text = "source must be an nn.RNN, nn.GRU or nn.LSTM, or a single-step nn.RNNCell"
         with raises(TypeError, text) as caught:
             from_torch(source)
         assert str(caught.value).endswith(f"or the path of a .safetensors file, got {name}")

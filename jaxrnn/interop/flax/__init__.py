@@ -1,10 +1,23 @@
-"""Flax: the weights of its recurrent cells, nnx and linen; our layers as modules of nnx."""
+"""Flax: weights of its recurrent cells, and jaxrnn's layers as nnx modules.
 
-from jaxrnn.interop.flax.modules import GRU as GRU
-from jaxrnn.interop.flax.modules import LSTM as LSTM
-from jaxrnn.interop.flax.modules import RNN as RNN
-from jaxrnn.interop.flax.port import carry_from_flax as carry_from_flax
-from jaxrnn.interop.flax.port import carry_to_flax as carry_to_flax
-from jaxrnn.interop.flax.port import from_flax as from_flax
-from jaxrnn.interop.flax.port import to_linen as to_linen
-from jaxrnn.interop.flax.port import to_nnx as to_nnx
+`port` converts cells of `flax.nnx` and `flax.linen`, and their carries, to and from jaxrnn;
+`modules` defines `RNN`, `GRU` and `LSTM` for models written with nnx; `counterparts` knows which
+Flax cell has which equations and where it keeps its weights.
+"""
+
+from jaxrnn.interop.flax.modules import GRU, LSTM, RNN
+from jaxrnn.interop.flax.port import carry_from_flax, carry_to_flax, from_flax, to_linen, to_nnx
+
+__all__ = [  # noqa: RUF022, sorted by topic
+    # weights
+    "from_flax",
+    "to_nnx",
+    "to_linen",
+    # carries
+    "carry_from_flax",
+    "carry_to_flax",
+    # nnx modules
+    "RNN",
+    "GRU",
+    "LSTM",
+]

@@ -1,4 +1,4 @@
-"""The layers as modules of `flax.nnx`, for models that are written with it."""
+"""Recurrent layers as `flax.nnx` modules, for models written with nnx."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,25 +15,24 @@ from jaxrnn.typing import AnyArray, Bool, Carry, DType, Float, Integer, Key, Par
 
 
 class Recurrent(nnx.Module):
-    """What `RNN`, `GRU` and `LSTM` share: recurrent layers, one upon the other, as one module.
+    """The base of `RNN`, `GRU` and `LSTM`: stacked recurrent layers as one module.
 
-    `module.weights` are the layer's parameters in their own structure, each array an `nnx.Param`.
+    `module.weights` holds the layer's parameters in jaxrnn's structure, each array an `nnx.Param`.
     As for `nnx.Dropout`, `module.train()` and `module.eval()` turn dropout on and off.
 
     Args:
-        in_features: D.
-        hidden_features: H.
-        num_layers: how many; from the second on each reads the outputs of the one before.
-        bidirectional: whether each layer runs in both directions, outputs side by side.
-        dropout_rate: the rate at which what a layer hands to the next is dropped.
+        in_features, hidden_features: D and H.
+        num_layers: number of layers; each reads the outputs of the layer below.
+        bidirectional: whether each layer runs in both directions, with concatenated outputs.
+        dropout_rate: rate of dropout between layers.
         projection_size, remat_every, dtype: as for `jaxrnn.recurrent`.
-        deterministic: whether nothing is dropped; `train()`, `eval()` and a call can say otherwise.
-        rngs: the stream "params" for the initial parameters, "dropout" for what is dropped.
+        deterministic: whether dropout is off; `train()`, `eval()` and each call can override it.
+        rngs: its stream "params" draws the initial parameters, "dropout" the dropout masks.
 
     Raises:
-        TypeError: an argument of the wrong type.
+        TypeError: an argument is of the wrong type.
         ValueError: a number is out of range, or there is dropout but no second layer.
-        AttributeError: there is dropout, and `rngs` has no stream for it.
+        AttributeError: there is dropout, but `rngs` has no stream for it.
     """
 
     def __init__(
@@ -70,12 +69,12 @@ class Recurrent(nnx.Module):
 
     @property
     def cell(self) -> BaseCell:
-        """The cell of every layer."""
+        """The cell that every layer runs."""
         raise NotImplementedError
 
     @property
     def layer(self) -> Layer:
-        """What the module computes, as a layer; `module.params()` are its parameters."""
+        """The module as a jaxrnn layer, whose parameters are `module.params()`."""
         return _layer(
             self.cell,
             self.num_layers,
@@ -87,22 +86,22 @@ class Recurrent(nnx.Module):
         )
 
     def params(self) -> Params:
-        """The parameters of `module.layer`, plain arrays."""
+        """Return the parameters of `module.layer` as plain arrays."""
         return jax.tree.map(lambda param: param[...], self.weights, is_leaf=_is_variable)
 
     def set_params(self, params: Params) -> None:
-        """Take over parameters of `module.layer`, such as those of a port or of a training run."""
+        """Replace the parameters by others of `module.layer`, such as ported or trained ones."""
         check_params(self.layer, params, self.in_features)
         variables = jax.tree.leaves(self.weights, is_leaf=_is_variable)
         for variable, array in zip(variables, jax.tree.leaves(params), strict=True):
             variable.set_value(jnp.asarray(array))
 
     def initial_carry(self, batch_size: int) -> Carry:
-        """Where `batch_size` sequences start."""
+        """Return the carry that `batch_size` sequences start from."""
         return self.layer.initial_carry(self.params(), batch_size)
 
     def set_view(self, deterministic: bool | None = None) -> None:
-        """What `nnx.view(model, deterministic=...)` sets."""
+        """Set `deterministic`, as `nnx.view(model, deterministic=...)` does."""
         if deterministic is not None:
             self.deterministic = deterministic
 
@@ -117,22 +116,21 @@ class Recurrent(nnx.Module):
         deterministic: bool | None = None,
         rngs: nnx.Rngs | nnx.RngStream | Key | None = None,
     ) -> Any:
-        """Run over sequences, batch first, as `nnx.RNN` does.
+        """Run the layers over sequences, batch first, as `nnx.RNN` does.
 
         Args:
             inputs: `[B, T, D]`, or token ids `[B, T]` that stand for one-hot rows.
-            initial_carry: where the sequences start, None means `module.initial_carry(B)`.
+            initial_carry: where the sequences start; None means `module.initial_carry(B)`.
             seq_lengths, resets: `lengths` and `resets` of `jaxrnn.unroll`, batch first.
-            return_carry: whether to return the carry after each sequence's last step, too.
-            deterministic: whether nothing is dropped; None means `module.deterministic`.
-            rngs: what the key of the dropout is drawn from; None means the module's own.
+            return_carry: whether to also return the carry after each sequence's last step.
+            deterministic: whether dropout is off; None means `module.deterministic`.
+            rngs: source of the dropout key; None means the module's own.
 
         Returns:
             outputs `[B, T, F]`, or (carry, outputs), in the order of `nnx.RNN`.
 
         Raises:
-            TypeError: a wrong type or dtype.
-            ValueError: a wrong rank, size or value.
+            TypeError, ValueError: an argument has the wrong type, dtype, rank, size or value.
         """
         check_array("inputs", inputs)
         if inputs.ndim != (2 if jnp.issubdtype(inputs.dtype, jnp.integer) else 3):
@@ -154,7 +152,7 @@ class Recurrent(nnx.Module):
         return (carry, outputs) if return_carry else outputs
 
     def _dropout_key(self, deterministic: bool | None, rngs: Any) -> Key | None:
-        """A key where something is to be dropped, from where `nnx.Dropout` would have it."""
+        """Return the key that `nnx.Dropout` would draw, or None without dropout."""
         deterministic = self.deterministic if deterministic is None else deterministic
         if self.dropout_rate == 0 or deterministic:
             return None
@@ -168,8 +166,13 @@ class RNN(Recurrent):
     """Layers of `jaxrnn.rnn(hidden_features, activation)`.
 
     Args:
-        activation: as for `jaxrnn.rnn`.
-        options: as for `Recurrent`, `rngs` among them.
+        activation: as for `jaxrnn.rnn`; the other arguments are those of `Recurrent`.
+
+    Example:
+        >>> from flax import nnx
+        >>> from jaxrnn.interop.flax import RNN
+        >>> RNN(4, 8, activation="relu", rngs=nnx.Rngs(0)).layer
+        Recurrent(rnn(8))
     """
 
     def __init__(
@@ -185,7 +188,7 @@ class RNN(Recurrent):
 
     @property
     def cell(self) -> BaseCell:
-        """`rnn(hidden_features, activation)`."""
+        """The cell `rnn(hidden_features, activation)`."""
         return rnn(self.hidden_features, self.activation)
 
 
@@ -193,33 +196,42 @@ class GRU(Recurrent):
     """Layers of `jaxrnn.gru(hidden_features, reset_after=reset_after)`.
 
     Args:
-        reset_after: whether the reset gate scales the recurrent product, or the hidden before it.
-        options: as for `Recurrent`, `rngs` among them.
+        reset_after: as for `jaxrnn.gru`; the other arguments are those of `Recurrent`.
+
+    Example:
+        >>> from flax import nnx
+        >>> from jaxrnn.interop.flax import GRU
+        >>> GRU(4, 8, num_layers=2, dropout_rate=0.1, rngs=nnx.Rngs(0)).layer
+        Stack(Recurrent(gru(8)), Dropout(0.1), Recurrent(gru(8)))
     """
 
     def __init__(
-        self,
-        in_features: int,
-        hidden_features: int,
-        *,
-        reset_after: bool = True,
-        **options: Any,
+        self, in_features: int, hidden_features: int, *, reset_after: bool = True, **options: Any
     ) -> None:
         self.reset_after = reset_after
         super().__init__(in_features, hidden_features, **options)
 
     @property
     def cell(self) -> BaseCell:
-        """`gru(hidden_features, reset_after=reset_after)`."""
+        """The cell `gru(hidden_features, reset_after=reset_after)`."""
         return gru(self.hidden_features, reset_after=self.reset_after)
 
 
 class LSTM(Recurrent):
-    """Layers of `jaxrnn.lstm(hidden_features)`; the arguments of `Recurrent`."""
+    """Layers of `jaxrnn.lstm(hidden_features)`, with the arguments of `Recurrent`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from jaxrnn.interop.flax import LSTM
+        >>> model = LSTM(4, 8, bidirectional=True, rngs=nnx.Rngs(0))
+        >>> model(jnp.ones((3, 5, 4)), seq_lengths=jnp.array([5, 0, 2])).shape
+        (3, 5, 16)
+    """
 
     @property
     def cell(self) -> BaseCell:
-        """`lstm(hidden_features)`."""
+        """The cell `lstm(hidden_features)`."""
         return lstm(self.hidden_features)
 
 

@@ -1,4 +1,4 @@
-"""Weights and carries to and from Flax: its recurrent cells, of nnx and of linen."""
+"""Weights and carries to and from Flax's recurrent cells, both nnx and linen."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,27 +17,33 @@ from jaxrnn.typing import Carry, Params
 
 
 def from_flax(module: Any, variables: Mapping[str, Any] | None = None) -> tuple[Layer, Params]:
-    """A recurrent cell of Flax, or one that runs over time, as a layer and its parameters.
+    """Convert a recurrent Flax cell, RNN or Bidirectional to a layer and its parameters.
 
-    How the module is called (`time_major`, `return_carry`, `unroll`, ...) stays behind: ours reads
-    `[T, B, D]`.  Parameters that two directions share, because they are one RNN or hold one cell,
-    become two equal copies, which are then trained independently.
+    Options of the call (`time_major`, `unroll`, ...) are dropped: the layer reads `[T, B, D]`.  Two
+    directions that share one RNN or one cell get equal copies, which then train independently.
 
     Args:
         module: a SimpleCell, GRUCell, LSTMCell or OptimizedLSTMCell of `flax.nnx` or `flax.linen`,
-            an RNN of one, or a Bidirectional of two such RNN; its `dtype` None or the weights' own.
+            an RNN of one, or a Bidirectional of two such RNNs; `dtype` None or the weights' own.
         variables: what `module.init` of a linen module returned, or its "params"; None for nnx.
             Linen stores a shared cell once, where it was first used or in the module that made it:
             pass `{"forward_rnn": {"cell": weights}}` for a Bidirectional of a cell made elsewhere.
 
     Returns:
         (layer, params): `recurrent(cell)`, or `bidirectional` of it.  A GRU's `b_hh` is zero except
-        where Flax has one: nnx nowhere, linen for the gate n.
+        where Flax has such a bias: nnx nowhere, linen for the gate n.
 
     Raises:
-        TypeError: it is no recurrent module, or `variables` came with nnx or not with linen.
-        ValueError: none of our layers computes the same, or the weights do not fit; the text names
+        TypeError: the module is not recurrent, or `variables` is missing or superfluous.
+        ValueError: no jaxrnn layer computes the same, or the weights do not fit; the message names
             every weight that is missing, unexpected or misshapen.
+
+    Example:
+        >>> from flax import nnx
+        >>> from jaxrnn.interop.flax import from_flax
+        >>> layer, params = from_flax(nnx.OptimizedLSTMCell(4, 8, rngs=nnx.Rngs(0)))
+        >>> layer, params.w_ih.shape
+        (Recurrent(lstm(8)), (4, 32))
     """
     if isinstance(module, linen.Module) and variables is None:
         raise TypeError("variables must be given with a linen module, got None")
@@ -67,21 +73,27 @@ def to_nnx(
     activation: Callable[[Any], Any] = jnp.tanh,
     optimized_lstm: bool = True,
 ) -> Any:
-    """A layer as a recurrent cell of `flax.nnx`, to run with `nnx.RNN`.
+    """Convert a layer to a recurrent cell of `flax.nnx`, to run with `nnx.RNN`.
 
     Args:
         layer: `recurrent` of an `rnn`, `gru` or `lstm`, or `bidirectional` of that.
         params: its parameters.
-        activation: of an `rnn`: the function that it was made with.
-        optimized_lstm: whether an `lstm` becomes an OptimizedLSTMCell, or an LSTMCell.
+        activation: for an `rnn`, the function that it was made with.
+        optimized_lstm: whether an `lstm` becomes an OptimizedLSTMCell or an LSTMCell.
 
     Returns:
-        The cell; of a bidirectional layer, an `nnx.Bidirectional`.
+        The cell; for a bidirectional layer, an `nnx.Bidirectional`.
 
     Raises:
-        TypeError: `layer` is not a Layer, or the parameters are not its.
-        ValueError: no cell of nnx computes the same.  Its GRUCell has no bias for the hidden gate n
-            (a `gru` needs zeros there), while `to_linen` has.
+        TypeError: `layer` is not a Layer, or `params` are not its parameters.
+        ValueError: no nnx cell computes the same; a `gru` needs zeros in `b_hh` for the gate n.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> from jaxrnn.interop.flax import to_nnx
+        >>> layer = jaxrnn.recurrent(jaxrnn.lstm(8))
+        >>> to_nnx(layer, layer.init(jax.random.key(0), 4)).dense_i.kernel.shape
+        (4, 32)
     """
     cell, directions = _read(layer, params)
     kind, options = counterparts.flax_cell(nnx, cell, activation, optimized_lstm)
@@ -99,18 +111,25 @@ def to_linen(
     activation: Callable[[Any], Any] = jnp.tanh,
     optimized_lstm: bool = True,
 ) -> tuple[Any, dict[str, Any]]:
-    """A layer as a recurrent cell of `flax.linen` and its variables.
+    """Convert a layer to a recurrent cell of `flax.linen` and its variables.
 
     Args:
         layer, params, activation, optimized_lstm: as for `to_nnx`.
 
     Returns:
-        (cell, variables): `linen.RNN(cell)` takes `{"params": {"cell": variables["params"]}}`; of a
-        bidirectional layer, a `linen.Bidirectional` and its variables.
+        (cell, variables): `linen.RNN(cell)` takes `{"params": {"cell": variables["params"]}}`.  For
+        a bidirectional layer, a `linen.Bidirectional` and its variables.
 
     Raises:
-        TypeError: `layer` is not a Layer, or the parameters are not its.
-        ValueError: no cell of linen computes the same.
+        TypeError, ValueError: as for `to_nnx`, but a `gru` may have any bias for the gate n.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> from jaxrnn.interop.flax import to_linen
+        >>> layer = jaxrnn.recurrent(jaxrnn.gru(8))
+        >>> cell, variables = to_linen(layer, layer.init(jax.random.key(0), 4))
+        >>> cell.features, sorted(variables["params"])
+        (8, ['hn', 'hr', 'hz', 'in', 'ir', 'iz'])
     """
     cell, directions = _read(layer, params)
     kind, options = counterparts.flax_cell(linen, cell, activation, optimized_lstm)
@@ -127,18 +146,23 @@ def to_linen(
 
 
 def carry_from_flax(layer: Layer, carry: Any) -> Carry:
-    """A carry of Flax as one of ours.
+    """Convert a Flax carry to a carry of jaxrnn.
 
     Args:
         layer: `recurrent` of a cell, or `bidirectional` of that.
-        carry: `[B, H]`, an LSTM's `(c, h)`, or a pair of either for the two directions.
+        carry: h `[B, H]`, an LSTM's `(c, h)`, or a pair of such carries for two directions.
 
     Returns:
         `HiddenCarry`, `LSTMCarry(hidden, memory)`, or `Directions` of them.
 
     Raises:
-        TypeError: `layer` is not a Layer.
-        ValueError: it is none of the layers that have a port.
+        TypeError, ValueError: `layer` is not a Layer, or cannot be ported.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxrnn
+        >>> from jaxrnn.interop.flax import carry_from_flax
+        >>> carry_from_flax(jaxrnn.recurrent(jaxrnn.gru(2)), jnp.ones((1, 2)))
+        HiddenCarry(hidden=Array([[1., 1.]], dtype=float32))
     """
     cell = _cell_of(layer)
     if isinstance(layer, Bidirectional):
@@ -150,7 +174,14 @@ def carry_from_flax(layer: Layer, carry: Any) -> Carry:
 
 
 def carry_to_flax(carry: Carry) -> Any:
-    """What `carry_from_flax` takes, of our carry."""
+    """Convert a carry of jaxrnn to what Flax takes: the inverse of `carry_from_flax`.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxrnn
+        >>> from jaxrnn.interop.flax import carry_to_flax
+        >>> [part.shape for part in carry_to_flax(jaxrnn.lstm(8).initial_carry(3, jnp.float32))]
+        [(3, 8), (3, 8)]
+    """
     if isinstance(carry, Directions):
         return carry_to_flax(carry.forward), carry_to_flax(carry.backward)
     return (carry.memory, carry.hidden) if isinstance(carry, LSTMCarry) else carry.hidden
@@ -159,7 +190,7 @@ def carry_to_flax(carry: Carry) -> Any:
 def _weights_in(
     cells: Sequence[tuple[str, Any]], variables: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """All arrays by name: of linen the variables, of nnx what the cells hold."""
+    """Return all arrays by name, from linen's variables or from what the nnx cells hold."""
     if variables is not None:
         flat = traverse_util.flatten_dict(linen.meta.unbox(variables), sep=".")
         return {name.removeprefix("params."): array for name, array in flat.items()}
@@ -171,23 +202,23 @@ def _weights_in(
 
 
 def _check_dtypes(cells: Sequence[tuple[str, Any]], weights: Mapping[str, Any]) -> None:
-    """Raise unless everything is computed in the one dtype of the weights."""
+    """Raise unless the weights have one dtype and the cells compute in it."""
     found = [array.dtype for array in weights.values()]
     for _, cell in cells:
         found += [dtype for dtype in (cell.param_dtype, cell.dtype) if dtype is not None]
     names = list(dict.fromkeys(jnp.dtype(dtype).name for dtype in found))
     if len(names) > 1:
         raise ValueError(
-            f"a cell of more than one dtype has no port, and this has {' and '.join(names)}: Flax"
-            " rounds gates, too, where recurrent(cell, dtype=...) rounds what it multiplies; port"
-            " the weights in a cell with dtype=None"
+            f"a cell of several dtypes cannot be ported, and this one has {' and '.join(names)}:"
+            " Flax also rounds the gates, while recurrent(cell, dtype=...) rounds only what it"
+            " multiplies; port the weights in a cell with dtype=None"
         )
 
 
 def _nnx_cell(
     kind: Any, hidden_size: int, params: RecurrentParams, options: Mapping[str, Any]
 ) -> Any:
-    """A cell of nnx that holds these parameters; its own are never drawn."""
+    """Make an nnx cell that holds these parameters, without drawing initial ones."""
     sizes = (params.w_ih.shape[0], hidden_size)
     dtypes = {"dtype": None, "param_dtype": params.w_ih.dtype}
     cell = nnx.eval_shape(lambda: kind(*sizes, **dtypes, rngs=nnx.Rngs(0), **options))
@@ -198,19 +229,19 @@ def _nnx_cell(
 
 
 def _cell_of(layer: Any) -> BaseCell:
-    """The cell of `recurrent(cell)` or `bidirectional(recurrent(cell))`."""
-    check_layer("a cell of Flax", layer)
+    """Return the cell of `recurrent(cell)` or `bidirectional(recurrent(cell))`, or raise."""
+    check_layer("a Flax cell", layer)
     over_time = layer.layer if isinstance(layer, Bidirectional) else layer
     if not isinstance(over_time, Recurrent):
         raise ValueError(
-            f"{over_time} has no port, only recurrent(cell) and bidirectional of that"
-            " have: port the layers of a stack one by one"
+            f"{over_time} cannot be ported, only recurrent(cell) and bidirectional of that"
+            " can: port the layers of a stack one by one"
         )
-    return cell_to_port("a cell of Flax", over_time)
+    return cell_to_port("a Flax cell", over_time)
 
 
 def _read(layer: Layer, params: Params) -> tuple[BaseCell, list[RecurrentParams]]:
-    """The cell of a layer and the parameters of its one or two directions, checked."""
+    """Check a layer; return its cell and the parameters of its one or two directions."""
     cell = _cell_of(layer)
     leaves = jax.tree.leaves(params)
     input_size = np.shape(leaves[0])[0] if leaves and np.ndim(leaves[0]) else 1  # of w_ih
@@ -220,5 +251,5 @@ def _read(layer: Layer, params: Params) -> tuple[BaseCell, list[RecurrentParams]
     w_hh = directions[0].w_hh
     if not isinstance(w_hh, jax.Array):
         form = type(w_hh).__name__
-        raise ValueError(f"a layer whose w_hh is {form} has no port: Flax's cells have a matrix")
+        raise ValueError(f"a layer whose w_hh is {form} cannot be ported: Flax's is one matrix")
     return cell, directions

@@ -1,4 +1,9 @@
-"""Keras 3's SimpleRNN, GRU and LSTM, whatever backend it runs on."""
+"""Keras 3's SimpleRNN, GRU and LSTM layers, on any Keras backend.
 
-from jaxrnn.interop.keras.port import from_keras as from_keras
-from jaxrnn.interop.keras.port import to_keras as to_keras
+`port` converts layers and their weights both ways; `reading` checks what a Keras layer does in one
+direction and reads its parameters.
+"""
+
+from jaxrnn.interop.keras.port import from_keras, to_keras
+
+__all__ = ["from_keras", "to_keras"]

@@ -1,4 +1,4 @@
-"""Keras 3's recurrent layers to and from ours, whatever backend Keras runs on."""
+"""Keras 3's recurrent layers to and from jaxrnn's, on any Keras backend."""
 
 from typing import Any
 
@@ -7,7 +7,14 @@ import numpy as np
 
 from jaxrnn.cells import BaseCell, gru, lstm, rnn
 from jaxrnn.cells.elman import ACTIVATIONS
-from jaxrnn.interop.keras.reading import GATE_ORDERS, Reading, read, refusal, reorder_gates
+from jaxrnn.interop.keras.reading import (
+    GATE_ORDERS,
+    Reading,
+    check_dtypes,
+    read,
+    refusal,
+    reorder_gates,
+)
 from jaxrnn.interop.optional import import_optional
 from jaxrnn.interop.weights import cell_to_port, check_layer, check_params
 from jaxrnn.layers import (
@@ -27,34 +34,43 @@ from jaxrnn.typing import HostArray, Params
 
 
 def from_keras(source: Any) -> tuple[Layer, Params]:
-    """The layer and the parameters of a Keras layer, or of several one upon the other.
+    """Convert a Keras layer, or a stack of them, to a layer and its parameters.
 
-    It has Keras's outputs and gradients, from inputs `[T, B, D]` where Keras has `[B, T, D]`, and
-    with `lengths` where it has a mask, whose padding must come last: `lengths = mask.sum(axis=1)`.
-    In the padding our outputs are zero, as a Bidirectional's; a layer in one direction repeats its
-    last valid output there, unless it has `zero_output_for_mask`.
+    Outputs and gradients are Keras's.  The layer reads `[T, B, D]` where Keras reads `[B, T, D]`,
+    and `lengths` where Keras reads a mask.  The mask's padding must come last, so that `lengths` is
+    `mask.sum(axis=1)`.  Padded outputs are zero, as with Keras's Bidirectional; its other layers
+    repeat the last valid output, unless they have `zero_output_for_mask`.
 
-    The carry has Keras's states in their order: `[h]` is `HiddenCarry(hidden)`, `[h, c]` is
-    `LSTMCarry(hidden, memory)`, a Bidirectional's are those of `forward`, then of `backward`.  The
+    The carry holds Keras's states in their order: `[h]` is `HiddenCarry(hidden)`, `[h, c]` is
+    `LSTMCarry(hidden, memory)`; a Bidirectional has those of `forward`, then of `backward`.  The
     output of a last layer with `return_sequences=False` is the `hidden` of its carry.
 
     Args:
         source: a built SimpleRNN (with tanh, relu or sigmoid), GRU or LSTM (with tanh and sigmoid),
             an RNN of such a cell, a Bidirectional of one of these (`merge_mode="concat"`), a
             Dropout or a SpatialDropout1D; or a Sequential or a list of these.  InputLayers are
-            passed over.  The `dropout` of a recurrent layer becomes a `dropout` layer before it,
-            the `recurrent_dropout` of a SimpleRNN that of `recurrent`.  A layer or a cell that is
+            skipped.  The `dropout` of a recurrent layer becomes a `dropout` layer before it; the
+            `recurrent_dropout` of a SimpleRNN becomes that of `recurrent`.  A layer or cell that is
             used twice becomes two copies.
 
     Returns:
         (layer, params): one `recurrent`, `bidirectional` or `dropout`, or a `stack` of several.
-        Biases that Keras has not are zeros.  What is no part of the function stays behind:
+        Biases that Keras lacks are zero.  Dropped, because the function does not depend on them:
         initialisers, regularizers, constraints, seeds, `trainable`, `unroll`, `use_cudnn`.
 
     Raises:
-        ModuleNotFoundError: keras, or the backend that it was told to use, is not installed.
-        TypeError: `source` is neither a layer of Keras nor a list of such.
-        ValueError: a layer is not built, or does what no layer of ours does; the message says what.
+        ModuleNotFoundError: keras is not installed, or the backend chosen for it is not.
+        TypeError: `source` is neither a Keras layer nor a list of Keras layers.
+        ValueError: a layer is not built, or no jaxrnn layer does the same; the message says why.
+
+    Example:
+        >>> import os; os.environ["KERAS_BACKEND"] = "jax"
+        >>> import keras
+        >>> from jaxrnn.interop.keras import from_keras
+        >>> lstm = keras.layers.LSTM(8, recurrent_initializer="glorot_uniform")
+        >>> lstm.build((None, None, 4))
+        >>> from_keras(lstm)[0]
+        Recurrent(lstm(8))
     """
     layers = _leaves(source)
     if not layers:
@@ -62,32 +78,42 @@ def from_keras(source: Any) -> tuple[Layer, Params]:
     pairs = [pair for layer in layers for pair in _convert(layer)]
     for layer in layers[:-1]:
         if not getattr(layer, "return_sequences", True):
-            raise refusal(layer, "return_sequences=False leaves no sequence to the layer above")
-    _check_dtypes(layers)
+            raise refusal(layer, "return_sequences=False leaves no sequence for the layer above")
+    check_dtypes(layers)
     return _join(pairs)
 
 
 def to_keras(layer: Layer, params: Params) -> Any:
-    """A Keras layer with these parameters, built, that returns sequences and no states.
+    """Convert a layer to a built Keras layer that returns sequences but no states.
 
-    Its states are our carry, see `from_keras`; for them set its `return_state` (of a Bidirectional
+    Its states are our carry, see `from_keras`.  To get them, set `return_state` (of a Bidirectional
     also that of its `forward_layer` and `backward_layer`).
 
     Args:
         layer: `recurrent` of `rnn` (with `jnp.tanh`, `jax.nn.relu` or `jax.nn.sigmoid`), `gru` or
             `lstm`; `bidirectional` of one of these, with or without a variational `dropout` before
             it; or a `stack` of these and of `dropout`.
-        params: its parameters, of float32, as those of the Keras layer will be; in other types
-            Keras's initialisers and activations fail or round, depending on its backend.
+        params: its parameters, float32 like those of the Keras layer; in other types Keras's
+            initialisers and activations fail or round, depending on its backend.
 
     Returns:
         A SimpleRNN, GRU, LSTM or Bidirectional; for a stack a Sequential, in which `dropout` is
         Dropout, or SpatialDropout1D where it is variational.
 
     Raises:
-        ModuleNotFoundError: keras, or the backend that it was told to use, is not installed.
+        ModuleNotFoundError: keras is not installed, or the backend chosen for it is not.
         TypeError: `layer` is not a Layer, or `params` are not its parameters.
-        ValueError: a parameter is of a wrong shape, or Keras has no such layer.
+        ValueError: a parameter has a wrong shape, or Keras has no such layer.
+
+    Example:
+        >>> import os; os.environ["KERAS_BACKEND"] = "jax"
+        >>> import jax, jaxrnn
+        >>> from jaxrnn.interop.keras import to_keras
+        >>> layer = jaxrnn.recurrent(jaxrnn.gru(8))
+        >>> params = layer.init(jax.random.key(0), 4)
+        >>> with jax.numpy_rank_promotion("allow"):  # which Keras needs
+        ...     to_keras(layer, params).units
+        8
     """
     keras = import_optional("keras", "to_keras")
     check_layer("a Keras layer", layer)
@@ -109,24 +135,24 @@ def to_keras(layer: Layer, params: Params) -> Any:
 
 
 def _leaves(source: Any) -> list[Any]:
-    """The layers of a list or a Sequential, in their order, without their InputLayers."""
+    """Return the layers of a list or a Sequential in order, without InputLayers."""
     keras = import_optional("keras", "from_keras")
     if isinstance(source, list | tuple) or type(source) is keras.Sequential:
         parts = getattr(source, "layers", source)
         return [leaf for part in parts for leaf in _leaves(part)]
     if not isinstance(source, keras.layers.Layer):
-        raise TypeError(f"source must be a Keras layer or a list of such, got {source!r}")
+        raise TypeError(f"source must be a Keras layer or a list of them, got {source!r}")
     if isinstance(source, keras.Model):
         raise refusal(
             source,
             f"a {type(source).__name__} may be any graph: pass its layers in a list, in the order"
-            " in which they are called, and twice what is called twice",
+            " of the calls, one entry per call",
         )
     return [] if isinstance(source, keras.layers.InputLayer) else [source]
 
 
 def _convert(layer: Any) -> list[tuple[Layer, Params]]:
-    """A Keras layer as one of ours, or two where it drops units of its inputs."""
+    """Convert a Keras layer to one of ours, or to two if it drops units of its inputs."""
     from keras import layers
 
     if type(layer) is layers.Bidirectional:
@@ -138,26 +164,25 @@ def _convert(layer: Any) -> list[tuple[Layer, Params]]:
             raise refusal(layer, f"noise_shape={layer.noise_shape} is not None or (None, 1, None)")
         return [(dropout(layer.rate, variational=layer.noise_shape is not None), ())]
     if type(layer) is layers.Masking:
-        raise refusal(layer, "Masking finds lengths in the inputs: leave it out, give `lengths`")
+        raise refusal(layer, "Masking reads lengths off the inputs: omit it and pass `lengths`")
     return _pairs(*read(layer, backwards=False))
 
 
 def _convert_bidirectional(layer: Any) -> tuple[Layer, Params]:
     if layer.merge_mode != "concat":
-        reason = f"merge_mode={layer.merge_mode!r} does not put the outputs side by side"
-        raise refusal(layer, reason)
-    ahead, forward = read(layer.forward_layer, backwards=False)
-    behind, backward = read(layer.backward_layer, backwards=True)
-    if ahead != behind:
-        raise refusal(layer, f"its two layers differ: {ahead} and {behind}")
-    either, forward_params = _join(_pairs(ahead, forward))
-    _, backward_params = _join(_pairs(behind, backward))
-    return bidirectional(either), Directions(forward_params, backward_params)
+        raise refusal(layer, f"merge_mode={layer.merge_mode!r} does not concatenate the outputs")
+    forward, forward_weights = read(layer.forward_layer, backwards=False)
+    backward, backward_weights = read(layer.backward_layer, backwards=True)
+    if forward != backward:
+        raise refusal(layer, f"its two layers differ: {forward} and {backward}")
+    one_way, forward_params = _join(_pairs(forward, forward_weights))
+    _, backward_params = _join(_pairs(backward, backward_weights))
+    return bidirectional(one_way), Directions(forward_params, backward_params)
 
 
 def _pairs(reading: Reading, params: RecurrentParams) -> list[tuple[Layer, Params]]:
-    runs = recurrent(reading.cell, recurrent_dropout=reading.recurrent_dropout)
-    pairs: list[tuple[Layer, Params]] = [(runs, params)]
+    layer = recurrent(reading.cell, recurrent_dropout=reading.recurrent_dropout)
+    pairs: list[tuple[Layer, Params]] = [(layer, params)]
     if reading.dropout:
         pairs.insert(0, (dropout(reading.dropout, variational=True), ()))
     return pairs
@@ -169,25 +194,8 @@ def _join(pairs: list[tuple[Layer, Params]]) -> tuple[Layer, Params]:
     return stack([layer for layer, _ in pairs]), tuple(params for _, params in pairs)
 
 
-def _check_dtypes(layers: list[Any]) -> None:
-    dtypes = sorted(set().union(*map(_dtypes, layers)))
-    if len(dtypes) > 1:
-        raise ValueError(
-            f"source must compute and keep weights in one dtype, got {' and '.join(dtypes)}: a"
-            " mixed policy rounds the states too, which `recurrent(cell, dtype=...)` does not"
-        )
-    if jax.dtypes.canonicalize_dtype(dtypes[0]) != dtypes[0]:
-        raise ValueError(f"source has weights of {dtypes[0]}, which JAX has with jax_enable_x64")
-
-
-def _dtypes(layer: Any) -> set[str]:
-    names = ("cell", "forward_layer", "backward_layer")
-    inner = [getattr(layer, name) for name in names if hasattr(layer, name)]
-    return {layer.compute_dtype, layer.variable_dtype}.union(*map(_dtypes, inner))
-
-
 def _make(layer: Layer, params: Params) -> list[tuple[Any, list[HostArray]]]:
-    """The Keras layers, not built, and the weights of each."""
+    """Make the Keras layers, without building them, and return each with its weights."""
     from keras import layers
 
     if isinstance(layer, Stack):
@@ -198,24 +206,22 @@ def _make(layer: Layer, params: Params) -> list[tuple[Any, list[HostArray]]]:
     if isinstance(layer, Recurrent):
         return [(_make_recurrent(cell_to_port("a Keras layer", layer)), _weights(layer, params))]
     if isinstance(layer, Bidirectional):
-        rate, either, directions = _split(layer.layer, params)
-        weights = [weight for own in directions for weight in _weights(either, own)]
-        runs = _make_recurrent(cell_to_port("a Keras layer", either), dropout=rate)
-        return [(layers.Bidirectional(runs, dtype="float32"), weights)]
-    raise _impossible(f"Keras has none for {layer}")
+        rate, one_way, directions = _split(layer.layer, params)
+        weights = [weight for own in directions for weight in _weights(one_way, own)]
+        theirs = _make_recurrent(cell_to_port("a Keras layer", one_way), dropout=rate)
+        return [(layers.Bidirectional(theirs, dtype="float32"), weights)]
+    raise _refusal(f"Keras has no counterpart of {layer}")
 
 
-def _split(either: Layer, params: Directions) -> tuple[float, Recurrent, Directions]:
-    """What runs in either direction as a rate of dropout, a recurrent layer and its params."""
-    if isinstance(either, Recurrent):
-        return 0.0, either, params
-    match either:
+def _split(one_way: Layer, params: Directions) -> tuple[float, Recurrent, Directions]:
+    """Split one direction's layer into a rate of dropout and a recurrent layer, with its params."""
+    if isinstance(one_way, Recurrent):
+        return 0.0, one_way, params
+    match one_way:
         case Stack(layers=(Dropout() as before, Recurrent() as runs)):
             if before.variational and before.rate < 1:  # at 1 Keras drops nothing
                 return before.rate, runs, Directions(*(own for _, own in params))
-    raise _impossible(
-        "Bidirectional wraps one recurrent layer, which may drop inputs, the same at every step"
-    )
+    raise _refusal("Bidirectional wraps one recurrent layer, optionally after variational dropout")
 
 
 def _make_recurrent(cell: BaseCell, **options: Any) -> Any:
@@ -231,19 +237,19 @@ def _make_recurrent(cell: BaseCell, **options: Any) -> Any:
     for kind, equations, ours in kinds:
         if cell == ours:
             return kind(size, **equations, **options, return_sequences=True, dtype="float32")
-    raise _impossible(f"Keras has no cell with the equations of {cell.name}")
+    raise _refusal(f"Keras has no cell with the equations of {cell.name}")
 
 
 def _weights(layer: Recurrent, params: RecurrentParams) -> list[HostArray]:
-    """In Keras's order: kernel, recurrent_kernel, bias."""
+    """Return kernel, recurrent_kernel and bias, as Keras orders them."""
     if isinstance(params.w_hh, LowRank):
-        raise _impossible("its hidden is projected (projection_size), which Keras's never is")
+        raise _refusal("it projects its hidden state (projection_size), which Keras never does")
     if isinstance(params.w_hh, BlockDiagonal):
-        raise _impossible("its hidden is read in parts (num_heads), by Keras's as a whole")
+        raise _refusal("its gates read the hidden state in heads (num_heads), Keras's never do")
     bias = params.b_ih if params.b_hh is None else np.stack([params.b_ih, params.b_hh])
     order = GATE_ORDERS[len(layer.cell.gates)]
     return [reorder_gates(weight, order) for weight in (params.w_ih, params.w_hh, bias)]
 
 
-def _impossible(reason: str) -> ValueError:
+def _refusal(reason: str) -> ValueError:
     return ValueError(f"layer cannot become a Keras layer: {reason}")

@@ -1,8 +1,9 @@
-"""What a Keras layer does in one direction: whether ours do it too, and its parameters."""
+"""Reading of a Keras layer in one direction: checks that ours do the same, and its weights."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,28 +13,33 @@ from jaxrnn.interop.weights import check_entries
 from jaxrnn.recurrence import RecurrentParams
 from jaxrnn.typing import HostArray
 
-# By the number of gates.  Keras's GRU has z, r, h where ours has r, z, n: the same swap either way.
 GATE_ORDERS = {1: (0,), 3: (1, 0, 2), 4: (0, 1, 2, 3)}
+"""Order of the gate blocks by number of gates, the same both ways.
+
+Keras's GRU has z, r, h where ours has r, z, n; swapping the first two is its own inverse.
+"""
 
 
 class Reading(NamedTuple):
-    """What a Keras layer does in one direction."""
+    """The function of a Keras layer in one direction."""
 
     cell: BaseCell
+    """Our cell with the same equations."""
     dropout: float
-    """The rate at which it drops units of its inputs, the same ones at every step."""
+    """Rate of dropout on the inputs, with one mask for all steps."""
     recurrent_dropout: float
+    """Rate of dropout on the hidden state."""
 
 
 def read(layer: Any, *, backwards: bool) -> tuple[Reading, RecurrentParams]:
-    """What a Keras layer does in one direction, and its parameters."""
+    """Return what a Keras layer does in one direction, and its parameters, or raise."""
     from keras import layers
 
-    # Exactly these types: what a subclass overrides cannot be seen.
+    # Exactly these types, because a subclass may override anything.
     if type(layer) not in (layers.SimpleRNN, layers.GRU, layers.LSTM, layers.RNN):
         raise refusal(layer, f"jaxrnn has no {type(layer).__name__}")
     if not layer.built:
-        raise refusal(layer, "it is not built: call it once, or its build((None, None, D))")
+        raise refusal(layer, "it is not built: call it once, or call build((None, None, D))")
     cell = _cell(layer)
     _check_options(layer, backwards)
     reading = Reading(cell, layer.cell.dropout, layer.cell.recurrent_dropout)
@@ -41,7 +47,7 @@ def read(layer: Any, *, backwards: bool) -> tuple[Reading, RecurrentParams]:
 
 
 def _cell(layer: Any) -> BaseCell:
-    """Our cell with the equations of the Keras layer's."""
+    """Return our cell with the equations of the Keras layer's cell, or raise."""
     from keras import activations, layers
 
     theirs = layer.cell
@@ -62,18 +68,18 @@ def _cell(layer: Any) -> BaseCell:
 
 
 def _check_options(layer: Any, backwards: bool) -> None:
-    """Raise where a recurrent Keras layer does what ours cannot."""
+    """Raise if a recurrent Keras layer does what ours cannot."""
     cell = layer.cell
-    gates = hasattr(cell, "recurrent_activation")
-    by_gate = gates and cell.dropout > 0 and cell.implementation == 1
-    no_zeros = layer.zero_output_for_mask and not layer.return_sequences
+    gated = hasattr(cell, "recurrent_activation")
+    by_gate = gated and cell.dropout > 0 and cell.implementation == 1
+    zeroed = layer.zero_output_for_mask and not layer.return_sequences
     checks = [
         (layer.go_backwards != backwards, "go_backwards=True returns the outputs in reverse"),
-        (layer.stateful, "stateful=True keeps the state inside: hand on the carry, set it False"),
-        (no_zeros, "zero_output_for_mask=True returns zeros for a padded sequence's last output"),
-        (gates and cell.recurrent_dropout > 0, "recurrent_dropout drops for each gate by itself"),
-        (by_gate, "dropout with implementation=1 drops for each gate by itself"),
-        (gates and cell.dropout == 1, "dropout=1 drops nothing in Keras"),
+        (layer.stateful, "stateful=True keeps the state inside: set it to False, pass the carry"),
+        (zeroed, "zero_output_for_mask=True returns zeros as a padded sequence's last output"),
+        (gated and cell.recurrent_dropout > 0, "recurrent_dropout draws a mask for each gate"),
+        (by_gate, "dropout with implementation=1 draws a mask for each gate"),
+        (gated and cell.dropout == 1, "dropout=1 drops nothing in Keras"),
     ]
     wrong = [reason for applies, reason in checks if applies]
     if wrong:
@@ -83,7 +89,7 @@ def _check_options(layer: Any, backwards: bool) -> None:
 def _params(layer: Any, cell: BaseCell) -> RecurrentParams:
     from keras import ops
 
-    # Not get_weights(), which warns with NumPy 2.
+    # get_weights() warns with NumPy 2.
     weights = {w.name: ops.convert_to_numpy(w.value) for w in layer.cell.weights}
     width = len(cell.gates) * cell.hidden_size
     input_size = np.shape(weights.get("kernel", [()]))[0]
@@ -101,12 +107,30 @@ def _params(layer: Any, cell: BaseCell) -> RecurrentParams:
     return RecurrentParams(w_ih, w_hh, b_ih, b_hh)
 
 
+def check_dtypes(layers: list[Any]) -> None:
+    """Raise unless all layers compute and keep weights in one dtype that JAX has now."""
+    dtypes = sorted(set().union(*map(_dtypes, layers)))
+    if len(dtypes) > 1:
+        raise ValueError(
+            f"source must compute and keep weights in one dtype, got {' and '.join(dtypes)}: a"
+            " mixed policy also rounds the states, which `recurrent(cell, dtype=...)` does not"
+        )
+    if jax.dtypes.canonicalize_dtype(dtypes[0]) != dtypes[0]:
+        raise ValueError(f"source has {dtypes[0]} weights, which JAX needs jax_enable_x64 for")
+
+
+def _dtypes(layer: Any) -> set[str]:
+    names = ("cell", "forward_layer", "backward_layer")
+    inner = [getattr(layer, name) for name in names if hasattr(layer, name)]
+    return {layer.compute_dtype, layer.variable_dtype}.union(*map(_dtypes, inner))
+
+
 def reorder_gates(matrix: Any, order: Sequence[int]) -> HostArray:
-    """The gate blocks of the last axis in another order: block k of the result was `order[k]`."""
+    """Reorder the gate blocks of the last axis: block k of the result was `order[k]`."""
     blocks = np.split(np.asarray(matrix), len(order), axis=-1)
     return np.concatenate([blocks[k] for k in order], axis=-1)
 
 
 def refusal(layer: Any, reason: str) -> ValueError:
-    """The error that says why a Keras layer has no equal here."""
+    """Return the error that says why a Keras layer cannot be ported."""
     return ValueError(f"the Keras layer {layer.name!r} cannot be ported: {reason}")

@@ -1,4 +1,4 @@
-"""What PyTorch's recurrent modules are, and which of our layers are the same function."""
+"""PyTorch's recurrent modules, and which of our layers compute the same function."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -30,14 +30,14 @@ CELLS: dict[str, Callable[[int], Any]] = {
     "GRU": gru,
     "LSTM": lstm,
 }
-"""Our cell for each `module.mode`; the gates of both stand in the same order."""
+"""Our cell for each `module.mode`; both have their gates in the same order."""
 
 
 class Architecture(NamedTuple):
-    """What the constructors of nn.RNN, nn.GRU and nn.LSTM take."""
+    """The arguments of an nn.RNN, nn.GRU or nn.LSTM."""
 
     mode: str
-    """One of `CELLS`."""
+    """A key of `CELLS`."""
     input_size: int
     hidden_size: int
     num_layers: int = 1
@@ -46,11 +46,11 @@ class Architecture(NamedTuple):
     dropout: float = 0.0
 
     def cell(self) -> BaseCell:
-        """The cell of every layer."""
+        """Return the cell that every layer runs."""
         return CELLS[self.mode](self.hidden_size)
 
     def layer(self) -> Layer:
-        """The stack that is the same function."""
+        """Return the stack that computes the same function."""
         one: Layer = recurrent(self.cell(), projection_size=self.projection_size)
         one = bidirectional(one) if self.bidirectional else one
         if self.dropout == 0:
@@ -58,12 +58,12 @@ class Architecture(NamedTuple):
         return stack([one, *[dropout(self.dropout), one] * (self.num_layers - 1)])
 
     def suffixes(self) -> list[str]:
-        """How the names of the weights end, in PyTorch's order and in that of our params."""
+        """Return the endings of the weights' names, in the order of PyTorch and of our params."""
         directions = ("", "_reverse") if self.bidirectional else ("",)
         return [f"_l{k}{direction}" for k in range(self.num_layers) for direction in directions]
 
     def weight_shapes(self, *, bias: bool = True) -> dict[str, tuple[int, ...]]:
-        """The names of the weights and their shapes."""
+        """Return the shape of each weight by name."""
         gates = len(self.cell().gates) * self.hidden_size
         width = self.projection_size or self.hidden_size
         shapes: dict[str, tuple[int, ...]] = {}
@@ -80,25 +80,25 @@ class Architecture(NamedTuple):
 
 
 def recurrent_params(params: Params) -> list[RecurrentParams]:
-    """Those of each layer and direction, in the order of `Architecture.suffixes`."""
+    """Return the params of each layer and direction, in the order of `Architecture.suffixes`."""
     leaves = jax.tree.leaves(params, is_leaf=_are_recurrent)
     return [leaf for leaf in leaves if _are_recurrent(leaf)]
 
 
 def pack_params(layer: Layer, input_size: int, params: Sequence[RecurrentParams]) -> Params:
-    """The params of a layer from `recurrent_params`."""
+    """Return the params of a layer from those of `recurrent_params`."""
     expected = jax.eval_shape(lambda: layer.init(jax.random.key(0), input_size))
     return jax.tree.unflatten(jax.tree.structure(expected, is_leaf=_are_recurrent), params)
 
 
 def architecture_of(layer: Any, params: Params) -> Architecture:
-    """The PyTorch module that a layer is, its params checked.
+    """Check a layer and its params, and return the PyTorch module with the same function.
 
     Raises:
-        TypeError: `layer` is not a Layer, or `params` are not of its structure.
-        ValueError: no module is the same function; or a shape in `params` is wrong.
+        TypeError: `layer` is not a Layer, or `params` do not have its structure.
+        ValueError: no module computes the same, or a shape in `params` is wrong.
     """
-    check_layer("a module of PyTorch", layer)
+    check_layer("a PyTorch module", layer)
     entries = layer.layers if isinstance(layer, Stack) else (layer,)
     rate = _dropout_between(entries)
     kinds = [_kind_of(entry) for entry in entries if not isinstance(entry, Dropout)]
@@ -108,7 +108,7 @@ def architecture_of(layer: Any, params: Params) -> Architecture:
             for mode, size, both in kinds
         )
         raise ValueError(
-            f"the layers of a PyTorch module have one cell, hidden size and direction, got {got}"
+            f"all layers of a PyTorch module have the same cell, size and directions, got {got}"
         )
     mode, hidden_size, both = kinds[0]
     recurrents = recurrent_params(params)
@@ -124,19 +124,19 @@ def _are_recurrent(params: Any) -> bool:
 
 
 def _dropout_between(entries: Sequence[Layer]) -> float:
-    """The rate of the dropout between every two of a stack's layers."""
+    """Return the rate of the dropout between every two layers of a stack, 0 for none."""
     is_dropout = [isinstance(entry, Dropout) for entry in entries]
     if not any(is_dropout):
         return 0.0
     if len(entries) % 2 == 0 or is_dropout != [k % 2 == 1 for k in range(len(entries))]:
         raise ValueError(
-            "PyTorch's dropout stands between every two layers and nowhere else, got a stack of"
+            "PyTorch has dropout between every two layers and nowhere else, got a stack of"
             f" {', '.join(map(repr, entries))}"
         )
     dropouts = cast(Sequence[Dropout], entries[1::2])
     if any(entry.variational for entry in dropouts):
         raise ValueError(
-            "PyTorch's dropout draws anew at every step, a variational one drops the same units"
+            "PyTorch's dropout draws a mask at every step, variational dropout only one for all"
         )
     rates = [entry.rate for entry in dropouts]
     if len(set(rates)) > 1:
@@ -145,20 +145,20 @@ def _dropout_between(entries: Sequence[Layer]) -> float:
 
 
 def _kind_of(entry: Layer) -> tuple[str, int, bool]:
-    """The mode, hidden size and whether there are two directions, of a layer of a stack."""
+    """Return (mode, hidden size, whether it is bidirectional) for one layer of a stack."""
     both = isinstance(entry, Bidirectional)
     one = entry.layer if isinstance(entry, Bidirectional) else entry
     if isinstance(one, LearnedInitialCarry):
         raise ValueError(
-            "PyTorch's modules have no initial carry to learn: port the layer that"
-            " learned_initial_carry was given, and its carry by carry_to_torch"
+            "PyTorch's modules do not learn an initial carry: port the layer inside"
+            " learned_initial_carry, and the carry with carry_to_torch"
         )
     if not isinstance(one, Recurrent):
         raise ValueError(
             "PyTorch's modules consist of recurrent layers, bidirectional or not, with dropout"
             f" between them, not of {one}"
         )
-    cell = cell_to_port("a module of PyTorch", one)
+    cell = cell_to_port("a PyTorch module", one)
     return _mode_of(cell), cell.hidden_size, both
 
 
@@ -168,21 +168,21 @@ def _mode_of(cell: Any) -> str:
             return mode
     if cell == gru(cell.hidden_size, reset_after=False):
         raise ValueError(
-            "gru(reset_after=False) resets before the recurrent product, PyTorch after it"
+            "gru(reset_after=False) resets before the recurrent product, PyTorch resets after it"
         )
     raise ValueError(
-        "PyTorch's cells are lstm, gru and rnn with jnp.tanh or jax.nn.relu: the equations of"
-        f" this {cell.name} are others"
+        "PyTorch's cells are lstm, gru and rnn with jnp.tanh or jax.nn.relu: this"
+        f" {cell.name} has other equations"
     )
 
 
 def _projection_size(
     mode: str, hidden_size: int, recurrents: Sequence[RecurrentParams]
 ) -> int | None:
-    """P where all of the weights are projected."""
+    """Return P if all layers are projected, None if none is."""
     if any(isinstance(own.w_hh, BlockDiagonal) for own in recurrents):
         raise ValueError(
-            "num_heads > 1 makes the recurrent weights a BlockDiagonal, PyTorch's are one matrix"
+            "num_heads > 1 makes the recurrent weights a BlockDiagonal; PyTorch's are one matrix"
         )
     widths = [
         own.w_hh.down.shape[1] if isinstance(own.w_hh, LowRank) else None for own in recurrents
@@ -193,7 +193,7 @@ def _projection_size(
     if width is None:
         return None
     if mode != "LSTM":
-        raise ValueError(f"PyTorch projects the hidden of LSTMs alone, not of {mode}")
+        raise ValueError(f"PyTorch projects the hidden state of LSTMs only, not of {mode}")
     if width >= hidden_size:
         raise ValueError(
             f"PyTorch's projection must be smaller than hidden_size = {hidden_size},"

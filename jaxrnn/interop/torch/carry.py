@@ -1,4 +1,4 @@
-"""The carry of our layers and the hidden state of PyTorch's modules."""
+"""Carries of our layers to and from hidden states of PyTorch's modules."""
 
 from typing import Any
 
@@ -17,31 +17,40 @@ from jaxrnn.typing import Carry, HostArray, Params
 
 
 def carry_from_torch(layer: Layer, params: Params, state: Any) -> Carry:
-    """The carry of a layer from what PyTorch's module takes and returns as its hidden state.
+    """Convert the hidden state of a PyTorch module to the carry of a layer.
 
     Args:
         layer: one that `to_torch` accepts.
         params: its parameters.
         state: h `[layers * directions, B, H]`, or (h, c) of an LSTM, as tensors or arrays of the
-            type of `params`.  Of a projected LSTM, h `[layers * directions, B, P]` must be zero:
-            our carry holds the hidden before it is projected, and many have the same projection.
+            type of `params`.  h `[layers * directions, B, P]` of a projected LSTM must be zero:
+            our carry holds the hidden state before its projection, which is not invertible.
 
     Returns:
         The carry that `layer.apply` takes.
 
     Raises:
-        TypeError: `layer` or `params` are not what they should be, or `state` is of another kind or
-            type.
+        TypeError: `layer` is not a Layer, `params` do not have its structure, or `state` has the
+            wrong structure or type.
         ValueError: the layer has no counterpart in PyTorch, a shape is wrong, or h is projected
             and not zero.
+
+    Example:
+        >>> import jax, jaxrnn, torch
+        >>> from jaxrnn.interop.torch import carry_from_torch
+        >>> layer = jaxrnn.recurrent(jaxrnn.lstm(8))
+        >>> params = layer.init(jax.random.key(0), 4)
+        >>> carry = carry_from_torch(layer, params, (torch.zeros(1, 3, 8), torch.zeros(1, 3, 8)))
+        >>> carry.hidden.shape, carry.memory.shape
+        ((3, 8), (3, 8))
     """
     architecture = architecture_of(layer, params)
     fields = _fields(architecture, params, state)
     if architecture.projection_size is not None:
         if fields[0].any():
             raise ValueError(
-                "h of a projected LSTM must be zero: our carry holds the hidden before it is"
-                " projected, and many have the same projection"
+                "h of a projected LSTM must be zero: our carry holds the hidden state before its"
+                " projection, which is not invertible"
             )
         fields[0] = np.zeros_like(fields[1])
     carry_type = LSTMCarry if architecture.mode == "LSTM" else HiddenCarry
@@ -50,7 +59,7 @@ def carry_from_torch(layer: Layer, params: Params, state: Any) -> Carry:
 
 
 def carry_to_torch(layer: Layer, params: Params, carry: Carry) -> Any:
-    """The hidden state for PyTorch's module from the carry of our layer.
+    """Convert the carry of a layer to the hidden state of its PyTorch module.
 
     Args:
         layer: one that `to_torch` accepts.
@@ -58,13 +67,22 @@ def carry_to_torch(layer: Layer, params: Params, carry: Carry) -> Any:
         carry: what `layer.initial_carry` or `layer.apply` returned.
 
     Returns:
-        A tensor h `[layers * directions, B, H]`, or (h, c) of an LSTM; projected where the layer
-        is.
+        A tensor h `[layers * directions, B, H]`, or (h, c) for an LSTM; h is projected if the
+        layer is.
 
     Raises:
         ModuleNotFoundError: torch is not installed.
-        TypeError: `layer`, `params` or `carry` are not what they should be.
+        TypeError: `layer` is not a Layer, or `params` or `carry` do not have its structure.
         ValueError: the layer has no counterpart in PyTorch, or a shape is wrong.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> from jaxrnn.interop.torch import carry_to_torch
+        >>> layer = jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.lstm(8), projection_size=2))
+        >>> params = layer.init(jax.random.key(0), 4)
+        >>> h, c = carry_to_torch(layer, params, layer.initial_carry(params, 3))
+        >>> list(h.shape), list(c.shape)
+        ([2, 3, 2], [2, 3, 8])
     """
     architecture = architecture_of(layer, params)
     if jax.tree.structure(carry, is_leaf=_is_carry) != _structure(layer, params):
@@ -84,7 +102,7 @@ def carry_to_torch(layer: Layer, params: Params, carry: Carry) -> Any:
 
 
 def _fields(architecture: Architecture, params: Params, state: Any) -> list[HostArray]:
-    """[h], or [h, c], checked."""
+    """Check the state and return [h] or [h, c]."""
     is_pair = isinstance(state, tuple | list) and len(state) == 2
     if is_pair != (architecture.mode == "LSTM"):
         expected = "the pair (h, c)" if architecture.mode == "LSTM" else "one tensor, h"
@@ -95,7 +113,7 @@ def _fields(architecture: Architecture, params: Params, state: Any) -> list[Host
             raise TypeError(f"{name} must be a tensor or an array, got {array!r}")
     dtype, wanted = dtype_of("state", arrays.values()), dtype_of("params", jax.tree.leaves(params))
     if dtype != wanted:
-        raise TypeError(f"state must be {wanted} as params, got {dtype}")
+        raise TypeError(f"state must be {wanted} like params, got {dtype}")
     batch_size = arrays["h"].shape[1] if len(arrays["h"].shape) == 3 else 1
     for name, array in arrays.items():
         width = architecture.projection_size if name == "h" else None
@@ -109,6 +127,6 @@ def _is_carry(carry: Any) -> bool:
 
 
 def _structure(layer: Layer, params: Params) -> Any:
-    """Where the carries of each layer and direction stand; what they hold is `check_carry`'s."""
+    """Return the tree of carries, whose contents `check_carry` checks."""
     expected = jax.eval_shape(lambda: layer.initial_carry(params, 1))
     return jax.tree.structure(expected, is_leaf=_is_carry)

@@ -1,8 +1,8 @@
 """PyTorch's recurrent modules as layers, and layers as modules.
 
-Our gates stand in PyTorch's order, so weights are transposed and nothing is rounded, with one
+Our gates are in PyTorch's order, so weights are only transposed and nothing is rounded, with one
 exception: PyTorch gives nn.RNN and nn.LSTM two biases that are only ever added; ours is their sum.
-Our sequences are time-major, `[T, B, D]`; `batch_first` concerns only what a module itself is fed.
+Our sequences are time-major, `[T, B, D]`; `batch_first` only affects the inputs of a module.
 """
 
 from typing import Any
@@ -28,30 +28,37 @@ from jaxrnn.typing import HostArray, Params
 def from_torch(
     source: Any, *, prefix: str = "", nonlinearity: str = "tanh"
 ) -> tuple[Layer, Params]:
-    """The layer and the params that are one of PyTorch's recurrent modules.
+    """Convert a recurrent PyTorch module, or its weights, to a layer and its params.
 
     Args:
-        source: an nn.RNN, nn.GRU or nn.LSTM (or the nn.RNNCell, nn.GRUCell or nn.LSTMCell of one
-            step), on any device; or a state dict, of tensors or arrays; or the path of a
+        source: an nn.RNN, nn.GRU or nn.LSTM (or a single-step nn.RNNCell, nn.GRUCell or
+            nn.LSTMCell), on any device; or a state dict of tensors or arrays; or the path of a
             `.safetensors` file.  The kind, the sizes, the layers, directions and biases and
-            `proj_size` are read off the weights.
-        prefix: where the weights lie in a larger model's state dict or file, "encoder.lstm.".
-        nonlinearity: "tanh" or "relu": what the weights of an nn.RNN do not tell; a module does.
+            `proj_size` are inferred from the weights.
+        prefix: prefix of the weights in a larger model's state dict or file, e.g. "encoder.lstm.".
+        nonlinearity: "tanh" or "relu", for the weights of an nn.RNN; a module knows its own.
 
     Returns:
-        (layer, params): a `stack` of a recurrent layer, or a bidirectional one, for each layer of
-        PyTorch's, and between them the `dropout` that a module may have and weights do not tell.
-        Params keep the type of the weights, one of bfloat16, float16, float32 and float64, and
-        share no memory with them, or with each other where tensors do: a module that is used twice
-        becomes two copies.  Biases that a module does without are zero.
+        (layer, params): a `stack` of one recurrent or bidirectional layer per PyTorch layer, with
+        the module's `dropout` between them; weights alone do not tell the dropout.  Params keep the
+        type of the weights, one of bfloat16, float16, float32 and float64.  They share no memory
+        with the weights or, where tensors do, with each other: a module that is used twice becomes
+        two copies.  Biases that a module lacks are zero.
 
     Raises:
         ModuleNotFoundError: a file was given and safetensors is not installed.
-        TypeError: `source` is none of these, or the weights are not all of one of these types, or
-            are float64 where JAX has none.
-        ValueError: weights are missing, unexpected or misshapen, nothing lies under `prefix`, or
-            the file is not a safetensors file.
+        TypeError: `source` is none of these, the weights do not share one of these types, or they
+            are float64 while JAX has 64-bit types disabled.
+        ValueError: weights are missing, unexpected or misshapen, none has the `prefix`, or the file
+            is not a safetensors file.
         OSError: the file cannot be opened.
+
+    Example:
+        >>> import torch
+        >>> from jaxrnn.interop.torch import from_torch
+        >>> layer, params = from_torch(torch.nn.GRU(4, 8, num_layers=2))
+        >>> layer, params[0].w_ih.shape
+        (Stack(Recurrent(gru(8)), Recurrent(gru(8))), (4, 24))
     """
     check_choice("nonlinearity", nonlinearity, ("tanh", "relu"))
     name, weights = read(source, prefix)
@@ -69,23 +76,30 @@ def from_torch(
 
 
 def to_torch(layer: Layer, params: Params) -> Any:
-    """The module of PyTorch that is the same function as a layer.
+    """Convert a layer to the PyTorch module that computes the same function.
 
     Args:
         layer: a recurrent layer of `jaxrnn.lstm`, with or without a projection, of `jaxrnn.gru`, or
             of `jaxrnn.rnn` with `jnp.tanh` or `jax.nn.relu`; or a bidirectional one of these; or a
-            stack of several that are alike, with one rate of dropout between every two or none.
+            stack of several that are alike, with the same dropout between every two or none.
         params: its parameters.
 
     Returns:
-        An nn.RNN, nn.GRU or nn.LSTM on the CPU, of the type of `params`, for inputs `[T, B, D]`;
-        where PyTorch's second bias is redundant, it is zero.  It is in training mode, as any new
-        module: `module.eval()` turns its dropout off.
+        An nn.RNN, nn.GRU or nn.LSTM on the CPU, of the type of `params`, for inputs `[T, B, D]`.
+        Where PyTorch's second bias is redundant, it is zero.  Like any new module, it is in
+        training mode: `module.eval()` turns its dropout off.
 
     Raises:
         ModuleNotFoundError: torch is not installed.
-        TypeError: `layer` is not a Layer, or `params` are not of its structure or not of one type.
-        ValueError: no module is the same function, or a shape in `params` is wrong.
+        TypeError: `layer` is not a Layer, or `params` do not have its structure or a single type.
+        ValueError: no module computes the same, or a shape in `params` is wrong.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> from jaxrnn.interop.torch import to_torch
+        >>> layer = jaxrnn.recurrent(jaxrnn.lstm(8))
+        >>> to_torch(layer, layer.init(jax.random.key(0), 4))
+        LSTM(4, 8)
     """
     architecture = architecture_of(layer, params)
     dtype_of("params", jax.tree.leaves(params))
@@ -102,7 +116,7 @@ def to_torch(layer: Layer, params: Params) -> Any:
 def _params_of(
     architecture: Architecture, weights: dict[str, HostArray], suffix: str
 ) -> RecurrentParams:
-    """Those of one layer and direction."""
+    """Return our params for one layer and direction."""
     b_ih, b_hh = weights[f"bias_ih{suffix}"], weights[f"bias_hh{suffix}"]
     has_both = architecture.cell().hidden_bias
     w_hh: Any = jnp.asarray(weights[f"weight_hh{suffix}"].T)
@@ -117,7 +131,7 @@ def _params_of(
 
 
 def _weights_of(params: RecurrentParams) -> dict[str, HostArray]:
-    """The inverse of `_params_of`."""
+    """Return PyTorch's weights for one layer and direction: the inverse of `_params_of`."""
     own: Any = jax.tree.map(to_host, params)
     weights = {
         "weight_ih": own.w_ih.T,
@@ -130,7 +144,7 @@ def _weights_of(params: RecurrentParams) -> dict[str, HostArray]:
 
 
 def _empty_module(architecture: Architecture) -> Any:
-    """One without memory, whose making leaves PyTorch's random numbers as they are."""
+    """Make a module without memory, which leaves PyTorch's random state alone."""
     from torch import nn
 
     options: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Where PyTorch's weights come from, a module, a state dict or a file, and what they tell."""
+"""PyTorch's weights from a module, a state dict or a file, and the module inferred from them."""
 
 import os
 import re
@@ -14,28 +14,28 @@ _NAME = re.compile(
     r"(?P<prefix>.*?)(?P<kind>(weight|bias)_(ih|hh)|weight_hr)"
     r"(?P<suffix>_l(?P<layer>\d{1,3})(?P<direction>_reverse)?)?"
 )
-"""Of a weight; those of a cell have no suffix."""
+"""The name of a weight; weights of a single-step cell have no suffix."""
 
-_ONE_BY_ONE = ": port its recurrent modules one by one, and put their layers in a jaxrnn.stack"
+_ONE_BY_ONE = ": port its recurrent modules one by one and put their layers in a jaxrnn.stack"
 
 
 def read(source: Any, prefix: str) -> tuple[str, dict[str, Any]]:
-    """What errors call the source, and its weights, by their names without the prefix."""
+    """Return the source's name for error messages, and its weights by name without the prefix."""
     if isinstance(source, str | os.PathLike):
         return str(source), _read_file(Path(source), prefix)
-    called, weights = "the state dict", source
+    label, weights = "the state dict", source
     if not isinstance(source, Mapping):
         _check_module(source)
         if prefix:
             raise ValueError("prefix is for a state dict or a file: pass the inner module itself")
-        called, weights = f"this {type(source).__name__}", source.state_dict()
+        label, weights = f"this {type(source).__name__}", source.state_dict()
     by_name = {str(name): weight for name, weight in weights.items()}
-    own_names = _own_names(called, by_name, prefix)
-    return called, {own: by_name[name] for name, own in own_names.items()}
+    own_names = _own_names(label, by_name, prefix)
+    return label, {own: by_name[name] for name, own in own_names.items()}
 
 
 def infer(source: str, weights: Mapping[str, Any], nonlinearity: str) -> Architecture:
-    """The module that the weights are of; all of their names and shapes are checked."""
+    """Infer the module from its weights, and check all of their names and shapes."""
     for name, weight in weights.items():
         if not hasattr(weight, "shape"):
             raise TypeError(f"{name} must be a tensor or an array, got {type(weight).__name__}")
@@ -50,7 +50,7 @@ def infer(source: str, weights: Mapping[str, Any], nonlinearity: str) -> Archite
         projection_size=1 if any(match["kind"] == "weight_hr" for match in known) else None,
     )
     bias = any(match["kind"].startswith("bias") for match in known)
-    if not {"weight_ih_l0", "weight_hh_l0"} <= weights.keys():  # they tell the sizes
+    if not {"weight_ih_l0", "weight_hh_l0"} <= weights.keys():  # which have the sizes
         names = architecture.weight_shapes(bias=bias)
         shapes = {name: weights[name].shape if name in weights else () for name in names}
         check_entries(source, weights, shapes)
@@ -62,7 +62,7 @@ def infer(source: str, weights: Mapping[str, Any], nonlinearity: str) -> Archite
 def _with_sizes(
     architecture: Architecture, weights: Mapping[str, Any], nonlinearity: str
 ) -> Architecture:
-    """From the shapes of the first layer's two matrices, [G*H, D] and [G*H, H or P]."""
+    """Set the sizes from the first layer's matrices, [G*H, D] and [G*H, H or P]."""
     for name in ("weight_ih_l0", "weight_hh_l0"):
         if len(weights[name].shape) != 2:
             raise ValueError(f"{name} must be a matrix, got shape {tuple(weights[name].shape)}")
@@ -74,8 +74,8 @@ def _with_sizes(
     blocks = rows / columns if columns else 0
     if blocks not in modes:
         raise ValueError(
-            "weight_hh_l0 must have once (RNN), 3 times (GRU) or 4 times (LSTM) as many rows as"
-            f" columns, got shape {(rows, columns)}"
+            "weight_hh_l0 must have 1 (RNN), 3 (GRU) or 4 (LSTM) times as many rows as columns, got"
+            f" shape {(rows, columns)}"
         )
     return architecture._replace(mode=modes[int(blocks)], hidden_size=columns)
 
@@ -87,19 +87,19 @@ def _check_module(source: Any) -> None:
         inner = source.modules() if isinstance(source, nn.Module) else ()
         holds_some = any(isinstance(module, recurrent) for module in inner)
         raise TypeError(
-            "source must be an nn.RNN, nn.GRU or nn.LSTM, or the nn.RNNCell, nn.GRUCell or"
-            " nn.LSTMCell of one step, or a state dict, or the path of a .safetensors file, got"
+            "source must be an nn.RNN, nn.GRU or nn.LSTM, or a single-step nn.RNNCell, nn.GRUCell"
+            " or nn.LSTMCell, or a state dict, or the path of a .safetensors file, got"
             f" {type(source).__module__}.{type(source).__qualname__}"
             f"{_ONE_BY_ONE if holds_some else ''}"
         )
 
 
 def _read_file(path: Path, prefix: str) -> dict[str, Any]:
-    """Those tensors of a safetensors file that are under the prefix; no others are read."""
+    """Read the tensors under the prefix from a safetensors file, and no others."""
     if path.suffix != ".safetensors":
         raise ValueError(
             f"source must be a .safetensors file, got {path}: PyTorch's other formats are pickles,"
-            " which can run any code when they are read. If you trust this one, pass the state dict"
+            " which can run any code when they are read.  If you trust it, pass the state dict"
             " that torch.load(path, weights_only=True) returns"
         )
     safetensors = import_optional("safetensors", "a .safetensors file")
@@ -109,14 +109,14 @@ def _read_file(path: Path, prefix: str) -> dict[str, Any]:
             own_names = _own_names(str(path), stored, prefix)
             return {own: file.get_tensor(stored[name]) for name, own in own_names.items()}
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is no safetensors file, or a damaged one: {error}") from error
+        raise ValueError(f"{path} is not a safetensors file, or is damaged: {error}") from error
 
 
 def _stored_names(file: Any) -> dict[str, str]:
-    """The names of all tensors, each with the one that its values are stored under.
+    """Map the name of each tensor to the name that its values are stored under.
 
-    Of tensors that are one in memory `safetensors.torch.save_model` stores one, and notes in the
-    file's metadata which of them the others equal.
+    `safetensors.torch.save_model` stores tensors that share memory only once, and notes in the
+    file's metadata under which name.
     """
     names = list(file.keys())
     stored = dict(zip(names, names, strict=True))
@@ -125,7 +125,7 @@ def _stored_names(file: Any) -> dict[str, str]:
 
 
 def _own_names(source: str, names: Iterable[str], prefix: str) -> dict[str, str]:
-    """The names under the prefix, each with what nn.RNN, nn.GRU or nn.LSTM would call it."""
+    """Map the names under the prefix to those of an nn.RNN, nn.GRU or nn.LSTM."""
     names = list(names)
     matches = [match for name in names if (match := _NAME.fullmatch(name))]
     prefixes = sorted({match["prefix"] for match in matches})
@@ -139,6 +139,6 @@ def _own_names(source: str, names: Iterable[str], prefix: str) -> dict[str, str]
         raise ValueError(f"prefix must be one of {choices} for {source}, got {prefix!r}")
     own = {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)}
     under = [match for match in matches if match["prefix"] == prefix]
-    if not any(match["suffix"] for match in under):  # a cell is a module of one layer
+    if not any(match["suffix"] for match in under):  # a cell acts as a module of one layer
         own |= {match[0]: f"{match['kind']}_l0" for match in under}
     return own
