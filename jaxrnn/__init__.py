@@ -1,51 +1,110 @@
 """Recurrent networks for JAX as pure functions.
 
-A cell is its gate equations; `unroll` runs any cell over time; layers nest; language models train,
-resume, generate and score.  See the README for a tour.
+`cells` holds the equations of one time step; `recurrence` runs any cell over time (`unroll`), and
+`layers` builds nestable layers from it.  `language_model.py` and `model_config.py` build language
+models; `generation.py` and `scoring.py` use them.  `text` reads corpora, `training` trains, `runs`
+keeps a training run in a folder, `interop` exchanges weights with other libraries, and `commands`
+is the command line.  `matmul.py` and `primitives.py` hold the operations underneath, `checks.py`
+and `typing.py` the checks and types of arguments.  See the README for a tour.
+
+Example:
+    >>> import jax, jaxrnn
+    >>> layer = jaxrnn.recurrent(jaxrnn.lstm(8))
+    >>> params = layer.init(jax.random.key(0), 3)
+    >>> outputs, carry = layer.apply(params, jax.numpy.ones((5, 2, 3)))
+    >>> outputs.shape
+    (5, 2, 8)
 """
 
-from jaxrnn.cells import Cell as Cell
-from jaxrnn.cells import HiddenCarry as HiddenCarry
-from jaxrnn.cells import LoopParams as LoopParams
-from jaxrnn.cells import LSTMCarry as LSTMCarry
-from jaxrnn.cells import StepCell as StepCell
-from jaxrnn.cells import gru as gru
-from jaxrnn.cells import lstm as lstm
-from jaxrnn.cells import rnn as rnn
-from jaxrnn.cells import zero_carry as zero_carry
-from jaxrnn.generation import Sampling as Sampling
-from jaxrnn.generation import generate as generate
-from jaxrnn.generation import generate_ids as generate_ids
-from jaxrnn.language_model import language_model as language_model
-from jaxrnn.layers import Layer as Layer
-from jaxrnn.layers import bidirectional as bidirectional
-from jaxrnn.layers import dropout as dropout
-from jaxrnn.layers import embedding as embedding
-from jaxrnn.layers import learned_initial_carry as learned_initial_carry
-from jaxrnn.layers import linear as linear
-from jaxrnn.layers import recurrent as recurrent
-from jaxrnn.layers import stack as stack
-from jaxrnn.layers import step as step
-from jaxrnn.matmul import matmul as matmul
-from jaxrnn.model_config import ModelConfig as ModelConfig
-from jaxrnn.model_config import build_language_model as build_language_model
-from jaxrnn.recurrence import BlockDiagonal as BlockDiagonal
-from jaxrnn.recurrence import LowRank as LowRank
-from jaxrnn.recurrence import RecurrentParams as RecurrentParams
-from jaxrnn.recurrence import unroll as unroll
-from jaxrnn.runs import load_run as load_run
-from jaxrnn.scoring import Score as Score
-from jaxrnn.scoring import score as score
-from jaxrnn.text import Batch as Batch
-from jaxrnn.text import Vocabulary as Vocabulary
-from jaxrnn.text import load_corpus as load_corpus
-from jaxrnn.text import random_windows as random_windows
-from jaxrnn.text import sequential_windows as sequential_windows
-from jaxrnn.training import TrainConfig as TrainConfig
-from jaxrnn.training import TrainState as TrainState
-from jaxrnn.training import init_state as init_state
-from jaxrnn.training import make_optimizer as make_optimizer
-from jaxrnn.training import make_train_step as make_train_step
-from jaxrnn.training import train as train
+from jaxrnn.cells import (
+    Cell,
+    HiddenCarry,
+    LoopParams,
+    LSTMCarry,
+    StepCell,
+    gru,
+    lstm,
+    rnn,
+    zero_carry,
+)
+from jaxrnn.generation import Sampling, generate, generate_ids
+from jaxrnn.language_model import language_model
+from jaxrnn.layers import (
+    Layer,
+    bidirectional,
+    dropout,
+    embedding,
+    learned_initial_carry,
+    linear,
+    recurrent,
+    stack,
+    step,
+)
+from jaxrnn.matmul import matmul
+from jaxrnn.model_config import ModelConfig, build_language_model
+from jaxrnn.recurrence import BlockDiagonal, LowRank, RecurrentParams, unroll
+from jaxrnn.runs import load_run
+from jaxrnn.scoring import Score, score
+from jaxrnn.text import Batch, Vocabulary, load_corpus, random_windows, sequential_windows
+from jaxrnn.training import (
+    TrainConfig,
+    TrainState,
+    init_state,
+    make_optimizer,
+    make_train_step,
+    train,
+)
+
+__all__ = [  # noqa: RUF022, sorted by topic
+    # cells
+    "rnn",
+    "gru",
+    "lstm",
+    "Cell",
+    "StepCell",
+    "LoopParams",
+    "HiddenCarry",
+    "LSTMCarry",
+    "zero_carry",
+    # a cell over time
+    "unroll",
+    "RecurrentParams",
+    "LowRank",
+    "BlockDiagonal",
+    "matmul",
+    # layers
+    "Layer",
+    "recurrent",
+    "linear",
+    "embedding",
+    "dropout",
+    "stack",
+    "bidirectional",
+    "learned_initial_carry",
+    "step",
+    # language models
+    "language_model",
+    "ModelConfig",
+    "build_language_model",
+    "Sampling",
+    "generate",
+    "generate_ids",
+    "Score",
+    "score",
+    # text
+    "load_corpus",
+    "Vocabulary",
+    "Batch",
+    "sequential_windows",
+    "random_windows",
+    # training
+    "TrainConfig",
+    "TrainState",
+    "make_optimizer",
+    "init_state",
+    "make_train_step",
+    "train",
+    "load_run",
+]
 
 __version__ = "0.1.0"

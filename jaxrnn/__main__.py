@@ -1,4 +1,4 @@
-"""The command `jaxrnn`, and `python -m jaxrnn`: runs a command by its name."""
+"""The command `jaxrnn`, or `python -m jaxrnn`, which runs one of several commands."""
 
 import importlib
 import sys
@@ -7,11 +7,11 @@ from typing import NoReturn
 import jaxrnn
 
 COMMANDS = {
-    "train": "Train a language model on any text; Ctrl-C saves, --resume goes on.",
+    "train": "Train a language model on any text; Ctrl-C saves, --resume continues.",
     "generate": "Continue a text with a trained model.",
     "score": "Print how probable texts are under a trained model.",
-    "verify": "Read every checkpoint of a run and compare it with what was written.",
-    "tokenize": "Turn a text of any size into token ids, to train on in place.",
+    "verify": "Check that every checkpoint of a run is intact.",
+    "tokenize": "Turn a text of any size into token ids on disk, to train on.",
 }
 
 USAGE = """usage: jaxrnn [--help] [--version] COMMAND ...

@@ -1,6 +1,6 @@
-"""Errors at the boundary: what public functions can see of their arguments without tracing.
+"""Checks of the arguments of public functions.  They add nothing to traced programs.
 
-Each check names the argument, what came and what was expected.
+Each error names the argument, what came and what was expected.
 """
 
 import math
@@ -15,14 +15,14 @@ import jax.export
 import numpy as np
 
 INT32_MAX = 2**31 - 1
-"""The largest of JAX's default integers."""
-
+"""The largest value of JAX's default integer type."""
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+"""The largest finite value of JAX's default floating type."""
 
 
 def check_integer(name: str, value: Any) -> None:
-    """Raise unless `value` is an integer, or a symbol for one in `jax.export`."""
+    """Raise unless `value` is an integer or a symbolic dimension of `jax.export`."""
     if jax.export.is_symbolic_dim(value):
         return
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
@@ -30,7 +30,7 @@ def check_integer(name: str, value: Any) -> None:
 
 
 def check_positive_integer(name: str, value: Any, high: int | None = None) -> None:
-    """Raise unless `value` is an integer of at least 1, and at most `high`."""
+    """Raise unless `value` is an integer in `1..high`; None means no upper limit."""
     check_integer(name, value)
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")
@@ -39,7 +39,7 @@ def check_positive_integer(name: str, value: Any, high: int | None = None) -> No
 
 
 def check_number(name: str, value: Any, *, low: float, high: float = math.inf) -> None:
-    """Raise unless `value` is a real number with `low <= value <= high`; NaN never is."""
+    """Raise unless `value` is a real number in `low..high`; NaN is not."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     if not low <= float(value) <= high:
@@ -54,18 +54,20 @@ def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
 
 
 def check_seed(name: str, value: Any) -> None:
-    """Raise unless `value` fits uint32: a larger seed would silently equal a smaller one."""
+    """Raise unless `value` fits uint32: a larger seed would silently act as a smaller one."""
     check_integer(name, value)
     if not 0 <= int(value) < 2**32:
         raise ValueError(f"{name} must be between 0 and 2**32 - 1, got {value}")
 
 
 def check_regular_file(path: Path, most_bytes: float = math.inf) -> None:
-    """Raise unless `path` is a regular file, and not too large: reading others may never end.
+    """Raise unless `path` is a regular file that is not too large.
+
+    Reading anything else, such as a pipe, may never end.
 
     Raises:
-        OSError: it is not there.
-        ValueError: it is something else, or larger than `most_bytes`.
+        OSError: the file does not exist or is not accessible.
+        ValueError: it is not a regular file, or is larger than `most_bytes`.
     """
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
@@ -83,7 +85,7 @@ def check_array(name: str, value: Any) -> None:
 def check_ids(name: str, ids: Any, size: int) -> None:
     """Raise unless `ids` are integers and, where they are concrete, in `0..size - 1`.
 
-    JAX's gather would clamp an id past the end and wrap a negative one, both in silence.
+    JAX's gather would silently clamp an id past the end and wrap a negative one.
     """
     check_array(name, ids)
     if not np.issubdtype(ids.dtype, np.integer):
@@ -92,27 +94,27 @@ def check_ids(name: str, ids: Any, size: int) -> None:
 
 
 def widen_ids(name: str, ids: Any, size: int) -> Any:
-    """Return ids, checked as by `check_ids`, as integers of 32 or 64 bits.
+    """Check ids with `check_ids`, and return them as integers of 32 or 64 bits.
 
-    To be called where ids enter a program: in 8 bits `ids < 256` is `ids < 0`, in silence.
+    Call it where ids enter a program: in 8 bits, `ids < 256` silently becomes `ids < 0`.
     """
     check_ids(name, ids, size)
     return widen(ids)
 
 
 def widen(integers: Any) -> Any:
-    """Integers of any type as signed ones of 32 bits or, if they have 64, of 64."""
+    """Convert integers to int64 if they have 64 bits, and to int32 otherwise."""
     return integers.astype(np.int64 if integers.dtype.itemsize == 8 else np.int32)
 
 
 def is_concrete(array: Any) -> bool:
-    """Whether the values of an array can be looked at: it is not traced, and on this process."""
+    """Return whether an array is concrete: not traced, and addressable by this process."""
     traced = isinstance(array, jax.core.Tracer)
     return not traced and getattr(array, "is_fully_addressable", True)
 
 
 def check_range(name: str, integers: Any, high: int, *, low: int = 0) -> None:
-    """Raise if any of some integers is not in `low..high`, unless they are not concrete."""
+    """Raise if any of the integers is outside `low..high`.  Skip arrays that are not concrete."""
     if not is_concrete(integers):
         return
     values = np.asarray(integers)  # under jit, a method of a jax.Array would be traced
@@ -122,9 +124,10 @@ def check_range(name: str, integers: Any, high: int, *, low: int = 0) -> None:
 
 
 def check_mask(name: str, mask: Any, shape: tuple[int, ...]) -> None:
-    """Raise unless `mask` is a bool array of that shape."""
+    """Raise unless `mask` is a bool array of the given shape."""
     check_array(name, mask)
-    check_shape(name, mask.shape, shape, "that of what it masks")
+    if tuple(mask.shape) != tuple(shape):
+        raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(mask.shape)}")
     if mask.dtype != bool:
         raise TypeError(f"{name} must be bool, got {mask.dtype}")
 
@@ -133,9 +136,9 @@ def check_like(name: str, came: Any, expected: Any) -> None:
     """Raise unless two trees agree in structure and in the shapes and dtypes of their arrays.
 
     Args:
-        name: the argument's, before the names of the fields.
+        name: the name of the argument; field names are appended to it.
         came: a tree of arrays.
-        expected: such a tree, or one of `jax.ShapeDtypeStruct`.
+        expected: a tree of arrays or of `jax.ShapeDtypeStruct`.
     """
     if jax.tree.structure(came) != jax.tree.structure(expected):  # type: ignore[operator]
         raise TypeError(f"{name} must be a {type(expected).__name__} of arrays, got {came!r}")
@@ -151,6 +154,6 @@ def check_like(name: str, came: Any, expected: Any) -> None:
 
 
 def check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, ...], means: str) -> None:
-    """Raise unless the shapes agree; `means` says in letters what was expected."""
+    """Raise unless the shapes agree; `means` names the expected axes, such as `[T, B]`."""
     if tuple(shape) != tuple(expected):
         raise ValueError(f"{name} must have shape {means} = {expected}, got {tuple(shape)}")

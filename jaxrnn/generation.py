@@ -1,4 +1,4 @@
-"""From a prompt to text."""
+"""Generation: continuing prompts with a language model."""
 
 import functools
 from collections.abc import Sequence
@@ -26,15 +26,15 @@ from jaxrnn.typing import AnyArray, Array, Int, Integer, Key, Params
 
 
 class Sampling(NamedTuple):
-    """How the next token is drawn from the logits."""
+    """Options for drawing the next token from the logits."""
 
     temperature: float = 0.0
-    """Divides the logits; 0 always takes the most likely token."""
+    """The divisor of the logits; 0 always takes the most likely token."""
     top_k: int | None = None
-    """Only the k most likely tokens; None means all."""
+    """The number of most likely tokens to draw from; None means all."""
     top_p: float = 1.0
-    """Only the fewest tokens that together have this probability (Holtzman et al., The curious case
-    of neural text degeneration, 2019, arXiv:1904.09751)."""
+    """The total probability of the smallest set of tokens to draw from (Holtzman et al., The
+    curious case of neural text degeneration, 2019, arXiv:1904.09751)."""
 
 
 def generate(
@@ -48,25 +48,34 @@ def generate(
     key: Key | None = None,
     allow_unknown: bool = False,
 ) -> list[str]:
-    """Continue some prompts, all at once, in one compiled call.
+    """Continue a batch of prompts in one compiled call.
 
     Args:
         model: a causal language model.
         params: its parameters.
-        vocabulary: of its tokens.
+        vocabulary: the vocabulary that it was trained with.
         prompts: texts of at least one token each; their lengths may differ.
-        num_tokens: tokens to add to each.
+        num_tokens: the number of tokens to add to each prompt.
         sampling: how to draw them; greedily by default.
-        key: for the draws; not needed where the temperature is 0.
-        allow_unknown: let the vocabulary's unknown token stand for strange ones.
+        key: the random key for drawing; not needed if the temperature is 0.
+        allow_unknown: replace tokens that are not in the vocabulary by its unknown token.
 
     Returns:
         Each prompt with its continuation.
 
     Raises:
         UnknownTokenError: a prompt holds tokens that are not in the vocabulary.
-        ValueError: a prompt is empty, a number out of range, or the model gives NaN.
-        TypeError: a number is of the wrong type.
+        ValueError: a prompt is empty, a number is out of range, or the model's logits are NaN.
+        TypeError: a number has the wrong type.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> vocabulary = jaxrnn.Vocabulary.of("to be or not to be")
+        >>> model = jaxrnn.language_model(len(vocabulary), jaxrnn.recurrent(jaxrnn.gru(8)))
+        >>> params = model.init(jax.random.key(0), len(vocabulary))
+        >>> texts = jaxrnn.generate(model, params, vocabulary, ["to ", "or"], num_tokens=5)
+        >>> [len(text) for text in texts]
+        [8, 7]
     """
     if isinstance(prompts, str):
         raise TypeError(f"prompts must be a sequence of texts, got the text {prompts!r}")
@@ -74,14 +83,14 @@ def generate(
         raise ValueError("prompts must hold at least one text, got none")
     for prompt in prompts:
         vocabulary.check_prompt(prompt, allow_unknown=allow_unknown)
-    # A multiple of 16 steps, so that most prompt lengths reuse a compiled program.
+    # Padded to a multiple of 16 steps: most prompt lengths reuse a compiled program.
     ids, lengths = pad_rows([vocabulary.encode(prompt) for prompt in prompts], multiple_of=16)
-    added = generate_ids(
+    added_ids = generate_ids(
         model, params, ids, num_tokens, lengths=lengths, sampling=sampling, key=key
     )
     return [
-        join_tokens((prompt, vocabulary.decode(more)), vocabulary.unit)
-        for prompt, more in zip(prompts, np.asarray(added).T, strict=True)
+        join_tokens((prompt, vocabulary.decode(added)), vocabulary.unit)
+        for prompt, added in zip(prompts, np.asarray(added_ids).T, strict=True)
     ]
 
 
@@ -95,14 +104,27 @@ def generate_ids(
     sampling: Sampling = Sampling(),
     key: Key | None = None,
 ) -> Int[Array, "num_tokens B"]:
-    """As `generate`, from token ids to token ids.
+    """Continue a batch of prompts that are given as token ids.
 
     Args:
-        prompt_ids: one prompt a column, padded at the end.
-        lengths: the tokens of each prompt that count, at least 1; None means all.
+        model, params, num_tokens, sampling, key: as for `generate`.
+        prompt_ids: one prompt per column, padded at the end.
+        lengths: the number of valid tokens in each prompt, at least 1; None means all.
 
     Returns:
-        The tokens that follow, one continuation a column.
+        The ids of the added tokens, one continuation per column.
+
+    Raises:
+        ValueError: a number or id is out of range, the model is not causal, or its logits are NaN.
+        TypeError: the ids are not integers, or a number has the wrong type.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> model = jaxrnn.language_model(28, jaxrnn.recurrent(jaxrnn.gru(8)))
+        >>> params = model.init(jax.random.key(0), 28)
+        >>> prompt_ids = jax.numpy.array([[3, 1], [4, 1]])
+        >>> jaxrnn.generate_ids(model, params, prompt_ids, num_tokens=5).shape
+        (5, 2)
     """
     check_positive_integer("num_tokens", num_tokens, INT32_MAX)
     if not model.causal:
@@ -110,20 +132,20 @@ def generate_ids(
     vocab_size = model.output_size(0)
     prompt_ids = widen_ids("prompt_ids", prompt_ids, vocab_size)
     if prompt_ids.ndim != 2 or 0 in prompt_ids.shape:
-        raise ValueError(f"prompt_ids must be [T, B] with a token each, got {prompt_ids.shape}")
+        raise ValueError(f"prompt_ids must be [T, B] and not empty, got shape {prompt_ids.shape}")
     check_number("temperature", sampling.temperature, low=0.0)
     check_number("top_p", sampling.top_p, low=0.0, high=1.0)
     if sampling.top_k is not None:
         check_positive_integer("top_k", sampling.top_k, vocab_size)
     if sampling.temperature > 0 and key is None:
-        raise ValueError("key must be given where the temperature is above 0")
+        raise ValueError("key must be given if the temperature is above 0, got None")
     num_steps, batch_size = prompt_ids.shape
     if lengths is None:
         lengths = np.full(batch_size, num_steps, np.int32)
     check_array("lengths", lengths)
     check_shape("lengths", lengths.shape, (batch_size,), "[B]")
     check_range("lengths", lengths, num_steps, low=1)
-    greedy = sampling.temperature < 1e-30  # below that, float32 divides by zero
+    greedy = sampling.temperature < 1e-30  # much smaller ones are 0 in float32
     tokens, finite = _continue(
         model,
         num_tokens,
@@ -152,9 +174,9 @@ def _continue(
     temperature: Any,
     top_p: Any,
 ) -> Any:
-    """Read the prompts, then draw token after token; `key` is None where drawing is greedy.
+    """Read the prompts, then draw token by token, greedily if `key` is None.
 
-    Also says whether no logit was NaN or infinite; a model may exclude a token by -inf.
+    Also returns whether no logit was NaN or +inf; a model may exclude tokens with -inf.
     """
     batch_size = prompt_ids.shape[1]
     carry = model.initial_carry(params, batch_size)
@@ -167,7 +189,7 @@ def _continue(
         if step_key is None:
             token = _most_likely(logits)
         else:
-            below_best = logits - logits.max(axis=-1, keepdims=True)  # no overflow at 1e-30
+            below_best = logits - logits.max(axis=-1, keepdims=True)  # logits / 1e-30 overflows
             token = _draw(below_best / temperature, step_key, top_k, top_p)
         logits, carry = model.apply(params, token[None], carry)
         return (logits[0], carry), (token, finite)
@@ -178,9 +200,10 @@ def _continue(
 
 
 def _most_likely(logits: Any) -> Any:
-    """The first of the largest logits of each row: two reductions, each of which XLA vectorises.
+    """Return the most likely token of each row; the first one in a tie.
 
-    Its `argmax`, a reduction of pairs, took a quarter of an RNN's step over 1,027 tokens.
+    XLA vectorises each of these two reductions.  Its `argmax`, a reduction of pairs, took a quarter
+    of the time of an RNN's step over 1,027 tokens.
     """
     tokens = jnp.arange(logits.shape[-1], dtype=jnp.int32)[None]
     largest = logits == logits.max(axis=-1, keepdims=True)
@@ -188,11 +211,11 @@ def _most_likely(logits: Any) -> Any:
 
 
 def _draw(logits: Any, key: Key, top_k: int | None, top_p: Any) -> Any:
-    """A token of each row `[B, V]`, out of the most likely ones; the most likely always counts."""
+    """Draw a token for each row `[B, V]`; the most likely token is never excluded."""
     k = logits.shape[-1] if top_k is None else top_k
     descending, tokens = lax.top_k(logits, k)
     probabilities = jax.nn.softmax(descending, axis=-1)
-    before = jnp.cumsum(probabilities, axis=-1) - probabilities
-    likely = (before < top_p).at[:, 0].set(True)
-    choice = jax.random.categorical(key, jnp.where(likely, descending, -jnp.inf))
+    mass_before = jnp.cumsum(probabilities, axis=-1) - probabilities
+    included = (mass_before < top_p).at[:, 0].set(True)
+    choice = jax.random.categorical(key, jnp.where(included, descending, -jnp.inf))
     return jnp.take_along_axis(tokens, choice[:, None], axis=-1)[:, 0]

@@ -1,4 +1,4 @@
-"""Language models: from tokens to the logits of the next one."""
+"""Language models: layers from tokens to the logits of the next token."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,21 +17,32 @@ class LanguageModelParams(NamedTuple):
     """The parameters of a language model."""
 
     embedding: Params
-    """The table [V, embedding_size]; () where the input is one-hot."""
+    """The table `[V, embedding_size]`; () if the input is one-hot."""
     body: Params
-    """Of the layer in the middle."""
+    """The parameters of the layer in the middle."""
     output: Params
-    """Of the linear layer that makes the logits; its bias alone where the embeddings are tied."""
+    """The parameters of the output layer; only its bias if the embeddings are tied."""
 
 
 @dataclass(frozen=True, repr=False)
 class LanguageModel(Layer):
-    """A model of the next token, made by `language_model`."""
+    """A model of the next token, made by `language_model`.
+
+    Example:
+        >>> import jaxrnn
+        >>> model = jaxrnn.language_model(28, jaxrnn.recurrent(jaxrnn.gru(8)))
+        >>> model.vocab_size, model.embedding, model.output
+        (28, None, Linear(28))
+    """
 
     body: Layer
+    """The layer between embedding and output layer."""
     embedding: Embedding | None
+    """The embedding; None if the body reads one-hot rows."""
     output: Linear
+    """The linear layer that computes the logits."""
     tie_embeddings: bool = False
+    """True if the output layer uses the embedding's table as its kernel."""
 
     def __post_init__(self) -> None:
         if self.tie_embeddings and self.embedding is not None:
@@ -44,20 +55,20 @@ class LanguageModel(Layer):
 
     @property
     def vocab_size(self) -> int:
-        """V."""
+        """The number of tokens in the vocabulary, V."""
         return self.output.size
 
     @property
     def causal(self) -> bool:
-        """Whether the body is."""
+        """True if the body is causal."""
         return self.body.causal
 
     def output_size(self, input_size: int) -> int:
-        """Return V."""
+        """Return V, for inputs of any size."""
         return self.vocab_size
 
     def init(self, key: Key, input_size: int) -> LanguageModelParams:
-        """Draw the parameters of embedding, body and output."""
+        """Draw the parameters of the embedding, the body and the output layer."""
         vocab_size = self.vocab_size
         if input_size != vocab_size:
             raise ValueError(f"input_size must be vocab_size = {vocab_size}, got {input_size}")
@@ -71,25 +82,25 @@ class LanguageModel(Layer):
         )
 
     def initial_carry(self, params: LanguageModelParams, batch_size: int) -> Any:
-        """Return the body's."""
+        """Return the initial carry of the body."""
         _check_params(params)
         return self.body.initial_carry(params.body, batch_size)
 
     def run(
         self, params: LanguageModelParams, inputs: Any, carry: Any, context: Context
     ) -> tuple[Any, Any]:
-        """Run the layer, as `Layer.run`."""
+        """Run the layer, as `Layer.run` does."""
         _check_params(params)
         keys = (None, None) if context.key is None else jax.random.split(context.key)
         if self.embedding is not None:
-            own = context._replace(key=keys[0])
-            inputs, _ = self.embedding.run(params.embedding, inputs, (), own)
+            embedding_context = context._replace(key=keys[0])
+            inputs, _ = self.embedding.run(params.embedding, inputs, (), embedding_context)
         hidden, carry = self.body.run(params.body, inputs, carry, context._replace(key=keys[1]))
         logits, _ = self.output.run(self._output_params(params), hidden, (), context)
         return logits, carry
 
     def parts(self, params: LanguageModelParams) -> Iterator[tuple[Layer, Params]]:
-        """Yield embedding, body and output with their parameters."""
+        """Yield the embedding, the body and the output layer with their parameters."""
         if self.embedding is not None:
             yield self.embedding, params.embedding
         yield self.body, params.body
@@ -112,39 +123,48 @@ def language_model(
     kernel_init: str | Initializer = "uniform",
     bias_init: str | Initializer = "uniform",
 ) -> LanguageModel:
-    """A model of the next token: [embedding,] body, linear.
+    """Return a model of the next token: an optional embedding, a body and a linear output layer.
 
     Args:
-        vocab_size: V.
+        vocab_size: the number of tokens, V.
         body: any Layer, such as `stack([recurrent(lstm(256)), recurrent(lstm(256))])`.
         embedding_size: the width of a learned embedding; None feeds the body one-hot rows, as
             "Dive into Deep Learning" does, without ever building them.
         embedding_dropout: the rate at which rows of the embedding are dropped in training, as for
             `embedding`.
-        tie_embeddings: let the logits be the products of the body's outputs with the embedding's
-            rows, which saves V x embedding_size parameters; the body's output size must be
-            `embedding_size` (Press and Wolf, Using the output embedding to improve language models,
-            2016, arXiv:1608.05859).
-        allow_future: accept a body that is not causal.  It sees its own target, so its perplexity
-            means nothing and its text is useless; the book shows just that.
-        kernel_init: of the embedding and of the output layer, as for `linear`.
-        bias_init: of the output layer.
+        tie_embeddings: use the embedding's table as the kernel of the output layer, which saves
+            V x embedding_size parameters; the body's output size must be `embedding_size` (Press
+            and Wolf, Using the output embedding to improve language models, 2016,
+            arXiv:1608.05859).
+        allow_future: accept a body that is not causal.  It sees its own target: its perplexity
+            means nothing and its text is useless, which is what the book shows.
+        kernel_init: the initialiser of the embedding and of the output layer's kernel, as for
+            `linear`.
+        bias_init: the initialiser of the output layer's bias.
 
     Returns:
-        A Layer from token ids `[T, B]` to logits `[T, B, V]`, whose input size is V, whose carry is
-        the body's, and whose params are `LanguageModelParams`.
+        A Layer from token ids `[T, B]` to logits `[T, B, V]`.  Its input size is V, its carry is
+        the body's, and its params are `LanguageModelParams`.
 
     Raises:
-        TypeError: a size is not an integer, or the body not a Layer.
+        TypeError: a size is not an integer, or the body is not a Layer.
         ValueError: a number is out of range, the body is not causal, there is no embedding to tie
             or drop, or the model is initialised for another input size.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> model = jaxrnn.language_model(28, jaxrnn.recurrent(jaxrnn.lstm(8)), embedding_size=4)
+        >>> params = model.init(jax.random.key(0), 28)
+        >>> logits, carry = model.apply(params, jax.numpy.zeros((5, 2), int))
+        >>> logits.shape
+        (5, 2, 28)
     """
     check_positive_integer("vocab_size", vocab_size)
     check_layer("body", body)
     if not (body.causal or allow_future):
         raise ValueError(
-            "body must be causal: a bidirectional layer sees the token it is to predict"
-            " (pass allow_future=True if that is what you want to show)"
+            "body must be causal: a bidirectional layer sees the token that it should predict"
+            " (pass allow_future=True to allow that)"
         )
     if embedding_size is None and (tie_embeddings or embedding_dropout):
         raise ValueError("tie_embeddings and embedding_dropout need an embedding_size, got None")

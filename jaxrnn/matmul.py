@@ -1,4 +1,4 @@
-"""Products with a matrix: in a precision of its own, and of one-hot rows that are never built."""
+"""Matrix products in mixed precision, and gathers in place of products of one-hot rows."""
 
 import functools
 from typing import Any
@@ -15,64 +15,91 @@ from jaxrnn.typing import AnyArray, Array, DType, Float, Integer
 def matmul(
     rows: Float[Array, "*batch K"], kernel: Float[Array, "*stack K N"], dtype: DType | None = None
 ) -> Float[Array, "*batch N"]:
-    """`rows @ kernel`, multiplied in the kernel's precision; the sums are in that of the rows.
+    """Return `rows @ kernel`, multiplied in the kernel's precision and summed in that of the rows.
 
-    With a bfloat16 kernel and float32 rows it is the product that mixed precision means: bfloat16
-    operands, float32 sums.  So is its derivative, whose results are rounded to the kernel's
-    precision once; JAX's own would multiply float32 cotangents, out of reach of tensor cores.
+    With a bfloat16 kernel and float32 rows, this is the product of mixed precision: bfloat16
+    operands, float32 sums.  Its derivative works the same way and rounds its results to the
+    kernel's precision once.  JAX's own derivative would multiply float32 cotangents, without tensor
+    cores.
 
     Args:
-        rows: what is multiplied.
-        kernel: by this, or, with more axes, by a stack of matrices.
-        dtype: of the sums; None means that of the rows.
+        rows: the left operand.
+        kernel: the right operand, a matrix or, with more axes, a stack of matrices.
+        dtype: the dtype of the sums and of the result; None means that of the rows.
+
+    Example:
+        >>> import jax.numpy as jnp, jaxrnn
+        >>> product = jaxrnn.matmul(jnp.ones((2, 3)), jnp.ones((3, 4), jnp.bfloat16))
+        >>> product.shape, product.dtype.name
+        ((2, 4), 'float32')
     """
     dtype = rows.dtype if dtype is None else jnp.dtype(dtype)
     if rows.dtype == kernel.dtype == dtype:
         return _matmul(rows, kernel)
-    return _mixed(dtype, rows.astype(kernel.dtype), kernel)
+    return _mixed_matmul(dtype, rows.astype(kernel.dtype), kernel)
 
 
 def round_to(array: Float[Array, "*shape"], dtype: DType | None) -> Float[Array, "*shape"]:
-    """The array in its own dtype, each value rounded to another one; None leaves it as it is.
+    """Round the values of an array to a dtype, but keep the array's own dtype.
 
-    What a product in `dtype` reads, for a gather that takes the place of one.  XLA may drop a pair
-    of conversions there and back; its own operation for this stays, and so does its derivative.
+    A gather that replaces a product in `dtype` reads such values.  XLA may remove a conversion to
+    `dtype` and back, but not its own operation for rounding, nor the derivative of that.  None for
+    `dtype` leaves the array unchanged.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxrnn.matmul import round_to
+        >>> rounded = round_to(jnp.full(1, 257.0), jnp.bfloat16)
+        >>> int(rounded[0]), rounded.dtype.name
+        (256, 'float32')
     """
     if dtype is None or dtype == array.dtype:
         return array
-    form = jnp.finfo(dtype)
-    return lax.reduce_precision(array, exponent_bits=form.nexp, mantissa_bits=form.nmant)
+    info = jnp.finfo(dtype)
+    return lax.reduce_precision(array, exponent_bits=info.nexp, mantissa_bits=info.nmant)
 
 
 def gather_rows(
     table: Float[AnyArray, "V N"], ids: Integer[AnyArray, "*batch"]
 ) -> Float[Array, "*batch N"]:
-    """`one_hot(ids) @ table`, as a gather: NaN for an id out of range, where JAX would clamp it.
+    """Return `one_hot(ids) @ table` by a gather.
 
-    Concrete ids were checked where they came in; a NaN that nobody reads would stop whoever looks
-    for one with jax_debug_nans.
+    Traced ids out of range give NaN, where JAX would clamp them.  Concrete ids are checked on entry
+    to the library, and their rows get no NaN: even an unused one would trip `jax_debug_nans`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxrnn.matmul import gather_rows
+        >>> gather_rows(jnp.ones((5, 3)), jnp.array([[0, 4]])).shape
+        (1, 2, 3)
     """
-    there = (ids >= 0) & (ids < len(table))
-    rows: Any = jnp.asarray(table).at[jnp.where(there, ids, 0)]
-    # The gather's own check is a loop of its own, which takes longer than to read one row.
+    in_range = (ids >= 0) & (ids < len(table))
+    rows: Any = jnp.asarray(table).at[jnp.where(in_range, ids, 0)]
+    # XLA lowers the gather's bounds check to a separate loop, slower than reading the row.
     rows = rows.get(mode="promise_in_bounds", wrap_negative_indices=False)
-    return rows if is_concrete(ids) else jnp.where(there[..., None], rows, jnp.nan)
+    return rows if is_concrete(ids) else jnp.where(in_range[..., None], rows, jnp.nan)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def gather_row_parts(
     table: Float[AnyArray, "V N"], ids: Integer[AnyArray, "*batch"], num_parts: int
 ) -> list[Float[Array, "*batch M"]]:
-    """`gather_rows`, each row cut into equal parts, an array per part.
+    """Gather rows split into equal parts, one array per part.
 
-    Each part is gathered by itself: what reads all parts of a row at once would read it at several
-    offsets that depend on the id, and XLA's CPU back end does not vectorise that.  The derivative
-    gathers whole rows, so that their gradients are added up once, in one table of V rows; a gather
-    per part would take a table for each.
+    Each part is gathered separately.  Code that reads all parts of a gathered row would read one
+    array at several offsets that depend on the id, which XLA's CPU back end does not vectorise.
+    The derivative gathers undivided rows, so that their gradients are summed in one table of V
+    rows; a gather per part would need one table per part.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxrnn.matmul import gather_row_parts
+        >>> [part.shape for part in gather_row_parts(jnp.ones((5, 6)), jnp.array([0, 4]), 2)]
+        [(2, 3), (2, 3)]
     """
     vocab_size = len(table)
     parts = jnp.asarray(table).reshape(vocab_size * num_parts, -1)
-    first = jnp.clip(ids, -1, vocab_size) * num_parts  # what is out of range stays so
+    first = jnp.clip(ids, -1, vocab_size) * num_parts  # out-of-range ids stay out of range
     return [gather_rows(parts, first + part) for part in range(num_parts)]
 
 
@@ -88,16 +115,16 @@ def _matmul(rows: Array, kernel: Array) -> Array:
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _mixed(dtype: DType, rows: Array, kernel: Array) -> Array:
+def _mixed_matmul(dtype: DType, rows: Array, kernel: Array) -> Array:
     return jnp.matmul(rows, kernel, preferred_element_type=dtype)
 
 
-@_mixed.defjvp
-def _mixed_jvp(
+@_mixed_matmul.defjvp
+def _mixed_matmul_jvp(
     dtype: DType, primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[Array, Array]:
     (rows, kernel), (d_rows, d_kernel) = primals, tangents
-    # The kernel's gradient sums over all rows, which some back ends would do in bfloat16.
-    by_kernel = _matmul(rows.astype(dtype), d_kernel.astype(dtype))
-    d_product = (d_rows @ kernel).astype(dtype) + by_kernel
-    return _mixed(dtype, rows, kernel), d_product
+    # Cast first: the kernel's gradient sums over all rows, and some back ends sum in bfloat16.
+    from_kernel = _matmul(rows.astype(dtype), d_kernel.astype(dtype))
+    d_product = (d_rows @ kernel).astype(dtype) + from_kernel
+    return _mixed_matmul(dtype, rows, kernel), d_product

@@ -1,4 +1,4 @@
-"""A language model in words and numbers, as commands and checkpoints know it."""
+"""The configuration of a language model, as flags set it and checkpoints record it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,40 +18,48 @@ from jaxrnn.layers.initializers import SymmetricUniform
 from jaxrnn.typing import Initializer
 
 MAX_LAYERS = 1000
-"""Each layer is compiled by itself, which takes about a second."""
+"""The largest number of layers; each is compiled separately, which takes about a second."""
 
 CELLS: dict[str, Callable[[int], BaseCell]] = {"rnn": rnn, "gru": gru, "lstm": lstm}
+"""The factories of the cells, by name."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A language model in words and numbers: what a checkpoint records and `build` builds."""
+    """The configuration of a language model, which `build_language_model` builds.
+
+    Example:
+        >>> import jaxrnn
+        >>> config = jaxrnn.ModelConfig(cell="lstm", num_layers=2, dropout=0.5)
+        >>> config.hidden_size, config.init
+        (256, 'normal')
+    """
 
     cell: Literal["rnn", "gru", "lstm"] = "rnn"
     """The recurrent cell."""
     num_layers: int = 1
-    """Recurrent layers, one upon the other."""
+    """Number of recurrent layers."""
     hidden_size: int = 256
     """Units of each recurrent layer."""
     embedding_size: int | None = None
-    """Width of a learned embedding; None for one-hot input, as the book."""
+    """Width of a learned embedding; None for one-hot input, as in the book."""
     init: Literal["normal", "uniform", "orthogonal"] = "normal"
-    """Initial weights: normal, N(0, 0.01^2) and zero biases, as the book; uniform, +-1/sqrt(H) for
-    weights and biases, as PyTorch; orthogonal, with zero biases."""
+    """Initial weights: normal, N(0, 0.01^2) with zero biases, as in the book; uniform, +-1/sqrt(H)
+    for weights and biases, as in PyTorch; orthogonal, with zero biases."""
     init_scale: float | None = None
-    """Of uniform initial weights, everywhere: +-init_scale in place of +-1/sqrt(H)."""
+    """Draw all uniform initial weights from +-init_scale instead of +-1/sqrt(H)."""
     forget_gate_bias: float | None = None
-    """Initial bias of the LSTM's forget gates; None leaves it to `init`."""
+    """Initial bias of an LSTM's forget gates; None leaves it to `init`."""
     dropout: float = 0.0
-    """Rate between the layers, and before and after them, in training."""
+    """Dropout rate in training: after every layer and, with an embedding, before the first."""
     variational_dropout: bool = False
-    """One mask for all steps of a window instead of one a step."""
+    """Use one dropout mask for all steps of a window instead of one per step."""
     embedding_dropout: float = 0.0
-    """Rate at which tokens of the embedding are dropped in training."""
+    """Rate at which tokens are dropped from the embedding in training."""
     tie_embeddings: bool = False
-    """Whether the embedding makes the logits, too; its size is then the hidden size."""
+    """Use the embedding's table for the output layer; its width must be hidden_size."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the matrix products and of what layers hand on; all else is float32."""
+    """Precision of matrix products and layer outputs; everything else is float32."""
 
     def __post_init__(self) -> None:
         check_choice("cell", self.cell, tuple(CELLS))
@@ -63,9 +71,9 @@ class ModelConfig:
         if self.init_scale is not None:
             check_number("init_scale", self.init_scale, low=0.0, high=FLOAT32_MAX)
             if self.init != "uniform":
-                raise ValueError(f"init_scale is of the init uniform, got {self.init}")
+                raise ValueError(f"init_scale needs init uniform, got {self.init}")
         if self.forget_gate_bias is not None and self.cell != "lstm":
-            raise ValueError(f"forget_gate_bias is the LSTM's, got the cell {self.cell}")
+            raise ValueError(f"forget_gate_bias needs the cell lstm, got {self.cell}")
         check_number("dropout", self.dropout, low=0.0, high=1.0)
         check_number("embedding_dropout", self.embedding_dropout, low=0.0, high=1.0)
         check_choice("dtype", self.dtype, ("float32", "bfloat16"))
@@ -81,7 +89,14 @@ class ModelConfig:
 
 
 def build_language_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
-    """Build the language model that the configuration describes."""
+    """Build the language model that a configuration describes.
+
+    Example:
+        >>> import jaxrnn
+        >>> config = jaxrnn.ModelConfig(cell="gru", hidden_size=8)
+        >>> jaxrnn.build_language_model(config, vocab_size=28).body
+        Stack(Recurrent(gru(8), kernel_init='normal', bias_init='zeros'))
+    """
     kernel_init: str | Initializer = config.init
     if config.init_scale is not None:
         kernel_init = SymmetricUniform(config.init_scale)
@@ -96,9 +111,8 @@ def build_language_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
     layers: list[Layer] = [layer] * config.num_layers
     if config.dropout > 0:
         drop = dropout(config.dropout, variational=config.variational_dropout)
-        first: list[Layer] = (
-            [] if config.embedding_size is None else [drop]
-        )  # ids have no units to drop
+        # Without an embedding the first layer reads ids, which have no units to drop.
+        first: list[Layer] = [] if config.embedding_size is None else [drop]
         layers = first + [each for layer in layers for each in (layer, drop)]
     return language_model(
         vocab_size,

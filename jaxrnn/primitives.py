@@ -1,13 +1,13 @@
-"""`rows @ kernel` for rows of several axes, with the gradient that suits a program's devices.
+"""A matrix product for rows of several axes, whose gradient depends on the number of devices.
 
-The kernel's gradient is a sum over time and batch.  On one device these are merged into one axis
-first: for a sum over two, XLA would transpose the larger operand in memory.  On several devices,
-each of which holds a part of the batch, merged rows could not stay where they are, and XLA would
-gather all of them on every device.
+The kernel's gradient is a sum over time and batch.  On one device the two axes are merged first,
+because for a sum over two axes XLA would transpose the larger operand in memory.  On several
+devices, each with a part of the batch, merged rows could not stay in place: XLA would gather all of
+them on every device.
 
-The number of devices is known where a program is lowered, and not where it is traced, which may be
-another machine.  So the product and the sum are two primitives, whose lowering rules see it.  Both
-are bilinear and each is the other's transpose, which gives all derivatives, of any order.
+The number of devices is known when a program is lowered, but not when it is traced, possibly on
+another machine.  Product and sum are therefore two primitives, whose lowering rules see that
+number.  Both are bilinear and each is the other's transpose, which gives derivatives of any order.
 """
 
 import functools
@@ -25,12 +25,19 @@ from jaxrnn.typing import Array, Float
 def rows_times_kernel(
     rows: Float[Array, "*batch K"], kernel: Float[Array, "K N"]
 ) -> Float[Array, "*batch N"]:
-    """`rows @ kernel`, both of one dtype."""
+    """Return `rows @ kernel` of two arrays of one dtype.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxrnn.primitives import rows_times_kernel
+        >>> rows_times_kernel(jnp.ones((5, 2, 3)), jnp.ones((3, 4))).shape
+        (5, 2, 4)
+    """
     if rows.ndim <= 2:
         return rows @ kernel
-    # Of now: it may be another one when the program is lowered.
+    # Read now, because the setting may have changed when the program is lowered.
     precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
-    return _matmul.bind(*_vary_over_the_same_axes(rows, kernel), precision=precision)
+    return _matmul.bind(*_match_varying_axes(rows, kernel), precision=precision)
 
 
 def _product(rows: Any, kernel: Any, *, precision: Any) -> Any:
@@ -39,7 +46,7 @@ def _product(rows: Any, kernel: Any, *, precision: Any) -> Any:
 
 
 def _sum_over_axes(rows: Any, others: Any, *, precision: Any) -> Any:
-    """`[*batch, K]` and `[*batch, N]` to `[K, N]`: the sum of the outer products of their rows."""
+    """Sum the outer products of rows `[*batch, K]` and `[*batch, N]`; return `[K, N]`."""
     axes = tuple(range(rows.ndim - 1))
     return lax.dot_general(others, rows, ((axes, axes), ((), ())), precision).T
 
@@ -50,7 +57,10 @@ def _sum_over_merged_axis(rows: Any, others: Any, *, precision: Any) -> Any:
 
 
 def _on_one_device(context: mlir.LoweringRuleContext) -> bool:
-    """Whether all rows are on one device: whole, or as the part that shard_map or pmap gives it."""
+    """Return whether all rows that the program sees are on one device.
+
+    In shard_map and pmap a program sees the part of its own device.
+    """
     axes = context.module_context.axis_context
     if isinstance(axes, mlir.ShardingContext):
         return axes.num_devices == 1
@@ -60,12 +70,12 @@ def _on_one_device(context: mlir.LoweringRuleContext) -> bool:
 
 
 def _primitive(name: str, function: Callable[..., Any]) -> Primitive:
-    """Make a primitive of one result whose meaning is `function`, from which its rules are made."""
+    """Make a primitive with one result that computes `function`, and derive its rules."""
     primitive = Primitive(name)
     primitive.def_impl(function)
 
     def output(*avals: Any, **params: Any) -> Any:
-        # Traced, because that gives its sharding and varying axes, too.
+        # Tracing also determines the sharding and the varying axes.
         return jax.make_jaxpr(functools.partial(function, **params))(*avals).out_avals[0]
 
     def batch(arrays: Any, axes: Any, **params: Any) -> Any:
@@ -84,13 +94,13 @@ _outer_sum = _primitive("sum_of_outer_products", _sum_over_axes)
 def _lower_outer_sum(
     context: mlir.LoweringRuleContext, rows: Any, others: Any, **params: Any
 ) -> Any:
-    form = _sum_over_merged_axis if _on_one_device(context) else _sum_over_axes
-    return mlir.lower_fun(form, multiple_results=False)(context, rows, others, **params)
+    function = _sum_over_merged_axis if _on_one_device(context) else _sum_over_axes
+    return mlir.lower_fun(function, multiple_results=False)(context, rows, others, **params)
 
 
 mlir.register_lowering(_outer_sum, _lower_outer_sum)
 
-# The cotangent of the first operand, and that of the second.
+# The cotangents of the first and of the second operand.
 ad.defbilinear(
     _matmul,
     lambda cotangent, rows, kernel, **params: _matmul.bind(cotangent, kernel.T, **params),
@@ -103,10 +113,10 @@ ad.defbilinear(
 )
 
 
-def _vary_over_the_same_axes(*arrays: Any) -> list[Any]:
-    """Let each array vary over the mesh axes of any of them, as JAX's own products do.
+def _match_varying_axes(*arrays: Any) -> list[Any]:
+    """Let each array vary over the mesh axes of all of them, as JAX's own products do.
 
-    Within shard_map a kernel is the same on all devices and the rows are not.
+    Within shard_map a kernel is the same on all devices, but the rows differ.
     """
     varying = [jax.typeof(array).mat.varying for array in arrays]
     missing = [tuple(frozenset().union(*varying) - own) for own in varying]

@@ -1,4 +1,4 @@
-"""From a text to its probability."""
+"""Scoring: the probability of texts under a language model."""
 
 import functools
 from typing import Any, NamedTuple
@@ -13,18 +13,18 @@ from jaxrnn.layers import Layer
 from jaxrnn.typing import AnyArray, Array, Bool, Float, Integer, Params
 
 STEPS_AT_ONCE = 512
-"""Of a text that is scored: the logits of all its tokens together could fill the memory."""
+"""Tokens scored per chunk; the logits of a whole text may not fit in memory."""
 
 
 class Score(NamedTuple):
     """The probability of a text, or of each of B texts, under a model."""
 
     log_probability: Float[Array, "*B"]
-    """Of all scored tokens together, in nats."""
+    """The log-probability of all scored tokens together, in nats."""
     perplexity: Float[Array, "*B"]
-    """exp(-log_probability / number of scored tokens); NaN where none is scored."""
+    """exp(-log_probability / number of scored tokens); NaN if none is scored."""
     token_log_probabilities: Float[Array, "T *B"]
-    """Of each token but the first given those before it, in nats; 0 where it is not scored."""
+    """The log-probability, in nats, of each token after the first; 0 if it is not scored."""
 
 
 def score(
@@ -33,51 +33,57 @@ def score(
     ids: Integer[AnyArray, "n *B"],
     mask: Bool[AnyArray, "n *B"] | None = None,
 ) -> Score:
-    """How probable a text is: every token but the first, given those before it.
+    """Return the probability of a text: of every token but the first, given those before it.
 
     Args:
-        model: a language model.
+        model: a causal language model.
         params: its parameters.
         ids: a text `[n]` of at least two tokens, or texts `[n, B]`, padded at the end.
-        mask: True where a token is scored; None means everywhere.  The first never is.
+        mask: True for tokens to score; None means all.  The first token is never scored.
 
     Raises:
         TypeError: the ids are not integers.
-        ValueError: there are fewer than two, one is out of range, or the model is not causal.
+        ValueError: there are fewer than two ids, one is out of range, or the model is not causal.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> model = jaxrnn.language_model(28, jaxrnn.recurrent(jaxrnn.gru(8)))
+        >>> params = model.init(jax.random.key(0), 28)
+        >>> jaxrnn.score(model, params, jax.numpy.array([3, 1, 4, 1])).token_log_probabilities.shape
+        (3,)
     """
     if not model.causal:
-        raise ValueError("model must be causal: one that sees the future gives no probability")
+        raise ValueError("model must be causal: one that sees the future cannot score a text")
     check_array("ids", ids)
     if ids.ndim not in (1, 2) or ids.shape[0] < 2:
-        raise ValueError(f"ids must be [n] or [n, B] with n of at least 2, got {ids.shape}")
+        raise ValueError(f"ids must be [n] or [n, B] with n at least 2, got shape {ids.shape}")
     ids = widen_ids("ids", ids, model.output_size(0))
     mask = np.ones(ids.shape, bool) if mask is None else mask
     check_mask("mask", mask, ids.shape)
     if ids.ndim == 2:
         return _score(model, params, jnp.asarray(ids), jnp.asarray(mask))
-    alone = _score(model, params, jnp.asarray(ids)[:, None], jnp.asarray(mask)[:, None])
-    return Score(*(value[..., 0] for value in alone))
+    batch_of_one = _score(model, params, jnp.asarray(ids)[:, None], jnp.asarray(mask)[:, None])
+    return Score(*(value[..., 0] for value in batch_of_one))
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _score(model: Layer, params: Params, ids: Any, mask: Any) -> Score:
-    def piece(carry: Any, texts: tuple[Any, Any]) -> tuple[Any, Any]:
-        inputs, targets = texts
+    def score_chunk(carry: Any, chunk: tuple[Any, Any]) -> tuple[Any, Any]:
+        inputs, targets = chunk
         logits, carry = model.apply(params, inputs, carry)
         chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], axis=2)
         return carry, chosen[..., 0]
 
     texts, carry = (ids[:-1], ids[1:]), model.initial_carry(params, ids.shape[1])
-    whole = len(texts[0]) // STEPS_AT_ONCE * STEPS_AT_ONCE
-    pieces = tuple(text[:whole].reshape(-1, STEPS_AT_ONCE, text.shape[1]) for text in texts)
+    in_chunks = len(texts[0]) // STEPS_AT_ONCE * STEPS_AT_ONCE
+    chunks = tuple(text[:in_chunks].reshape(-1, STEPS_AT_ONCE, text.shape[1]) for text in texts)
     scored = []
-    if whole:  # JAX_DISABLE_JIT has no loops of no steps
-        carry, of_pieces = lax.scan(piece, carry, pieces)
-        scored.append(of_pieces.reshape(whole, ids.shape[1]))
-    if whole < len(texts[0]):
-        _, last = piece(carry, (texts[0][whole:], texts[1][whole:]))
-        scored.append(last)
-    of_tokens = jnp.concatenate(scored)
-    of_tokens = jnp.where(mask[1:], of_tokens, 0.0)
+    if in_chunks:  # under JAX_DISABLE_JIT a scan needs at least one step
+        carry, of_chunks = lax.scan(score_chunk, carry, chunks)
+        scored.append(of_chunks.reshape(in_chunks, ids.shape[1]))
+    if in_chunks < len(texts[0]):
+        _, of_remainder = score_chunk(carry, (texts[0][in_chunks:], texts[1][in_chunks:]))
+        scored.append(of_remainder)
+    of_tokens = jnp.where(mask[1:], jnp.concatenate(scored), 0.0)
     total = of_tokens.sum(axis=0)
     return Score(total, jnp.exp(-total / mask[1:].sum(axis=0, dtype=total.dtype)), of_tokens)

@@ -1,11 +1,11 @@
-"""Array types of the public signatures, and the key to their dimension names.
+"""The array types of public signatures, and a key to their dimension names.
 
     T   time steps              B   batch                   N   batches of an epoch
     D   input size              F   output size             V   vocabulary size
     H   hidden size             G   gates of a cell (a gate block has H columns)
 
-Arrays are time-major, `[T, B, ...]`, everywhere.  Annotations are jaxtyping's; the tests check them
-at run time, users pay nothing for them.
+Arrays are time-major everywhere: `[T, B, ...]`.  The annotations are jaxtyping's.  Tests check them
+at run time; they cost users nothing.
 """
 
 from collections.abc import Callable
@@ -44,11 +44,13 @@ Gates: TypeAlias = tuple[jax.Array, ...]
 """One array `[B, H]` per gate of a cell."""
 
 Carry: TypeAlias = Any
-"""What a cell hands from one step to the next: a NamedTuple of arrays `[B, H]`, of which the field
-`hidden` is the cell's output and what the recurrent product reads."""
+"""The state that a cell passes from one step to the next: a NamedTuple of arrays `[B, H]`.
+
+Its field `hidden` is the cell's output, and the operand of the recurrent product.
+"""
 
 Inputs: TypeAlias = Float[AnyArray, "T B D"] | Integer[AnyArray, "T B"]
 """Vectors, or token ids that stand for one-hot rows."""
 
 Initializer: TypeAlias = Callable[[Key, tuple[int, ...], DType], jax.Array]
-"""What `jax.nn.initializers` makes: (key, shape, dtype) -> array."""
+"""An initializer as in `jax.nn.initializers`: (key, shape, dtype) -> array."""

@@ -157,7 +157,7 @@ def test_a_body_that_sees_the_future_is_refused():
         ("variational_dropout needs a dropout above 0", {"variational_dropout": True}),
         ("embedding_dropout needs an embedding_size", {"embedding_dropout": 0.5}),
         (
-            "forget_gate_bias is the LSTM's, got the cell gru",
+            "forget_gate_bias needs the cell lstm, got gru",
             {"cell": "gru", "forget_gate_bias": 1},
         ),
         (
@@ -179,7 +179,7 @@ def test_uniform_weights_may_have_a_width_of_their_own():
     params = jaxrnn.build_language_model(config, 40).init(jax.random.key(0), 40)
     for leaf in jax.tree.leaves(params):
         assert 0.02 < jnp.abs(leaf).max() <= 0.03
-    with pytest.raises(ValueError, match="init_scale is of the init uniform, got normal"):
+    with pytest.raises(ValueError, match="init_scale needs init uniform, got normal"):
         jaxrnn.ModelConfig(init_scale=0.1)
     with pytest.raises(ValueError, match="init_scale must be between 0 and"):
         jaxrnn.ModelConfig(init="uniform", init_scale=-0.1)

@@ -1,12 +1,27 @@
-"""Recurrent cells: gate equations only.  `jaxrnn.unroll` runs them over time."""
+"""Recurrent cells: the equations of one time step.  `jaxrnn.unroll` runs them over time.
 
-from jaxrnn.cells.cell import BaseCell as BaseCell
-from jaxrnn.cells.cell import Cell as Cell
-from jaxrnn.cells.cell import HiddenCarry as HiddenCarry
-from jaxrnn.cells.cell import LoopParams as LoopParams
-from jaxrnn.cells.cell import StepCell as StepCell
-from jaxrnn.cells.cell import zero_carry as zero_carry
-from jaxrnn.cells.elman import rnn as rnn
-from jaxrnn.cells.gru import gru as gru
-from jaxrnn.cells.lstm import LSTMCarry as LSTMCarry
-from jaxrnn.cells.lstm import lstm as lstm
+`cell.py` defines the two types of cell: `Cell`, for gate equations around one recurrent product,
+and `StepCell`, for any other recurrence.  It also defines their parameters and the carries that
+they start from.  `elman.py` (`rnn`), `gru.py` and `lstm.py` hold the built-in cells.
+"""
+
+from jaxrnn.cells.cell import BaseCell, Cell, HiddenCarry, LoopParams, StepCell, zero_carry
+from jaxrnn.cells.elman import rnn
+from jaxrnn.cells.gru import gru
+from jaxrnn.cells.lstm import LSTMCarry, lstm
+
+__all__ = [  # noqa: RUF022, sorted by topic
+    # built-in cells
+    "rnn",
+    "gru",
+    "lstm",
+    # custom cells
+    "Cell",
+    "StepCell",
+    "BaseCell",
+    "LoopParams",
+    # carries
+    "HiddenCarry",
+    "LSTMCarry",
+    "zero_carry",
+]

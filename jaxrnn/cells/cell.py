@@ -1,4 +1,4 @@
-"""The `Cell` type: a recurrent cell is its gate equations and nothing else."""
+"""The types of recurrent cells.  A cell is its gate equations and nothing else."""
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -12,10 +12,10 @@ from jaxrnn.typing import Array, DType, Float, Gates, Key, Params
 
 @runtime_checkable
 class InitialCarry(Protocol):
-    """Makes the carry that sequences start from."""
+    """A function that makes the carry that sequences start from."""
 
     def __call__(self, batch_size: int, dtype: DType = jnp.float32, /) -> Any:
-        """Return a NamedTuple of arrays `[B, H]`, one of which is called `hidden`."""
+        """Return a NamedTuple of arrays `[B, H]` with a field `hidden`."""
 
 
 @runtime_checkable
@@ -30,52 +30,64 @@ class Update(Protocol):
 
 @runtime_checkable
 class Step(Protocol):
-    """One time step that multiplies by the recurrent weights itself."""
+    """One time step, including the product with the recurrent weights."""
 
     def __call__(self, params: "LoopParams", input_gates: Gates, carry: Any, /) -> Any:
         """Return the new carry."""
 
 
 def no_params(key: Key) -> tuple[()]:
-    """Return the parameters of a cell that needs none besides the matrices."""
+    """Return `()`, the parameters of a cell that needs only the matrices and biases."""
     del key
     return ()
 
 
 @dataclass(frozen=True, repr=False)
 class BaseCell:
-    """What every cell has; `Cell` and `StepCell` add the equations.
+    """The fields that all cells share; `Cell` and `StepCell` add the equations.
 
-    A cell is static: never traced, hashable, and equal to another one made of equal arguments, so
-    that a program compiled for one serves the other.  A function among the arguments is equal to
-    itself only: define it at the top of a module, where it can be pickled as well.
+    A cell is static: it is hashable and never traced.  Cells made of equal arguments are equal and
+    share compiled programs.  Functions compare by identity, so define a cell's functions at the top
+    of a module, where they can also be pickled.
 
     Raises:
         TypeError: an argument is of the wrong type.
-        ValueError: `hidden_size` is below 1, or `gates` names none or one of them twice.
+        ValueError: `hidden_size` is below 1, or `gates` is empty or repeats a name.
+
+    Example:
+        >>> import jaxrnn
+        >>> from jaxrnn.cells import BaseCell
+        >>> isinstance(jaxrnn.gru(8), BaseCell), jaxrnn.gru(8) == jaxrnn.gru(8)
+        (True, True)
     """
 
     name: str
-    """The cell's name in error messages and when it is printed."""
+    """The cell's name in its `repr` and in error messages."""
     hidden_size: int
     """H, the width of `carry.hidden` and of each gate."""
     _: KW_ONLY
     gates: tuple[str, ...]
-    """The names of the G gates, in the order of the columns of the matrices.  The one called
-    "forget", if any, is what `forget_gate_bias` opens."""
+    """The names of the G gates, in the order of the matrices' columns.
+
+    `forget_gate_bias` applies to the one called "forget", if there is one.
+    """
     initial_carry: InitialCarry
-    """(batch_size, dtype) -> carry, a NamedTuple of arrays `[B, H]` with a field `hidden`, the
-    cell's output; `zero_carry` makes one."""
+    """The carry that sequences start from, as a function (batch_size, dtype) -> carry.
+
+    A carry is a NamedTuple of arrays `[B, H]`; its field `hidden` is the cell's output.
+    `zero_carry` makes such a function.
+    """
     init_params: Callable[[Key], Params] = no_params
-    """(key) -> cell_params: what the equations need besides the matrices, such as peepholes."""
+    """Parameters besides the matrices and biases, such as peepholes: (key) -> cell_params."""
     hidden_bias: bool = False
-    """Whether there is a `b_hh`: only where the equations treat input and hidden gates differently
-    is it more than a second `b_ih`."""
+    """Whether the hidden gates have a bias `b_hh`.
+
+    It is redundant with `b_ih` unless the equations treat input and hidden gates differently.
+    """
 
     def __post_init__(self) -> None:
         check_positive_integer("hidden_size", self.hidden_size)
-        named = isinstance(self.gates, tuple) and all(isinstance(g, str) for g in self.gates)
-        if not named:
+        if not isinstance(self.gates, tuple) or not all(isinstance(g, str) for g in self.gates):
             raise TypeError(f"gates must be a tuple of names, got {self.gates!r}")
         if not self.gates or len(set(self.gates)) < len(self.gates):
             raise ValueError(f"gates must hold at least one name, each once, got {self.gates!r}")
@@ -89,11 +101,11 @@ class BaseCell:
 
 @dataclass(frozen=True, repr=False)
 class Cell(BaseCell):
-    """Gate equations that one engine runs over time.
+    """A recurrence given by gate equations around one recurrent product.
 
     The engine computes `input_gates = inputs @ w_ih + b_ih` for the whole sequence at once and
-    `hidden_gates = hidden @ w_hh + b_hh` at each step, and hands both to `update` as tuples of
-    arrays `[B, H]`, one per gate.  Everything else is the cell's `update`.
+    `hidden_gates = hidden @ w_hh + b_hh` at each step.  It passes both to `update` as tuples of
+    arrays `[B, H]`, one per gate.  `update` does the rest of the step.
 
     Example:
         >>> import jax, jaxrnn
@@ -110,9 +122,11 @@ class Cell(BaseCell):
 
     _: KW_ONLY
     update: Update
-    """(cell_params, input_gates, hidden_gates, carry) -> carry, for one step.  It must treat the
-    rows of the batch independently, since padding and resets rely on it, and work elementwise: a
-    matrix product in here would be linearised into T matrices, and belongs in a `StepCell`."""
+    """The equations of one step: (cell_params, input_gates, hidden_gates, carry) -> carry.
+
+    They must treat batch rows independently, because padding and resets rely on it.  A matrix
+    product belongs in a `StepCell`: in `update` it would be linearised into one matrix per step.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -121,29 +135,42 @@ class Cell(BaseCell):
 
 
 class LoopParams(NamedTuple):
-    """The parameters that take part in every step of the loop."""
+    """The parameters that every step of the loop reads."""
 
     w_hh: Any
-    """[H, G*H], or another of the forms in `jaxrnn.recurrence.weights`."""
+    """Recurrent weights `[H, G*H]`, or another form from `jaxrnn.recurrence.weights`."""
     b_hh: Float[Array, "G*H"] | None
+    """The bias of the hidden gates; None where `cell.hidden_bias` is False."""
     cell: Params
-    """What `init_params` made."""
+    """The cell's own parameters, from `cell.init_params`."""
 
 
 @dataclass(frozen=True, repr=False)
 class StepCell(BaseCell):
     """A recurrence that does not fit `Cell`: a plain step function.
 
-    It needs more than one product with the hidden state, say.  It gets lengths, resets, direction
-    and rematerialisation like any `Cell`; its derivative is JAX's own of the loop, so it is slower
-    to train.  The fields of its carry may have other shapes than `[B, H]`, except `hidden`.
+    Use it, for example, for more than one product with the hidden state.  Lengths, resets,
+    direction and rematerialisation work as for any `Cell`.  JAX differentiates the loop, so
+    training is slower.  The fields of the carry other than `hidden` need not be `[B, H]`.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> def step(params, input_gates, carry):
+        ...     residual = jax.numpy.tanh(input_gates[0] + jaxrnn.matmul(carry.hidden, params.w_hh))
+        ...     return jaxrnn.HiddenCarry(carry.hidden + residual)
+        >>> zeros = jaxrnn.zero_carry(jaxrnn.HiddenCarry, 8)
+        >>> jaxrnn.StepCell("residual", 8, gates=("residual",), initial_carry=zeros, step=step)
+        residual(8)
     """
 
     _: KW_ONLY
     step: Step
-    """(params, input_gates, carry) -> carry, for one step; rows of the batch independently.  The
-    input gates are a tuple, as for a `Cell`; `params` are `LoopParams`: multiply by `w_hh [H, G*H]`
-    with `jaxrnn.matmul`, since `dtype=bfloat16` hands it over in bfloat16."""
+    """The function of one step: (params, input_gates, carry) -> carry.
+
+    It must treat batch rows independently.  The input gates are a tuple, as for a `Cell`; `params`
+    are `LoopParams`.  Multiply by `w_hh [H, G*H]` with `jaxrnn.matmul`, because `dtype=bfloat16`
+    casts `w_hh`.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,24 +184,25 @@ class HiddenCarry(NamedTuple):
     """The carry of a cell whose only state is its output."""
 
     hidden: Float[Array, "B H"]
+    """The output, h."""
 
 
 @dataclass(frozen=True)
 class ZeroCarry:
-    """An `initial_carry` of zeros."""
+    """An `initial_carry` that returns zeros."""
 
     carry_type: Any
     hidden_size: int
 
     def __call__(self, batch_size: int, dtype: DType = jnp.float32) -> Any:
-        """Return zeros `[B, H]` in every field."""
+        """Return a carry of zeros, `[B, H]` in every field."""
         check_positive_integer("batch_size", batch_size)
         shape = (batch_size, self.hidden_size)
         return self.carry_type(*(jnp.zeros(shape, dtype) for _ in self.carry_type._fields))
 
 
 def zero_carry(carry_type: Any, hidden_size: int) -> ZeroCarry:
-    """An `initial_carry` of zeros for a NamedTuple whose fields are all `[B, H]`.
+    """Return an `initial_carry` of zeros for a NamedTuple whose fields are all `[B, H]`.
 
     Example:
         >>> import jaxrnn

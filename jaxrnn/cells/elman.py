@@ -19,7 +19,7 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class ElmanUpdate:
-    """The `update` of `rnn` with one activation."""
+    """The `update` of an `rnn` with the given activation."""
 
     activation: str | Callable[[Any], Any]
 
@@ -34,7 +34,7 @@ class ElmanUpdate:
 
 
 def rnn(hidden_size: int, activation: str | Callable[[Any], Any] = "tanh") -> Cell:
-    """The simple recurrent cell.
+    """Return a simple recurrent (Elman) cell.
 
         h' = activation(x W_ih + b_ih + h W_hh)
 
@@ -46,8 +46,8 @@ def rnn(hidden_size: int, activation: str | Callable[[Any], Any] = "tanh") -> Ce
         A cell with one gate, the candidate, and the carry `HiddenCarry(hidden)`.
 
     Raises:
-        TypeError: `hidden_size` is not an integer or `activation` not callable.
-        ValueError: `hidden_size` is below 1, or no activation has that name.
+        TypeError: `hidden_size` is not an integer, or `activation` is not callable.
+        ValueError: `hidden_size` is below 1, or `activation` is an unknown name.
 
     Example:
         >>> import jaxrnn
@@ -64,7 +64,7 @@ def rnn(hidden_size: int, activation: str | Callable[[Any], Any] = "tanh") -> Ce
     elif not callable(activation):
         raise TypeError(f"activation must be a function of an array, got {activation!r}")
     else:
-        # A name can be pickled, and JAX's own functions cannot.
+        # Names can be pickled; JAX's own functions cannot.
         activation = names.get(activation, activation)
     return Cell(
         "rnn",

@@ -36,7 +36,7 @@ def gru_reset_before_step(
 
 
 def gru(hidden_size: int, *, reset_after: bool = True) -> Cell | StepCell:
-    """The gated recurrent unit.
+    """Return a gated recurrent unit (GRU).
 
         r  = sigmoid(i_r + h_r)         i = x W_ih + b_ih
         z  = sigmoid(i_z + h_z)         h = hidden W_hh + b_hh
@@ -45,10 +45,10 @@ def gru(hidden_size: int, *, reset_after: bool = True) -> Cell | StepCell:
 
     Args:
         hidden_size: H.
-        reset_after: True resets after the recurrent product, as above and as PyTorch, cuDNN and
-            Flax do; that cell has a `b_hh`, because r scales the product with its bias.  False
-            resets before it, `n = tanh(i_n + (r * hidden) W_n)`, as "Dive into Deep Learning",
-            Haiku and the paper's later versions do; that is a `StepCell`, slower to train.
+        reset_after: True applies r after the recurrent product, as above and as PyTorch, cuDNN and
+            Flax do.  That cell has a `b_hh`, because r scales the product and its bias.  False
+            applies r before it, `n = tanh(i_n + (r * hidden) W_n)`, as "Dive into Deep Learning",
+            Haiku and the paper's later versions do.  That is a `StepCell`, slower to train.
 
     Returns:
         A cell with the gates r, z, n and the carry `HiddenCarry(hidden)`.
@@ -63,7 +63,7 @@ def gru(hidden_size: int, *, reset_after: bool = True) -> Cell | StepCell:
         ('reset', 'update', 'candidate')
 
     Reference: Cho et al., Learning phrase representations using RNN encoder-decoder, 2014,
-        arXiv:1406.1078; the reset after the product: version 1 of the paper.
+        arXiv:1406.1078.  Version 1 of the paper resets after the product.
     """
     zeros = zero_carry(HiddenCarry, hidden_size)
     if not reset_after:

@@ -28,7 +28,7 @@ def lstm_update(
 
 
 def lstm(hidden_size: int) -> Cell:
-    """Long short-term memory with a forget gate, without peepholes.
+    """Return an LSTM cell with a forget gate and without peepholes.
 
         i, f, o = sigmoid(x W_ih + b_ih + h W_hh)    each with its own columns
         g       = tanh(x W_ih + b_ih + h W_hh)
@@ -50,7 +50,7 @@ def lstm(hidden_size: int) -> Cell:
         >>> jaxrnn.lstm(256).gates
         ('input', 'forget', 'candidate', 'output')
 
-    Reference: Hochreiter and Schmidhuber, Long short-term memory, 1997; the forget gate: Gers,
+    Reference: Hochreiter and Schmidhuber, Long short-term memory, 1997.  Forget gate: Gers,
         Schmidhuber and Cummins, Learning to forget, 2000.
     """
     return Cell(

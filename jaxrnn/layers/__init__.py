@@ -1,23 +1,51 @@
-"""Layers: anything that maps a sequence to a sequence, and what they are made of."""
+"""Layers: anything that maps a sequence to a sequence.
 
-from jaxrnn.layers.bidirectional import Bidirectional as Bidirectional
-from jaxrnn.layers.bidirectional import Directions as Directions
-from jaxrnn.layers.bidirectional import bidirectional as bidirectional
-from jaxrnn.layers.dropout import Dropout as Dropout
-from jaxrnn.layers.dropout import dropout as dropout
-from jaxrnn.layers.initializers import initializer as initializer
-from jaxrnn.layers.layer import Layer as Layer
-from jaxrnn.layers.learned_carry import LearnedCarryParams as LearnedCarryParams
-from jaxrnn.layers.learned_carry import LearnedInitialCarry as LearnedInitialCarry
-from jaxrnn.layers.learned_carry import learned_initial_carry as learned_initial_carry
-from jaxrnn.layers.linear import Embedding as Embedding
-from jaxrnn.layers.linear import Linear as Linear
-from jaxrnn.layers.linear import LinearParams as LinearParams
-from jaxrnn.layers.linear import embedding as embedding
-from jaxrnn.layers.linear import linear as linear
-from jaxrnn.layers.recurrent import Recurrent as Recurrent
-from jaxrnn.layers.recurrent import recurrent as recurrent
-from jaxrnn.layers.stack import Stack as Stack
-from jaxrnn.layers.stack import stack as stack
-from jaxrnn.layers.step import step as step
-from jaxrnn.recurrence.boundaries import Context as Context
+`layer.py` defines the type `Layer` and what all layers share.  `recurrent.py` runs a cell over
+time; `linear.py` holds linear layers and embeddings, and `dropout.py` dropout.  `stack.py`,
+`bidirectional.py` and `learned_carry.py` build layers from other layers.  `step.py` runs any causal
+layer one time step at a time, and `initializers.py` finds initialisers by name.
+"""
+
+from jaxrnn.layers.bidirectional import Bidirectional, Directions, bidirectional
+from jaxrnn.layers.dropout import Dropout, dropout
+from jaxrnn.layers.initializers import initializer
+from jaxrnn.layers.layer import Layer
+from jaxrnn.layers.learned_carry import (
+    LearnedCarryParams,
+    LearnedInitialCarry,
+    learned_initial_carry,
+)
+from jaxrnn.layers.linear import Embedding, Linear, LinearParams, embedding, linear
+from jaxrnn.layers.recurrent import Recurrent, recurrent
+from jaxrnn.layers.stack import Stack, stack
+from jaxrnn.layers.step import step
+from jaxrnn.recurrence.boundaries import Context
+
+__all__ = [  # noqa: RUF022, sorted by topic
+    # the type, and what reaches every layer of a network
+    "Layer",
+    "Context",
+    # factories
+    "recurrent",
+    "linear",
+    "embedding",
+    "dropout",
+    "stack",
+    "bidirectional",
+    "learned_initial_carry",
+    # what they make
+    "Recurrent",
+    "Linear",
+    "Embedding",
+    "Dropout",
+    "Stack",
+    "Bidirectional",
+    "LearnedInitialCarry",
+    # parameters and carries
+    "LinearParams",
+    "Directions",
+    "LearnedCarryParams",
+    "initializer",
+    # one time step
+    "step",
+]

@@ -13,28 +13,38 @@ from jaxrnn.typing import Key, Params
 
 
 class Directions(NamedTuple):
-    """The params, or the carry, of the two directions."""
+    """The params, or the carry, of both directions of `bidirectional`."""
 
     forward: Any
+    """The part of the copy that reads from the first step to the last."""
     backward: Any
+    """The part of the copy that reads from the last step to the first."""
 
 
 @dataclass(frozen=True, repr=False)
 class Bidirectional(Layer):
-    """A layer run in both directions, made by `bidirectional`."""
+    """A layer run in both directions, made by `bidirectional`.
+
+    Example:
+        >>> import jaxrnn
+        >>> both = jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.gru(16)))
+        >>> both.layer, both.causal
+        (Recurrent(gru(16)), False)
+    """
 
     layer: Layer
+    """The layer that each direction runs a copy of."""
 
     def __post_init__(self) -> None:
         check_layer("layer", self.layer)
 
     @property
     def causal(self) -> bool:
-        """False: the backward direction has read all that follows."""
+        """False, because the backward direction reads later inputs first."""
         return False
 
     def output_size(self, input_size: int) -> int:
-        """Return twice the layer's."""
+        """Return twice the output size of the layer."""
         return 2 * self.layer.output_size(input_size)
 
     def init(self, key: Key, input_size: int) -> Directions:
@@ -42,58 +52,58 @@ class Bidirectional(Layer):
         return Directions(*(self.layer.init(k, input_size) for k in jax.random.split(key)))
 
     def initial_carry(self, params: Directions, batch_size: int) -> Directions:
-        """Return the carry of each direction."""
+        """Return the initial carry of each direction."""
         _check_directions("params", params)
-        return Directions(*(self.layer.initial_carry(own, batch_size) for own in params))
+        return Directions(*(self.layer.initial_carry(p, batch_size) for p in params))
 
     def run(
         self, params: Directions, inputs: Any, carry: Directions, context: Context
     ) -> tuple[Any, Directions]:
-        """Run the layer, as `Layer.run`."""
+        """Run the layer, as `Layer.run` does."""
         reset_carry = context.reset_carry
-        restart = Directions(None, None) if reset_carry is None else reset_carry
-        given = {"params": params, "carry": carry, "reset_carry": restart}
-        for name, both in given.items():
-            _check_directions(name, both)
+        reset_carry = Directions(None, None) if reset_carry is None else reset_carry
+        pairs = {"params": params, "carry": carry, "reset_carry": reset_carry}
+        for name, pair in pairs.items():
+            _check_directions(name, pair)
         keys = (None, None) if context.key is None else jax.random.split(context.key)
         lengths = context.lengths
-        before = resets_in_direction(
+        backward_resets = resets_in_direction(
             context.resets, valid_steps(lengths, inputs.shape[0]), reverse=True
         )
-        ahead, forward = self.layer.run(
+        forward_outputs, forward_carry = self.layer.run(
             params.forward,
             inputs,
             carry.forward,
-            context._replace(reset_carry=restart.forward, key=keys[0]),
+            context._replace(reset_carry=reset_carry.forward, key=keys[0]),
         )
-        behind, backward = self.layer.run(
+        backward_outputs, backward_carry = self.layer.run(
             params.backward,
             flip_within(lengths, inputs),
             carry.backward,
             context._replace(
-                resets=None if before is None else flip_within(lengths, before),
-                reset_carry=restart.backward,
+                resets=None if backward_resets is None else flip_within(lengths, backward_resets),
+                reset_carry=reset_carry.backward,
                 key=keys[1],
             ),
         )
         if context.return_carries:
-            backward = flip_within(lengths, backward)
-        outputs = jnp.concatenate([ahead, flip_within(lengths, behind)], axis=-1)
-        return outputs, Directions(forward, backward)
+            backward_carry = flip_within(lengths, backward_carry)
+        outputs = [forward_outputs, flip_within(lengths, backward_outputs)]
+        return jnp.concatenate(outputs, axis=-1), Directions(forward_carry, backward_carry)
 
     def parts(self, params: Directions) -> Iterator[tuple[Layer, Params]]:
         """Yield the layer with the parameters of each direction."""
-        yield from ((self.layer, own) for own in params)
+        yield from ((self.layer, p) for p in params)
 
 
 def bidirectional(layer: Layer) -> Bidirectional:
-    """Two copies of a layer, one reading forward, one backward; outputs side by side.
+    """Return a layer that runs a copy of `layer` in each direction and concatenates the outputs.
 
-    The backward copy reads each sequence from its own last step (see `lengths`) to its first, and
-    meets each reset from the other side of its boundary.
+    The backward copy reads each sequence from its own last valid step (see `lengths`) to its first,
+    and meets each reset from the other side of its boundary.
 
     Args:
-        layer: any Layer; each direction gets parameters of its own.
+        layer: any Layer; each direction gets its own parameters.
 
     Returns:
         A Layer of twice the output size that is not causal; params and carry are `Directions`.
@@ -102,10 +112,18 @@ def bidirectional(layer: Layer) -> Bidirectional:
         TypeError: `layer` is not a Layer.
 
     Reference: Schuster and Paliwal, Bidirectional recurrent neural networks, 1997.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> layer = jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.lstm(8)))
+        >>> params = layer.init(jax.random.key(0), 3)
+        >>> outputs, carry = layer.apply(params, jax.numpy.ones((5, 2, 3)))
+        >>> outputs.shape, carry.backward.memory.shape
+        ((5, 2, 16), (2, 8))
     """
     return Bidirectional(layer)
 
 
-def _check_directions(name: str, both: Any) -> None:
-    if not isinstance(both, Directions):
-        raise TypeError(f"{name} of bidirectional must be Directions, got {both!r}")
+def _check_directions(name: str, pair: Any) -> None:
+    if not isinstance(pair, Directions):
+        raise TypeError(f"{name} of bidirectional must be Directions, got {pair!r}")

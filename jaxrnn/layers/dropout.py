@@ -1,4 +1,4 @@
-"""Dropout between layers."""
+"""Dropout, as a layer and as a mask."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,16 +13,24 @@ from jaxrnn.typing import DType, Key, Params
 
 @dataclass(frozen=True, repr=False)
 class Dropout(Pointwise):
-    """Dropout between layers, made by `dropout`."""
+    """Dropout between layers, made by `dropout`.
+
+    Example:
+        >>> import jaxrnn
+        >>> jaxrnn.dropout(0.5, variational=True)
+        Dropout(0.5, variational=True)
+    """
 
     rate: float
+    """The probability with which a unit is dropped."""
     variational: bool = False
+    """One mask for all steps of a sequence."""
 
     def __post_init__(self) -> None:
         check_number("rate", self.rate, low=0.0, high=1.0)
 
     def output_size(self, input_size: int) -> int:
-        """Return the same size."""
+        """Return the input size."""
         return input_size
 
     def init(self, key: Key, input_size: int) -> tuple[()]:
@@ -30,7 +38,7 @@ class Dropout(Pointwise):
         return ()
 
     def transform(self, params: Params, inputs: Any, key: Key | None) -> Any:
-        """Drop units where there is a key."""
+        """Drop units if there is a key."""
         if key is None or self.rate == 0:
             return inputs
         if not jnp.issubdtype(inputs.dtype, jnp.floating):
@@ -40,23 +48,30 @@ class Dropout(Pointwise):
 
 
 def dropout(rate: float, *, variational: bool = False) -> Dropout:
-    """Drop units at random where a `key` is given, and scale the others up by 1 / (1 - rate).
+    """Return a layer that drops units at random and scales the others up by 1 / (1 - rate).
 
     Args:
         rate: the probability with which a unit is dropped, in 0..1.
-        variational: one mask for all steps of a sequence (Gal and Ghahramani, A theoretically
+        variational: use one mask for all steps of a sequence (Gal and Ghahramani, A theoretically
             grounded application of dropout in recurrent neural networks, 2016, arXiv:1512.05287);
             otherwise each step has its own (Zaremba, Sutskever and Vinyals, Recurrent neural
             network regularization, 2014, arXiv:1409.2329).
 
     Returns:
-        A Layer that carries nothing and has no parameters; without a key, the identity.  For the
-        rows of an embedding see `embedding`, for what a recurrent layer hands on in time
-        `recurrent`.
+        A Layer that carries nothing and has no parameters; without a `key`, it is the identity.  To
+        drop rows of an embedding see `embedding`, to drop units of the hidden state from one step
+        to the next see `recurrent`.
 
     Raises:
         TypeError: `rate` is not a number.
-        ValueError: it is not in 0..1.
+        ValueError: `rate` is not in 0..1.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> layer = jaxrnn.dropout(0.5)
+        >>> outputs, _ = layer.apply((), jax.numpy.ones((100, 2, 3)), key=jax.random.key(0))
+        >>> jax.numpy.unique(outputs).tolist()
+        [0.0, 2.0]
     """
     return Dropout(rate, variational)
 

@@ -15,9 +15,9 @@ from jaxrnn.typing import AnyArray, Array, Bool, Carry, Integer, Key, Params
 class Layer:
     """Pure functions that map a sequence `[T, B, D]` to a sequence `[T, B, F]`.
 
-    Layers nest freely: a deep bidirectional language model is a Layer like the one inside it.  A
-    Layer is static and holds no arrays.  Layers made of equal arguments are equal, hash alike and
-    share compiled programs; they can be pickled where the functions among their arguments can.
+    Layers nest freely: a deep bidirectional language model is a Layer, and so is each of its parts.
+    A Layer is static and holds no arrays.  Layers made from equal arguments are equal, hash alike
+    and share compiled programs.  They can be pickled if the functions among their arguments can.
 
     Example:
         >>> import jax, jaxrnn
@@ -32,19 +32,19 @@ class Layer:
 
     @property
     def causal(self) -> bool:
-        """Whether no output depends on a later input."""
+        """True if no output depends on a later input."""
         return True
 
     def output_size(self, input_size: int) -> int:
-        """Return F for inputs of that size."""
+        """Return F for inputs of the given size."""
         raise NotImplementedError
 
     def init(self, key: Key, input_size: int) -> Params:
-        """Draw the parameters for inputs of that size: D, or the V of token ids."""
+        """Draw the parameters for inputs of the given size: D, or V for token ids."""
         raise NotImplementedError
 
     def initial_carry(self, params: Params, batch_size: int) -> Carry:
-        """Return the carry that sequences start from; () where nothing is carried."""
+        """Return the carry that sequences start from; () if nothing is carried."""
         del params, batch_size
         return ()
 
@@ -63,14 +63,14 @@ class Layer:
         """Run the layer over a batch of sequences.
 
         Args:
-            params: what `init` returned.
-            inputs: vectors `[T, B, D]`, or token ids `[T, B]` where the layer reads such.
-            carry: where the sequences start; None means `initial_carry`.
+            params: the parameters, from `init`.
+            inputs: vectors `[T, B, D]`, or token ids `[T, B]` if the layer reads ids.
+            carry: the carry that sequences start from; None means `initial_carry`.
             lengths: the valid steps of each sequence, in `0..T`; None means all.  Outputs past the
                 end are zero, and nothing in the padding reaches an output or a gradient.
-            resets: where a sequence starts again, before that step.
-            reset_carry: what it starts again from; None means `initial_carry`.
-            key: for dropout; None means evaluation, without any.
+            resets: True at each step before which a sequence starts again.
+            reset_carry: the carry that it then starts from; None means `initial_carry`.
+            key: for dropout; None means evaluation, without dropout.
             return_carries: return the carry after every step, in arrays `[T, B, ...]`, in place of
                 the last one, as `jaxrnn.unroll` does.
 
@@ -79,7 +79,17 @@ class Layer:
 
         Raises:
             TypeError: an argument is of the wrong type.
-            ValueError: a size or value is wrong.  Both name the argument and what was expected.
+            ValueError: a size or value is wrong.  Both errors name the argument and what was
+                expected.
+
+        Example:
+            >>> import jax, jaxrnn
+            >>> layer = jaxrnn.recurrent(jaxrnn.gru(8))
+            >>> params = layer.init(jax.random.key(0), 3)
+            >>> inputs, lengths = jax.numpy.ones((5, 2, 3)), jax.numpy.array([5, 2])
+            >>> outputs, carry = layer.apply(params, inputs, lengths=lengths)
+            >>> outputs.any(axis=2).sum(axis=0).tolist()
+            [5, 2]
         """
         check_sequence(inputs, lengths, resets)
         if carry is None:
@@ -88,14 +98,14 @@ class Layer:
         return self.run(params, inputs, carry, context)
 
     def run(self, params: Params, inputs: Any, carry: Carry, context: Context) -> tuple[Any, Carry]:
-        """Run the layer, with the sequence checked and the carry given.
+        """Run the layer over a checked sequence, from a given carry.
 
-        A new kind of layer defines this; layers that hold others call it.
+        New kinds of layers define this method; layers that hold others call theirs.
         """
         raise NotImplementedError
 
     def parts(self, params: Params) -> Iterator[tuple["Layer", Params]]:
-        """Yield the layers inside, each with its own parameters."""
+        """Yield the layers inside this one, each with its own parameters."""
         del params
         yield from ()
 
@@ -110,7 +120,7 @@ class Layer:
               Recurrent(gru(32))    4,224  w_ih [10, 96], w_hh [32, 96], b_ih [96], b_hh [96]
               Linear(5)               165  kernel [32, 5], bias [5]
         """
-        rows = list(_rows(self, params))
+        rows = list(_summary_rows(self, params))
         width = max(len(name) for name, *_ in rows)
         digits = max(len(count) for _, count, _ in rows)
         return "\n".join(f"{n:{width}}    {c:>{digits}}{more}".rstrip() for n, c, more in rows)
@@ -119,7 +129,7 @@ class Layer:
         return f"{type(self).__name__}({', '.join(self._arguments())})"
 
     def _arguments(self) -> Iterator[str]:
-        """Yield what `repr` shows: the first field, and others that are not the default ones."""
+        """Yield what `repr` shows: the first field, and others that are not at their default."""
         first, *others = fields(self)
         value = getattr(self, first.name)
         yield from map(repr, value if isinstance(value, tuple) else (value,))
@@ -128,20 +138,20 @@ class Layer:
                 yield f"{field.name}={value!r}"
 
 
-def _rows(layer: Layer, params: Params, depth: int = 0) -> Iterator[tuple[str, str, str]]:
-    """Yield name, number of parameters and shapes of a layer, then of those inside it."""
+def _summary_rows(layer: Layer, params: Params, depth: int = 0) -> Iterator[tuple[str, str, str]]:
+    """Yield name, number of parameters and shapes of a layer, then of the layers inside it."""
     parts = list(layer.parts(params))
     leaves = jax.tree.leaves_with_path(params)
     count = f"{sum(leaf.size for _, leaf in leaves):,}"
     name = type(layer).__name__ if parts else repr(layer)
-    shapes = [f"{_name_of(path)} {list(leaf.shape)}".lstrip() for path, leaf in leaves]
+    shapes = [f"{_path_name(path)} {list(leaf.shape)}".lstrip() for path, leaf in leaves]
     more = " parameters" if depth == 0 else ""
     yield "  " * depth + name, count, more if parts else f"{more}  {', '.join(shapes)}"
-    for part, own in parts:
-        yield from _rows(part, own, depth + 1)
+    for part, part_params in parts:
+        yield from _summary_rows(part, part_params, depth + 1)
 
 
-def _name_of(path: Any) -> str:
+def _path_name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
@@ -149,21 +159,21 @@ def _name_of(path: Any) -> str:
 class Pointwise(Layer):
     """A layer that carries nothing and treats every step independently.
 
-    Padding is zero on both of its sides, as for a recurrent layer.
+    Padding is zero in its inputs and outputs, as for a recurrent layer.
     """
 
     def transform(self, params: Params, inputs: Any, key: Key | None) -> Any:
-        """Map inputs to outputs, at all steps at once: what a kind of such layers defines."""
+        """Map inputs to outputs, at all steps at once; subclasses define this."""
         raise NotImplementedError
 
     def run(self, params: Params, inputs: Any, carry: Carry, context: Context) -> tuple[Any, Carry]:
-        """Run the layer, as `Layer.run`."""
+        """Run the layer, as `Layer.run` does."""
         valid = valid_steps(context.lengths, inputs.shape[0])
         outputs = self.transform(params, zero_padding(valid, inputs), context.key)
         return zero_padding(valid, outputs), carry
 
 
 def check_layer(name: str, layer: Any) -> None:
-    """Raise unless it is a Layer."""
+    """Raise unless `layer` is a Layer; `name` is the argument's name in the message."""
     if not isinstance(layer, Layer):
         raise TypeError(f"{name} must be of type Layer, got {layer!r}")

@@ -1,4 +1,4 @@
-"""An initial carry that is learned."""
+"""Layers whose initial carry is learned."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,49 +16,56 @@ class LearnedCarryParams(NamedTuple):
     """The parameters of `learned_initial_carry`."""
 
     layer: Params
-    """Of the layer itself."""
+    """The layer's own parameters."""
     carry: Any
-    """Where each sequence starts: the layer's carry, without the axis of the batch."""
+    """The carry that each sequence starts from, without a batch axis."""
 
 
 @dataclass(frozen=True, repr=False)
 class LearnedInitialCarry(Layer):
-    """A layer whose initial carry is learned, made by `learned_initial_carry`."""
+    """A layer whose initial carry is learned, made by `learned_initial_carry`.
+
+    Example:
+        >>> import jaxrnn
+        >>> jaxrnn.learned_initial_carry(jaxrnn.recurrent(jaxrnn.gru(8))).layer
+        Recurrent(gru(8))
+    """
 
     layer: Layer
+    """The layer that starts from the learned carry."""
 
     def __post_init__(self) -> None:
         check_layer("layer", self.layer)
 
     @property
     def causal(self) -> bool:
-        """Whether the layer is."""
+        """True if the layer inside is causal."""
         return self.layer.causal
 
     def output_size(self, input_size: int) -> int:
-        """Return the layer's."""
+        """Return the output size of the layer."""
         return self.layer.output_size(input_size)
 
     def init(self, key: Key, input_size: int) -> LearnedCarryParams:
-        """Draw the layer's parameters; the carry begins as the layer's own initial carry."""
+        """Draw the layer's parameters; the learned carry begins as its initial carry."""
         params = self.layer.init(key, input_size)
         carry = jax.tree.map(lambda c: c[0], self.layer.initial_carry(params, 1))
         if not jax.tree.leaves(carry):
-            raise ValueError(f"layer must carry something to learn, but {self.layer} does not")
+            raise ValueError(f"layer must have a carry to learn, got {self.layer} with none")
         for leaf in jax.tree.leaves(carry):
             if not jnp.issubdtype(leaf.dtype, jnp.floating):
-                raise TypeError(f"only a carry of floats can be learned, got {leaf.dtype}")
+                raise TypeError(f"layer must have a carry of floats to learn, got {leaf.dtype}")
         return LearnedCarryParams(params, carry)
 
     def initial_carry(self, params: LearnedCarryParams, batch_size: int) -> Any:
-        """Return the learned carry for each row."""
+        """Return the learned carry, once per row."""
         _check_params(params)
         return jax.tree.map(lambda c: jnp.broadcast_to(c, (batch_size, *c.shape)), params.carry)
 
     def run(
         self, params: LearnedCarryParams, inputs: Any, carry: Any, context: Context
     ) -> tuple[Any, Any]:
-        """Run the layer, as `Layer.run`."""
+        """Run the layer, as `Layer.run` does."""
         _check_params(params)
         if context.resets is not None and context.reset_carry is None:
             context = context._replace(reset_carry=self.initial_carry(params, inputs.shape[1]))
@@ -70,21 +77,28 @@ class LearnedInitialCarry(Layer):
 
 
 def learned_initial_carry(layer: Layer) -> LearnedInitialCarry:
-    """The same layer, whose initial carry is a parameter.
+    """Return a layer like `layer` whose initial carry is a parameter.
 
-    Sequences start from it where no other carry is given, and resets go back to it; gradients reach
-    it from both.
+    Sequences start from it unless another carry is given, and resets return to it.  Both contribute
+    to its gradient.
 
     Args:
         layer: any Layer.
 
     Returns:
-        A Layer with the params `LearnedCarryParams`; what is learned begins as the layer's own
+        A Layer whose params are `LearnedCarryParams`; the learned carry begins as the layer's own
         initial carry.
 
     Raises:
-        TypeError: `layer` is not a Layer; at `init`, what it carries is not of floats.
+        TypeError: `layer` is not a Layer; at `init`, its carry has arrays that are not floats.
         ValueError: at `init`, it carries nothing.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> layer = jaxrnn.learned_initial_carry(jaxrnn.recurrent(jaxrnn.gru(8)))
+        >>> params = layer.init(jax.random.key(0), 3)
+        >>> params.carry.hidden.shape, layer.initial_carry(params, 2).hidden.shape
+        ((8,), (2, 8))
     """
     return LearnedInitialCarry(layer)
 

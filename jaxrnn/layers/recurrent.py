@@ -1,4 +1,4 @@
-"""One cell over time, as a layer."""
+"""The layer that runs a cell over time."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -23,9 +23,17 @@ from jaxrnn.typing import DType, Initializer, Key
 
 @dataclass(frozen=True, repr=False)
 class Recurrent(Layer):
-    """A cell over time with parameters to learn, made by `recurrent`."""
+    """A cell run over time, made by `recurrent`, whose arguments are the fields.
+
+    Example:
+        >>> import jaxrnn
+        >>> layer = jaxrnn.recurrent(jaxrnn.lstm(256), remat_every=32)
+        >>> layer, layer.cell
+        (Recurrent(lstm(256), remat_every=32), lstm(256))
+    """
 
     options: Options
+    """The cell, and the options of `jaxrnn.unroll`."""
     kernel_init: str | Initializer = "uniform"
     recurrent_init: str | Initializer | None = None
     bias_init: str | Initializer = "uniform"
@@ -62,15 +70,15 @@ class Recurrent(Layer):
 
     @property
     def cell(self) -> BaseCell:
-        """The cell."""
+        """The cell that the layer runs."""
         return self.options.cell
 
     def output_size(self, input_size: int) -> int:
-        """Return H, or P."""
+        """Return P if the hidden state is projected, else H."""
         return self.cell.hidden_size if self.projection_size is None else self.projection_size
 
     def init(self, key: Key, input_size: int) -> RecurrentParams:
-        """Draw matrices, biases and the cell's own parameters."""
+        """Draw the matrices, the biases and the cell's own parameters."""
         w_ih_key, w_hh_key, b_ih_key, b_hh_key, cell_key = jax.random.split(key, 5)
         init_kernel = initializer(self.kernel_init, self.cell.hidden_size)
         return RecurrentParams(
@@ -82,14 +90,14 @@ class Recurrent(Layer):
         )
 
     def initial_carry(self, params: RecurrentParams, batch_size: int) -> Any:
-        """Return the cell's."""
+        """Return the initial carry of the cell."""
         check_params(self.cell, params)
         return self.cell.initial_carry(batch_size, params.w_ih.dtype)
 
     def run(
         self, params: RecurrentParams, inputs: Any, carry: Any, context: Context
     ) -> tuple[Any, Any]:
-        """Run the layer, as `Layer.run`."""
+        """Run the layer, as `Layer.run` does."""
         if context.key is not None and self.recurrent_dropout > 0:
             shape = (inputs.shape[1], self.cell.hidden_size)
             mask = dropout_mask(context.key, self.recurrent_dropout, shape, params.w_ih.dtype)
@@ -105,8 +113,8 @@ class Recurrent(Layer):
 
     def _recurrent_kernel(self, key: Key) -> Any:
         size, width = self.cell.hidden_size, self.cell.hidden_size // self.num_heads
-        named = self.kernel_init if self.recurrent_init is None else self.recurrent_init
-        init = initializer(named, width)
+        chosen = self.kernel_init if self.recurrent_init is None else self.recurrent_init
+        init = initializer(chosen, width)
         if self.projection_size is not None:
             down_key, up_key = jax.random.split(key)
             down = init(down_key, (size, self.projection_size), jnp.float32)
@@ -131,8 +139,8 @@ class Recurrent(Layer):
         return bias.at[start : start + self.cell.hidden_size].set(self.forget_gate_bias)
 
     def _arguments(self) -> Iterator[str]:
-        _, *own = super()._arguments()
-        yield from (repr(self.cell), *self.options.changes(), *own)
+        _, *arguments = super()._arguments()
+        yield from (repr(self.cell), *self.options.changes(), *arguments)
 
 
 def recurrent(
@@ -150,36 +158,44 @@ def recurrent(
     remat_every: int | None = None,
     dtype: DType | None = None,
 ) -> Recurrent:
-    """A recurrent layer: `jaxrnn.unroll` of a cell, with parameters to learn.
+    """Return a recurrent layer: `jaxrnn.unroll` of a cell, with parameters to learn.
 
     Args:
-        cell: such as `jaxrnn.lstm(256)`.
-        kernel_init: for `w_ih`, drawn gate by gate (so "orthogonal" makes the block of each gate
-            orthogonal): "normal", "uniform" (+-1/sqrt(H)), "orthogonal", "zeros" or a function
-            (key, shape, dtype) -> array.
-        recurrent_init: likewise for `w_hh`, gate by gate and head by head (where "uniform" is
-            +-1/sqrt(H / num_heads)); None means `kernel_init`.
-        bias_init: likewise for the biases.
-        forget_gate_bias: the bias that forget gates begin with instead; 1 keeps them open, so that
-            memory lasts (Jozefowicz, Zaremba and Sutskever, An empirical exploration of recurrent
-            network architectures, 2015, section 2.2).
+        cell: the cell to run, such as `jaxrnn.lstm(256)`.
+        kernel_init: the initialiser of `w_ih`: "normal", "uniform" (+-1/sqrt(H)), "orthogonal",
+            "zeros" or a function (key, shape, dtype) -> array.  It draws gate by gate:
+            "orthogonal" makes each gate's block orthogonal.
+        recurrent_init: the initialiser of `w_hh`, which draws gate by gate and head by head
+            ("uniform" is +-1/sqrt(H / num_heads)); None means `kernel_init`.
+        bias_init: the initialiser of the biases.
+        forget_gate_bias: the initial bias of forget gates, in place of `bias_init`; 1 keeps them
+            open, and memory lasts (Jozefowicz, Zaremba and Sutskever, An empirical exploration of
+            recurrent network architectures, 2015, section 2.2).
         projection_size: P: the hidden state is projected to this width before the gates and the
             layers above read it; `w_hh` is a `LowRank`, PyTorch's `proj_size`.
-        num_heads: each head's gates read only its own slice of the hidden state; `w_hh` is a
-            `BlockDiagonal` where there is more than one, diagonal where there are H.
-        recurrent_dropout: the rate at which units of the hidden state that the gates read are
-            dropped, the same ones at every step (Gal and Ghahramani, A theoretically grounded
-            application of dropout in recurrent neural networks, 2016, arXiv:1512.05287), where a
-            `key` is given.
+        num_heads: the gates of each head read only its own slice of the hidden state; with more
+            than one head `w_hh` is a `BlockDiagonal`, with H heads it is diagonal.
+        recurrent_dropout: the rate at which units of the hidden state are dropped before the gates
+            read it, if a `key` is given; the same units at every step (Gal and Ghahramani, A
+            theoretically grounded application of dropout in recurrent neural networks, 2016,
+            arXiv:1512.05287).
         implementation, scan_unroll, remat_every, dtype: as for `jaxrnn.unroll`.
 
     Returns:
-        A causal Layer of output size H, or P, whose params are a `RecurrentParams`.
+        A causal Layer with output size H, or P if projected, whose params are `RecurrentParams`.
 
     Raises:
-        TypeError: `cell` is not a cell, or a number of the wrong type.
-        ValueError: no initialiser has that name, a number is out of range, or the options exclude
-            one another.
+        TypeError: `cell` is not a cell, or a number has the wrong type.
+        ValueError: no initialiser has that name, a number is out of range, or options exclude each
+            other.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> layer = jaxrnn.recurrent(jaxrnn.lstm(8), projection_size=4)
+        >>> params = layer.init(jax.random.key(0), 3)
+        >>> outputs, carry = layer.apply(params, jax.numpy.ones((5, 2, 3)))
+        >>> outputs.shape, carry.memory.shape
+        ((5, 2, 4), (2, 8))
     """
     return Recurrent(
         Options(cell, implementation, scan_unroll, remat_every, dtype),

@@ -1,4 +1,4 @@
-"""Layers one upon the other."""
+"""Layers stacked on top of each other."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -14,9 +14,16 @@ from jaxrnn.typing import Key, Params
 
 @dataclass(frozen=True, repr=False)
 class Stack(Layer):
-    """Layers one upon the other, made by `stack`."""
+    """Layers stacked on top of each other, made by `stack`.
+
+    Example:
+        >>> import jaxrnn
+        >>> jaxrnn.stack([jaxrnn.recurrent(jaxrnn.rnn(8)), jaxrnn.linear(4)]).layers[-1]
+        Linear(4)
+    """
 
     layers: tuple[Layer, ...]
+    """The layers, from inputs to outputs."""
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -26,17 +33,17 @@ class Stack(Layer):
 
     @property
     def causal(self) -> bool:
-        """Whether all layers are causal."""
+        """True if all layers are causal."""
         return all(layer.causal for layer in self.layers)
 
     def output_size(self, input_size: int) -> int:
-        """Return the last layer's."""
+        """Return the output size of the last layer."""
         return functools.reduce(
             lambda size, layer: layer.output_size(size), self.layers, input_size
         )
 
     def init(self, key: Key, input_size: int) -> tuple[Params, ...]:
-        """Draw the parameters, one entry per layer."""
+        """Draw the parameters of all layers, one entry per layer."""
         params = []
         keys = jax.random.split(key, len(self.layers))
         for layer, layer_key in zip(self.layers, keys, strict=True):
@@ -45,29 +52,29 @@ class Stack(Layer):
         return tuple(params)
 
     def initial_carry(self, params: tuple[Params, ...], batch_size: int) -> tuple[Any, ...]:
-        """Return the carries, one entry per layer."""
+        """Return the initial carries of all layers, one entry per layer."""
         self._check_entries("params", params)
         pairs = zip(self.layers, params, strict=True)
-        return tuple(layer.initial_carry(own, batch_size) for layer, own in pairs)
+        return tuple(layer.initial_carry(p, batch_size) for layer, p in pairs)
 
     def run(
         self, params: tuple[Params, ...], inputs: Any, carry: tuple[Any, ...], context: Context
     ) -> tuple[Any, tuple[Any, ...]]:
-        """Run the layer, as `Layer.run`."""
-        count, nothing = len(self.layers), (None,) * len(self.layers)
-        restarts = nothing if context.reset_carry is None else context.reset_carry
-        given = {"params": params, "carry": carry, "reset_carry": restarts}
-        for name, entries in given.items():
+        """Run the layer, as `Layer.run` does."""
+        count, nones = len(self.layers), (None,) * len(self.layers)
+        reset_carries = nones if context.reset_carry is None else context.reset_carry
+        arguments = {"params": params, "carry": carry, "reset_carry": reset_carries}
+        for name, entries in arguments.items():
             self._check_entries(name, entries)
-        keys = nothing if context.key is None else jax.random.split(context.key, count)
-        carries = []
-        for layer, own, start, restart, key in zip(
-            self.layers, params, carry, restarts, keys, strict=True
+        keys = nones if context.key is None else jax.random.split(context.key, count)
+        new_carries = []
+        for layer, layer_params, layer_carry, reset_carry, key in zip(
+            self.layers, params, carry, reset_carries, keys, strict=True
         ):
-            own_context = context._replace(reset_carry=restart, key=key)
-            inputs, end = layer.run(own, inputs, start, own_context)
-            carries.append(end)
-        return inputs, tuple(carries)
+            layer_context = context._replace(reset_carry=reset_carry, key=key)
+            inputs, new_carry = layer.run(layer_params, inputs, layer_carry, layer_context)
+            new_carries.append(new_carry)
+        return inputs, tuple(new_carries)
 
     def parts(self, params: tuple[Params, ...]) -> Iterator[tuple[Layer, Params]]:
         """Yield the layers with their parameters."""
@@ -76,22 +83,31 @@ class Stack(Layer):
     def _check_entries(self, name: str, entries: Any) -> None:
         if not isinstance(entries, tuple) or len(entries) != len(self.layers):
             raise TypeError(
-                f"{name} of a stack must be a tuple of {len(self.layers)}, one entry per layer;"
+                f"{name} of a stack must be a tuple of {len(self.layers)}, one entry per layer,"
                 f" got {entries!r}"
             )
 
 
 def stack(layers: Sequence[Layer]) -> Stack:
-    """Deep networks: each layer reads the outputs of the one before.
+    """Stack layers: each reads the outputs of the one before.
 
     Args:
-        layers: at least one; lengths and resets reach each of them.
+        layers: at least one layer; all of them get the same lengths and resets.
 
     Returns:
-        A Layer whose params and carry are tuples, one entry per layer; causal if all are.
+        A Layer whose params and carry are tuples, one entry per layer; it is causal if all layers
+        are.
 
     Raises:
         TypeError: an entry is not a Layer.
-        ValueError: there is none.
+        ValueError: there are no layers.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> layer = jaxrnn.stack([jaxrnn.recurrent(jaxrnn.gru(8)), jaxrnn.linear(4)])
+        >>> params = layer.init(jax.random.key(0), 3)
+        >>> outputs, carry = layer.apply(params, jax.numpy.ones((5, 2, 3)))
+        >>> outputs.shape, len(carry)
+        ((5, 2, 4), 2)
     """
     return Stack(tuple(layers))

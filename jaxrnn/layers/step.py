@@ -1,4 +1,4 @@
-"""One time step of a layer, for inputs that arrive one by one."""
+"""One time step of a layer, for inputs that arrive one at a time."""
 
 from jaxrnn.checks import check_array
 from jaxrnn.layers.layer import Layer, check_layer
@@ -11,32 +11,42 @@ def step(
     inputs: Float[AnyArray, "B D"] | Integer[AnyArray, "B"],
     carry: Carry,
 ) -> tuple[Float[Array, "B F"], Carry]:
-    """What `layer.apply` does, for one step: the outputs of as many steps are those of one `apply`.
+    """Run a layer for one time step; T steps give the same outputs as one `apply` over T steps.
 
-        carry = layer.initial_carry(params, B)
-        outputs, carry = step(layer, params, inputs, carry)    # as often as inputs come
+    Jit the call, or a function that makes it.
 
     Args:
-        layer: a causal Layer; jit the call, or a function that makes it.
+        layer: a causal Layer.
         params: its parameters.
         inputs: the step's vectors `[B, D]` or token ids `[B]`.
-        carry: the layer's, from `layer.initial_carry` or from the step before.
+        carry: the layer's carry, from `layer.initial_carry` or from the previous step.
 
     Returns:
-        (outputs `[B, F]`, carry)
+        (outputs `[B, F]`, the carry after the step)
 
     Raises:
-        TypeError: `layer` is not a Layer, or the inputs or the carry are of the wrong type.
+        TypeError: `layer` is not a Layer, or the inputs or the carry have the wrong type.
         ValueError: the layer is not causal, or a size is wrong.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> layer = jaxrnn.recurrent(jaxrnn.gru(8))
+        >>> params = layer.init(jax.random.key(0), 3)
+        >>> carry = layer.initial_carry(params, 2)
+        >>> run_step = jax.jit(jaxrnn.step, static_argnums=0)
+        >>> for inputs in jax.numpy.ones((5, 2, 3)):
+        ...     outputs, carry = run_step(layer, params, inputs, carry)
+        >>> outputs.shape
+        (2, 8)
     """
     check_layer("layer", layer)
     if not layer.causal:
         raise ValueError(
-            f"layer must be causal to run step by step: the outputs of {layer} depend on inputs"
-            " still to come, as a bidirectional one's do"
+            f"layer must be causal to run step by step: the outputs of {layer} depend on later"
+            " inputs, as those of bidirectional layers do"
         )
     check_array("inputs", inputs)
     if inputs.ndim not in (1, 2):
-        raise ValueError(f"inputs must be [B, D] or ids [B], one step's, got shape {inputs.shape}")
+        raise ValueError(f"inputs must be one step, [B, D] or ids [B], got shape {inputs.shape}")
     outputs, carry = layer.apply(params, inputs[None], carry)
     return outputs[0], carry

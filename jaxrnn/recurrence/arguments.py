@@ -1,4 +1,4 @@
-"""What `unroll` checks of its arguments, none of it traced."""
+"""Checks of the arguments of `unroll`.  They add nothing to the traced program."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from jaxrnn.recurrence.weights import BlockDiagonal, LowRank, Masked, RecurrentP
 def check_arguments(
     options: Options, params: Any, inputs: Any, carry: Any, context: Context
 ) -> None:
-    """Raise a TypeError or ValueError that names the argument, what came and what was expected."""
+    """Check the arguments of `unroll` against each other and against the options."""
     cell = options.cell
     check_params(cell, params)
     check_inputs(params.w_ih.shape[0], inputs)
@@ -28,7 +28,7 @@ def check_arguments(
         check_carry("carry", cell, carry, batch_size, dtype)
     if context.reset_carry is not None:
         if context.resets is None:
-            raise ValueError("reset_carry was given without resets: nothing would use it")
+            raise ValueError("reset_carry was given without resets, so it would have no effect")
         check_carry("reset_carry", cell, context.reset_carry, batch_size, dtype)
 
 
@@ -51,7 +51,7 @@ def check_params(cell: BaseCell, params: Any) -> None:
 
 
 def check_w_hh(cell: BaseCell, w_hh: Any, batch_size: int) -> None:
-    """Check the recurrent weights, in whichever of their forms."""
+    """Check the recurrent weights, in any of their forms."""
     size, gates = cell.hidden_size, len(cell.gates) * cell.hidden_size
     name = "params.w_hh"
     if isinstance(w_hh, Masked | LowRank | BlockDiagonal) and isinstance(cell, StepCell):
@@ -66,7 +66,9 @@ def check_w_hh(cell: BaseCell, w_hh: Any, batch_size: int) -> None:
     elif isinstance(w_hh, BlockDiagonal):
         heads = w_hh.blocks.shape[0]
         if size % heads:
-            raise ValueError(f"{name}.blocks must have heads that divide H = {size}, got {heads}")
+            raise ValueError(
+                f"{name}.blocks must have a number of heads that divides H = {size}, got {heads}"
+            )
         expected = (heads, size // heads, len(cell.gates), size // heads)
         check_shape(f"{name}.blocks", w_hh.blocks.shape, expected, "[heads, K, G, K]")
     else:
@@ -75,7 +77,7 @@ def check_w_hh(cell: BaseCell, w_hh: Any, batch_size: int) -> None:
 
 
 def check_inputs(input_size: int, inputs: Any) -> None:
-    """Check the rank, sizes and kind of a sequence."""
+    """Check the dtype, rank and sizes of a sequence."""
     if jnp.issubdtype(inputs.dtype, jnp.integer):
         if inputs.ndim != 2:
             raise ValueError(f"inputs of token ids must be [T, B], got shape {inputs.shape}")
@@ -84,7 +86,7 @@ def check_inputs(input_size: int, inputs: Any) -> None:
     elif inputs.ndim != 3:
         raise ValueError(f"inputs must be [T, B, D], got shape {inputs.shape}")
     elif inputs.shape[2] != input_size:
-        raise ValueError(f"inputs must have D = {input_size} as w_ih has, got {inputs.shape[2]}")
+        raise ValueError(f"inputs must have D = {input_size} to match w_ih, got {inputs.shape[2]}")
     if 0 in inputs.shape:
         raise ValueError(
             f"inputs must have at least one step, one row and one feature, got {inputs.shape}"
@@ -92,22 +94,24 @@ def check_inputs(input_size: int, inputs: Any) -> None:
 
 
 def check_carry(name: str, cell: BaseCell, carry: Any, batch_size: int, dtype: Any) -> None:
-    """Check a carry against the one that the cell would start from."""
+    """Check that a carry is like the cell's initial one, and differentiable for a `Cell`."""
     expected = jax.eval_shape(lambda: cell.initial_carry(batch_size, dtype))
     check_like(name, carry, expected)
     for path, leaf in jax.tree.leaves_with_path(expected):
         if isinstance(cell, Cell) and not jnp.issubdtype(leaf.dtype, jnp.floating):
             field = f"{name}{jax.tree_util.keystr(path)}"
-            raise TypeError(f"{field} must be of floats, for a derivative; got {leaf.dtype}")
+            raise TypeError(
+                f"{field} must have a floating dtype to be differentiable, got {leaf.dtype}"
+            )
 
 
 def check_new_carry(cell: BaseCell, start: Any, new: Any) -> None:
-    """Check, when it is traced, that a step returns a carry like the one it was given."""
+    """Check, while tracing, that a step returns a carry like the one it was given."""
     check_like(f"the {cell.name} cell's new carry", new, start)
 
 
 def check_sequence(inputs: Any, lengths: Any, resets: Any) -> None:
-    """Check that the inputs are a sequence, and that lengths and resets are theirs."""
+    """Check that the inputs are a sequence, and that lengths and resets fit them."""
     check_array("inputs", inputs)
     if inputs.ndim < 2:
         raise ValueError(f"inputs must be [T, B, ...], got shape {inputs.shape}")
@@ -118,7 +122,7 @@ def check_sequence(inputs: Any, lengths: Any, resets: Any) -> None:
 
 
 def check_lengths(lengths: Any, num_steps: int, batch_size: int) -> None:
-    """Check the lengths' shape and type and, where they can be seen, their range."""
+    """Check the lengths' shape and dtype and, where they are concrete, their range."""
     check_array("lengths", lengths)
     check_shape("lengths", lengths.shape, (batch_size,), "[B]")
     if not jnp.issubdtype(lengths.dtype, jnp.integer):

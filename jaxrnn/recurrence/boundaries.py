@@ -1,4 +1,4 @@
-"""Where sequences end and start again: masks over time, and what is done with them."""
+"""Ends and restarts of sequences: masks over time, and functions that apply them."""
 
 from typing import Any, NamedTuple
 
@@ -7,31 +7,31 @@ import jax.numpy as jnp
 
 
 class Context(NamedTuple):
-    """What travels beside the inputs through all layers; None where there is none."""
+    """The arguments that travel through all layers along with the inputs."""
 
     lengths: Any = None
-    """int `[B]`: the valid steps of each sequence."""
+    """int `[B]`: the number of valid steps of each sequence; None means all."""
     resets: Any = None
-    """bool `[T, B]`: where a sequence starts again."""
+    """bool `[T, B]`: where a sequence restarts; None means nowhere."""
     reset_carry: Any = None
-    """What it starts again from."""
+    """The carry that it restarts from; None means the initial one."""
     key: Any = None
-    """For dropout."""
+    """The key for dropout; None means no dropout."""
     return_carries: bool = False
     """Whether layers return the carry after every step."""
 
 
 def valid_steps(lengths: Any, num_steps: int) -> Any:
-    """Return the valid steps, bool `[T, B]`, of lengths `[B]`; None where all are."""
+    """Return a mask of the valid steps, bool `[T, B]`; None where `lengths` is None."""
     if lengths is None:
         return None
     return jnp.arange(num_steps, dtype=jnp.int32)[:, None] < jnp.asarray(lengths, jnp.int32)[None]
 
 
 def resets_in_direction(resets: Any, valid: Any, reverse: bool) -> Any:
-    """Return the resets at valid steps, before the step at which the run meets them.
+    """Return the resets at valid steps, each at the step before which the run applies it.
 
-    `resets[t]` is a boundary between `t - 1` and `t`: a reversed run meets it before step `t - 1`.
+    `resets[t]` is a boundary between `t - 1` and `t`.  A reversed run meets it before step `t - 1`.
     """
     if resets is None:
         return None
@@ -43,7 +43,7 @@ def resets_in_direction(resets: Any, valid: Any, reverse: bool) -> Any:
 
 
 def where_rows(mask: Any, chosen: Any, other: Any) -> Any:
-    """Return `chosen` where the mask of the leading axes is True, else `other`; trees of arrays."""
+    """Return `chosen` where the mask of the leading axes is True, else `other`, for trees."""
 
     def where(a: Any, b: Any) -> Any:
         return jnp.where(mask.reshape(mask.shape + (1,) * (b.ndim - mask.ndim)), a, b)
@@ -52,7 +52,7 @@ def where_rows(mask: Any, chosen: Any, other: Any) -> Any:
 
 
 def flip_within(lengths: Any, over_time: Any) -> Any:
-    """Reverse each sequence within its own length; padding stays in place; its own inverse."""
+    """Reverse each sequence within its length; padding stays in place.  It is its own inverse."""
 
     def flip(x: Any) -> Any:
         if lengths is None:
@@ -67,30 +67,31 @@ def flip_within(lengths: Any, over_time: Any) -> Any:
 
 
 def zero_padding(valid: Any, over_time: Any) -> Any:
-    """Return `over_time` `[T, B, ...]` with zeros at invalid steps."""
+    """Replace the invalid steps of an array `[T, B, ...]` by zeros."""
     return over_time if valid is None else where_rows(valid, over_time, jnp.zeros_like(over_time))
 
 
 def fill_padding(valid: Any, over_time: Any) -> Any:
     """Replace each padding step by the row's first valid step.
 
-    Zeros would do for a cell whose derivative is finite there; a normalised one's may not be, and
-    0 * inf would reach the gradients of what it shares with valid steps.  Rows without a valid step
-    get `regular_values`.  Each row independently: rows may lie on different devices.
+    Zeros would do where the cell's derivative at zero is finite.  A normalised cell's may not be,
+    and 0 * inf would then reach the gradients of everything that valid steps share with padding.
+    Rows without a valid step get `regular_values`.  Rows are filled independently, because they may
+    be on different devices.
     """
     if valid is None:
         return over_time
     mask = valid.reshape(valid.shape + (1,) * (over_time.ndim - 2))
     first = jnp.argmax(mask, axis=0, keepdims=True)
-    own = jnp.take_along_axis(over_time, first, axis=0, mode="clip")
-    own = jnp.where(mask.any(axis=0, keepdims=True), own, regular_values(own))
-    return jnp.where(mask, over_time, own)
+    filler = jnp.take_along_axis(over_time, first, axis=0, mode="clip")
+    filler = jnp.where(mask.any(axis=0, keepdims=True), filler, regular_values(filler))
+    return jnp.where(mask, over_time, filler)
 
 
 def regular_values(array: Any) -> Any:
-    """Return values of this shape and type at which no cell is singular.
+    """Return values of this shape and dtype at which no cell is singular.
 
-    A ramp of floats, whose variance is not zero; ids of 0.
+    Floats are a ramp, whose variance is not zero.  Ids are 0.
     """
     if not jnp.issubdtype(array.dtype, jnp.floating):
         return jnp.zeros_like(array)

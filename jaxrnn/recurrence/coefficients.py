@@ -1,13 +1,14 @@
-"""The coefficients of a linear program whose arrays are all `[B, H]` and work elementwise.
+"""The coefficients of an elementwise linear program on arrays `[B, H]`.
 
-The derivative of one step, as `jax.linearize` gives it, is a program without branches that adds
-tangents and multiplies them by arrays.  Each tangent on the way is a sum of terms, a coefficient
-times a source, and the program is followed equation by equation, on such sums.  For the GRU,
+The derivative of one step, as `jax.linearize` returns it, is a program without branches that adds
+tangents and multiplies them by arrays.  Each intermediate tangent is a sum of terms, each of them a
+coefficient times a source.  This module evaluates the program on such sums, equation by equation.
+For the GRU,
 
     r = sigmoid(x_r + h_r)    z = sigmoid(x_z + h_z)    n = tanh(x_n + r * h_n)
     h' = (1 - z) * n + z * h
 
-the tangent of the one array of the new carry comes out as
+the tangent of the new carry's only array comes out as
 
     dh' = z          * dh                  source ("start", 0)
         + (h - n)*z' * (dx_z + dh_z)       sources ("input", 1) and ("hidden", 1)
@@ -15,8 +16,8 @@ the tangent of the one array of the new carry comes out as
         + (1 - z)*n'*r   * dh_n            source ("hidden", 2)
         + (1 - z)*n'*h_n*r' * (dx_r + dh_r)    sources ("input", 0) and ("hidden", 0)
 
-five coefficients `[B, H]` (r', z' and n' are the derivatives of the activations), however long the
-equations were.  An operation that may read several units of an array ends the search.
+with five coefficients `[B, H]` (r', z' and n' are the derivatives of the activations), however long
+the equations are.  An operation that may mix units of an array raises a NotElementwiseError.
 """
 
 import operator
@@ -27,31 +28,32 @@ import jax.numpy as jnp
 from jax import lax
 
 Source = tuple[str, int]  # ("input" | "hidden", gate) or ("start" | "new", array of the carry)
-Terms = dict[Source, Any]  # the coefficient of each source, [B, H] or a number
+Terms = dict[Source, Any]  # a coefficient, [B, H] or a number, for each source
 
 
 class NotElementwiseError(Exception):
-    """The program has an operation that none of the rules below describes."""
+    """The program has an operation that the rules below do not cover."""
 
 
 def new_carry_terms(program: Any, inputs: list[Terms]) -> dict[int, Terms]:
-    """Return the terms of each array of the new carry, in an order of computation.
+    """Return the terms of each array of the new carry, in the order of their computation.
 
-    An array of the new carry that others are computed from, such as an LSTM's memory, is a source
-    of theirs, and comes before them.
+    An array of the new carry that others depend on, such as an LSTM's memory, precedes them and is
+    one of their sources.
 
     Args:
-        program: a ClosedJaxpr, linear in all its inputs.
-        inputs: the terms of each of these.
+        program: a ClosedJaxpr that is linear in all its inputs.
+        inputs: the terms of each input.
 
     Raises:
         NotElementwiseError: the program may mix units.
     """
-    from jax.extend.core import Literal  # here, so that a move of JAX's costs speed at most
+    # Imported here: if JAX moves it, `linearize` falls back to a slower derivative.
+    from jax.extend.core import Literal
 
     new: dict[int, Terms] = {}
 
-    def follow(program: Any, operands: list[Any], outputs: dict[Any, int]) -> list[Any]:
+    def evaluate(program: Any, operands: list[Any], outputs: dict[Any, int]) -> list[Any]:
         known = dict(zip(program.jaxpr.constvars, program.consts, strict=True))
         known |= dict(zip(program.jaxpr.invars, operands, strict=True))
 
@@ -61,12 +63,12 @@ def new_carry_terms(program: Any, inputs: list[Terms]) -> dict[int, Terms]:
         for equation in program.jaxpr.eqns:
             operands = read(equation.invars)
             if not any(isinstance(operand, dict) for operand in operands):
-                continue  # no tangent: a zero
+                continue  # it reads no tangent: zero wherever it is added
             if equation.primitive.name == "jit":
                 inner = equation.params["jaxpr"]
                 pairs = zip(inner.jaxpr.outvars, equation.outvars, strict=True)
                 inside = {i: outputs[o] for i, o in pairs if o in outputs and is_variable(i)}
-                results = follow(inner, operands, inside)
+                results = evaluate(inner, operands, inside)
             elif equation.primitive.name in _RULES:
                 results = [_RULES[equation.primitive.name](*operands)]
             else:
@@ -83,17 +85,17 @@ def new_carry_terms(program: Any, inputs: list[Terms]) -> dict[int, Terms]:
         return not isinstance(variable, Literal)
 
     outputs = {v: i for i, v in enumerate(program.jaxpr.outvars) if is_variable(v)}
-    for output, result in enumerate(follow(program, inputs, outputs)):
-        if output not in new:  # an input as it was, another output, or zero
+    for output, result in enumerate(evaluate(program, inputs, outputs)):
+        if output not in new:  # it is an input, another output, or zero
             new[output] = result if isinstance(result, dict) else {}
     return new
 
 
 def _combine(function: Callable[..., Any], *sums: Terms) -> Terms:
-    """Return `function` of each source's coefficients, None where a sum has none.
+    """Apply `function` to the coefficients of each source, None where a sum lacks the source.
 
-    Sources that share a coefficient object share the result object: by this identity it is seen
-    that the two halves of a gate are only ever added.
+    Sources that share coefficient objects share the result object.  `_elementwise` detects by this
+    identity that the input and hidden parts of a gate are only ever added.
     """
     results: dict[tuple[int, ...], Any] = {}
     terms = {}
@@ -106,15 +108,15 @@ def _combine(function: Callable[..., Any], *sums: Terms) -> Terms:
     return terms
 
 
-def _coefficient(operand: Any) -> Any:
-    """Return an operand that is no tangent."""
+def _require_coefficient(operand: Any) -> Any:
+    """Return an operand that serves as a coefficient; raise if it is not known."""
     if operand is None:
         raise NotElementwiseError
     return operand
 
 
 def _add(a: Any, b: Any) -> Any:
-    if not (isinstance(a, dict) and isinstance(b, dict)):  # the other is zero
+    if not (isinstance(a, dict) and isinstance(b, dict)):  # one of them is zero
         return a if isinstance(a, dict) else b
     return _combine(lambda x, y: y if x is None else x if y is None else x + y, a, b)
 
@@ -129,25 +131,25 @@ def _subtract(a: Any, b: Any) -> Any:
 
 def _multiply(a: Any, b: Any) -> Terms:
     tangent, factor = (a, b) if isinstance(a, dict) else (b, a)
-    factor = _coefficient(factor)
+    factor = _require_coefficient(factor)
     return _combine(lambda c: c * factor, tangent)
 
 
 def _divide(a: Terms, b: Any) -> Terms:
-    divisor = _coefficient(b)
+    divisor = _require_coefficient(b)
     return _combine(lambda c: c / divisor, a)
 
 
-def _select(which: Any, *cases: Any) -> Terms:
-    which = _coefficient(which)
+def _select(predicate: Any, *cases: Any) -> Terms:
+    predicate = _require_coefficient(predicate)
     sums = [case if isinstance(case, dict) else {} for case in cases]
     coefficients = [c for terms in sums for c in terms.values()]
-    shape = jnp.broadcast_shapes(jnp.shape(which), *map(jnp.shape, coefficients))
+    shape = jnp.broadcast_shapes(jnp.shape(predicate), *map(jnp.shape, coefficients))
     dtype = jnp.result_type(*coefficients)
 
     def select(*coefficients: Any) -> Any:
         arrays = (jnp.asarray(0 if c is None else c, dtype) for c in coefficients)
-        return lax.select_n(which, *(jnp.broadcast_to(array, shape) for array in arrays))
+        return lax.select_n(predicate, *(jnp.broadcast_to(array, shape) for array in arrays))
 
     return _combine(select, *sums)
 

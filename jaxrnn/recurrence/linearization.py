@@ -1,12 +1,12 @@
-"""The derivative of one step's update, in as few coefficients as its equations allow.
+"""The derivative of one update, in as few coefficients as its equations allow.
 
-In most cells no unit reads another one: unit u of the new carry depends on unit u of the gates and
-of the carry.  Then the tangent of each new array is a sum of tangents, each times one coefficient,
-however long the equations are.  `jax.linearize` gives the derivative as a linear program;
-`jaxrnn.recurrence.coefficients` follows it and finds them: six a unit for an LSTM, whose output
-reads the new memory, and five for a GRU.
+In most cells the update is elementwise: unit u of the new carry depends only on unit u of the gates
+and of the carry.  The tangent of each new array is then a sum of tangents, each times one
+coefficient, however long the equations are.  `jax.linearize` returns the derivative as a linear
+program, from which `jaxrnn.recurrence.coefficients` extracts the coefficients: five per unit for a
+GRU, and six for an LSTM, whose output reads the new memory.
 
-A cell whose units mix, as in a normalisation, keeps the program that JAX gave.
+A cell that mixes units, for instance by a normalisation, keeps the program from JAX.
 """
 
 import dataclasses
@@ -27,15 +27,16 @@ from jaxrnn.typing import Gates
 def linearize(
     cell: Cell, cell_params: Any, input_gates: Gates, hidden_gates: Gates, start: Any
 ) -> Callable[..., Any]:
-    """Return the derivative of `cell.update` there: a function that is a pytree, to scan over.
+    """Return the derivative of `cell.update` at these arguments, a function and a pytree.
 
-    It maps (d_input_gates, None for zero, d_hidden_gates, d_start) to the new carry's tangent.
+    It maps (d_input_gates, d_hidden_gates, d_start) to the new carry's tangent; d_input_gates may
+    be None for zeros.  As a pytree it can be scanned over.
     """
     update = functools.partial(cell.update, cell_params)
     _, push = jax.linearize(update, input_gates, hidden_gates, start)
     try:
         return _elementwise(push, input_gates, hidden_gates, start)
-    except Exception:  # whatever a jaxpr may come to look like: JAX's own program is right, too
+    except Exception:  # jaxprs may change; JAX's own program is always correct
         return Partial(_push_all, push)
 
 
@@ -50,41 +51,42 @@ class _Read(NamedTuple):
 
     gate: int
     new: int
-    summed: bool  # with the input gate, which has the same coefficient
+    summed: bool  # the input gate has the same coefficient, so the two are added first
 
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["by_hidden", "by_others"],
+    data_fields=["hidden_coefficients", "other_terms"],
     meta_fields=["reads", "order"],
 )
 @dataclasses.dataclass(frozen=True)
 class _Elementwise:
-    """The tangent of each array of the new carry as a sum of products with coefficients."""
+    """A derivative in which each array of the new carry has one coefficient per source."""
 
-    by_hidden: Any  # [B, len(reads) * H]: in one array, because the loop then multiplies once
-    by_others: tuple[Terms, ...]  # of each array of the new carry
+    hidden_coefficients: Any  # [B, len(reads) * H], one array, so that the loop multiplies once
+    other_terms: tuple[Terms, ...]  # for each array of the new carry, its sources besides `reads`
     reads: tuple[_Read, ...]
-    order: tuple[int, ...]  # of the new carry's arrays, since some are read by later ones
+    order: tuple[int, ...]  # in which to compute the new carry's arrays; later ones read earlier
 
     def __call__(self, d_input_gates: Any, d_hidden_gates: Any, d_start: Any) -> Any:
         starts, structure = jax.tree.flatten(d_start)
         tangents = {("start", i): d for i, d in enumerate(starts)}
-        added = d_hidden_gates
+        d_gates = d_hidden_gates
         if d_input_gates is not None:
             tangents |= {("input", i): d for i, d in enumerate(d_input_gates)}
-            added = [h + i for h, i in zip(d_hidden_gates, d_input_gates, strict=True)]
-        gates = [(added if read.summed else d_hidden_gates)[read.gate] for read in self.reads]
-        products = jnp.split(self.by_hidden * jnp.concatenate(gates, axis=-1), len(gates), axis=-1)
+            d_gates = [h + i for h, i in zip(d_hidden_gates, d_input_gates, strict=True)]
+        factors = [(d_gates if read.summed else d_hidden_gates)[read.gate] for read in self.reads]
+        products = self.hidden_coefficients * jnp.concatenate(factors, axis=-1)
+        products = jnp.split(products, len(factors), axis=-1)
         for new in self.order:
             terms = [p for p, read in zip(products, self.reads, strict=True) if read.new == new]
-            terms += [c * tangents[n] for n, c in self.by_others[new].items() if n in tangents]
+            terms += [c * tangents[n] for n, c in self.other_terms[new].items() if n in tangents]
             tangents["new", new] = sum(terms[1:], terms[0]) if terms else jnp.zeros_like(starts[0])
         return jax.tree.unflatten(structure, [tangents["new", i] for i in range(len(starts))])
 
 
 def _elementwise(push: Any, input_gates: Gates, hidden_gates: Gates, start: Any) -> _Elementwise:
-    """Return the coefficients of `push`, or raise a NotElementwiseError."""
+    """Reduce `push` to coefficients, or raise a NotElementwiseError."""
     starts, like = jax.tree.leaves(start), hidden_gates[0]
     if any(s.shape != like.shape or s.dtype != like.dtype for s in starts):
         raise NotElementwiseError
@@ -96,10 +98,10 @@ def _elementwise(push: Any, input_gates: Gates, hidden_gates: Gates, start: Any)
     ]
     sums = new_carry_terms(program, inputs)
 
-    def whole(coefficient: Any) -> Any:
+    def broadcast(coefficient: Any) -> Any:
         return jnp.broadcast_to(jnp.asarray(coefficient, like.dtype), like.shape)
 
-    reads, by_hidden = [], []
+    reads, hidden_coefficients = [], []
     for gate, new in itertools.product(range(len(hidden_gates)), sums):
         coefficient = sums[new].pop(("hidden", gate), None)
         if coefficient is None:
@@ -108,8 +110,12 @@ def _elementwise(push: Any, input_gates: Gates, hidden_gates: Gates, start: Any)
         if summed:
             del sums[new]["input", gate]
         reads.append(_Read(gate, new, summed))
-        by_hidden.append(whole(coefficient))
+        hidden_coefficients.append(broadcast(coefficient))
     if not reads:
         raise NotElementwiseError
-    by_others = tuple(jax.tree.map(whole, sums[new]) for new in range(len(sums)))
-    return _Elementwise(jnp.concatenate(by_hidden, axis=-1), by_others, tuple(reads), tuple(sums))
+    return _Elementwise(
+        hidden_coefficients=jnp.concatenate(hidden_coefficients, axis=-1),
+        other_terms=tuple(jax.tree.map(broadcast, sums[new]) for new in range(len(sums))),
+        reads=tuple(reads),
+        order=tuple(sums),
+    )

@@ -15,9 +15,9 @@ IMPLEMENTATIONS = (None, "scan", "autodiff", "cudnn")
 
 @dataclass(frozen=True, repr=False)
 class Options:
-    """The cell, and how it is run over time: all that is known before the arrays.
+    """The cell and the static options of a run.
 
-    Checked when it is made; `jaxrnn.unroll` says what the fields mean.
+    They are checked when the object is made.  `jaxrnn.unroll` documents the fields.
     """
 
     cell: BaseCell
@@ -42,7 +42,7 @@ class Options:
         object.__setattr__(self, "dtype", checked_dtype(self.dtype))
 
     def changes(self) -> list[str]:
-        """Return the fields that are not the default ones, as `name=value`."""
+        """Return the options that differ from their defaults, as `name=value`."""
         return [
             f"{field.name}={getattr(self, field.name)}"
             for field in fields(self)[1:]
@@ -53,15 +53,15 @@ class Options:
         return f"Options({', '.join([repr(self.cell), *self.changes()])})"
 
     def kept(self, carry: Any) -> Any:
-        """Return what the loop keeps of each step's carry."""
+        """Return the part of a carry that the loop stacks over time."""
         return carry if self.return_carries else carry.hidden
 
     def steps_per_iteration(self, num_steps: int) -> int:
-        """Return `scan_unroll`, or its default, by measurement (docs/performance.md).
+        """Return `scan_unroll`, or a default chosen by measurement (docs/performance.md).
 
-        Larger bodies keep the threads of XLA's CPU back end busy.  It pays where the gates take a
-        while, and in loops long enough to be worth compiling more.  A divisor of T leaves no
-        remainder, which would be compiled and stored apart.
+        Larger loop bodies keep XLA's CPU threads busy.  They pay off where the gates are expensive
+        and the loop is long enough to justify compiling more.  A divisor of T leaves no remainder,
+        which XLA would compile and store separately.
         """
         if self.scan_unroll is not None:
             return self.scan_unroll
@@ -71,7 +71,7 @@ class Options:
 
 
 def checked_dtype(dtype: Any) -> Any:
-    """Return a dtype as NumPy has it, or None as it is; raise unless it is a floating type."""
+    """Return a NumPy dtype, or None for None; raise unless it is a floating type."""
     if dtype is None:
         return None
     try:
@@ -81,5 +81,5 @@ def checked_dtype(dtype: Any) -> Any:
     if known is None or not jnp.issubdtype(known, jnp.floating):
         raise TypeError(f"dtype must be a floating type, such as jnp.bfloat16, got {dtype!r}")
     if jnp.zeros((), int).dtype != jnp.int64 and known == np.float64:
-        raise TypeError("dtype must not be float64, which JAX has only with jax_enable_x64")
+        raise TypeError("dtype must not be float64, which JAX supports only with jax_enable_x64")
     return known

@@ -1,4 +1,4 @@
-"""Long sequences in little memory: store the carry between chunks, compute the rest again."""
+"""Long sequences in little memory: store the carry between chunks and recompute the chunks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,25 +18,25 @@ def run_in_chunks(
     carry: Any,
     reset_carry: Any,
 ) -> tuple[Any, Any]:
-    """Run chunk after chunk of `remat_every` steps, each run again in the backward pass.
+    """Run chunks of `remat_every` steps one after another, and rerun each in the backward pass.
 
     `run(params, chunk, carry, reset_carry)` returns (arrays over time, carry) of a chunk of
-    `sequence`, the NamedTuple (inputs, valid, resets).  It makes the input gates, too, which would
-    otherwise be the largest array of all.  If the size does not divide T, the last chunk is padded
-    with invalid steps.
+    `sequence`, a NamedTuple (inputs, valid, resets).  It also computes the input gates of the
+    chunk: for the whole sequence they would be the largest array of all.  If `remat_every` does not
+    divide T, the last chunk is padded with invalid steps.
 
     Reference: Chen et al., Training deep nets with sublinear memory cost, 2016, arXiv:1604.06174.
     """
     num_steps, batch_size = sequence.inputs.shape[:2]
     size = min(options.remat_every or num_steps, num_steps)
-    missing = -num_steps % size
-    if missing and sequence.valid is None:
+    num_padding = -num_steps % size
+    if num_padding and sequence.valid is None:
         sequence = sequence._replace(valid=jnp.ones((num_steps, batch_size), bool))
 
     def in_chunks(over_time: Any, mode: str) -> Any:
         if over_time is None:
             return None
-        padding = [(0, missing)] + [(0, 0)] * (over_time.ndim - 1)
+        padding = [(0, num_padding)] + [(0, 0)] * (over_time.ndim - 1)
         padded = jnp.pad(over_time, padding, mode=mode)
         return padded.reshape(-1, size, *over_time.shape[1:])
 
@@ -47,11 +47,13 @@ def run_in_chunks(
     )
 
     @jax.checkpoint
-    def run_again(params: Any, chunk: Any, carry: Any, reset_carry: Any) -> tuple[Any, Any]:
+    def run_rematerialised(
+        params: Any, chunk: Any, carry: Any, reset_carry: Any
+    ) -> tuple[Any, Any]:
         return run(params, chunk, carry, reset_carry)
 
     def step(carry: Any, chunk: Any) -> tuple[Any, Any]:
-        kept, carry = run_again(params, chunk, carry, reset_carry)
+        kept, carry = run_rematerialised(params, chunk, carry, reset_carry)
         return carry, kept
 
     carry, kept = lax.scan(step, carry, chunks, reverse=options.reverse)

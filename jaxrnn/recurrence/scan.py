@@ -1,12 +1,13 @@
 """The portable engine: one scan over time that runs any cell, and its derivative.
 
 Autodiff of a scan would add a `[H, G*H]` product and a full-size accumulation to every backward
-step, and would linearise the gates one small step at a time.  The rule here linearises all steps in
-bulk and leaves in the loop only what is sequential: multiply, add, and one product.  It is a
-`custom_jvp` whose tangent loop is linear, so JAX transposes it: forward and reverse mode, higher
-orders, vmap, remat, pmap and shard_map come from this one definition.
+step, and would linearise the gates one small step at a time.  The rule in this module linearises
+all steps in bulk.  Only sequential work stays in the loop: multiplications, additions and one
+matrix product.  The rule is a `custom_jvp` whose tangent loop is linear, so JAX can transpose it.
+Forward and reverse mode, higher orders, vmap, remat, pmap and shard_map all follow from it.
 
-The engine knows no direction and no padding of its inputs; `jaxrnn.unroll` sees to both.
+The engine ignores the direction and expects the padding of its inputs to be filled; `jaxrnn.unroll`
+takes care of both.
 """
 
 import functools
@@ -27,10 +28,10 @@ from jaxrnn.typing import Gates
 
 
 class Steps(NamedTuple):
-    """What the loop reads, a row per time step."""
+    """The arrays that the loop reads, one row per time step."""
 
-    # G arrays [T, B, H]: XLA's CPU back end does not vectorise equations that read one array at
-    # several offsets which depend on the step.  The pointwise part of a GRU took six times as long.
+    # G arrays [T, B, H].  XLA's CPU back end does not vectorise equations that read one array at
+    # several step-dependent offsets: the pointwise part of a GRU took six times as long.
     input_gates: Gates
     valid: Any  # bool [T, B] | None: False where the step must leave the carry as it is
     resets: Any  # bool [T, B] | None: True where the step starts from the reset carry
@@ -39,17 +40,19 @@ class Steps(NamedTuple):
 def autodiff(
     options: Options, params: LoopParams, steps: Steps, carry: Any, reset_carry: Any
 ) -> tuple[Any, Any]:
-    """Run the loop and leave the derivative to JAX: the oracle of `scan`, and all of a StepCell.
+    """Run the loop and leave its derivative to JAX.
+
+    It is the engine of a StepCell, and the oracle that `scan` is tested against.
 
     Returns:
         (the hidden states [T, B, H] or, with `return_carries`, the carries; the last carry)
     """
 
     def advance(input_gates: Gates, start: Any) -> tuple[Any, Any]:
-        # Cast in the loop, so that the gradient of w_hh is summed over time in full precision.
-        return _advance(options.cell, _in_dtype(options, params), input_gates, start)
+        # Casting inside the loop sums the gradient of w_hh over time in full precision.
+        return _advance(options.cell, _cast_w_hh(options, params), input_gates, start)
 
-    step = _step(advance, reset_carry, lambda hidden_gates, new: options.kept(new))
+    step = _loop_body(advance, reset_carry, lambda hidden_gates, new: options.kept(new))
     carry, kept = lax.scan(step, carry, steps, unroll=_unroll(options, steps))
     return kept, carry
 
@@ -58,7 +61,7 @@ def autodiff(
 def scan(
     options: Options, params: LoopParams, steps: Steps, carry: Any, reset_carry: Any
 ) -> tuple[Any, Any]:
-    """The same function as `autodiff`, with the derivative of this module."""
+    """Run the loop of `autodiff`, with the derivative of this module."""
     return autodiff(options, params, steps, carry, reset_carry)
 
 
@@ -68,50 +71,50 @@ def _scan_jvp(options: Options, primals: Any, tangents: Any) -> tuple[Any, Any]:
     d_params, d_steps, d_carry, d_reset_carry = tangents
     cell = options.cell
     assert isinstance(cell, Cell)
-    in_dtype = functools.partial(_in_dtype, options)
-    params, d_params = jax.jvp(in_dtype, (params,), (d_params,))
+    cast_w_hh = functools.partial(_cast_w_hh, options)
+    params, d_params = jax.jvp(cast_w_hh, (params,), (d_params,))
 
     advance = functools.partial(_advance, cell, params)
-    step = _step(advance, reset_carry, lambda hidden_gates, new: (hidden_gates, new))
+    step = _loop_body(advance, reset_carry, lambda hidden_gates, new: (hidden_gates, new))
     last, (hidden_gates, carries) = lax.scan(step, carry, steps, unroll=_unroll(options, steps))
-    hidden_gates = _split(cell, hidden_gates)  # not in the loop, which stores one array faster
-    starts = _starts(carry, carries, steps.resets, reset_carry)
-    # In the padding an update may be singular; a valid step is not, and nothing reads these.
+    hidden_gates = _split(cell, hidden_gates)  # split here: the loop stores one array faster
+    starts = _start_carries(carry, carries, steps.resets, reset_carry)
+    # An update may be singular in the padding, but not at a valid step.  Nothing reads the result.
     fill = functools.partial(fill_padding, steps.valid)
     arguments = jax.tree.map(fill, (steps.input_gates, hidden_gates, starts))
     push = jax.vmap(functools.partial(linearize, cell, params.cell))(*arguments)
-    d_outside = _tangent_from_outside(
+    d_from_inputs = _tangent_from_params_and_inputs(
         cell, (params, d_params), arguments, push, d_steps.input_gates
     )
-    times_w = transposable_product(params.w_hh)
+    multiply_by_w_hh = transposable_product(params.w_hh)
 
     def d_step(d_carry: Any, now: Any) -> tuple[Any, Any]:
-        push, d_outside, valid, reset = now
+        push, d_from_inputs, valid, reset = now
         d_start = d_carry if reset is None else where_rows(reset, d_reset_carry, d_carry)
-        d_inside = push(None, _split(cell, times_w(d_start.hidden)), d_start)
-        d_new = jax.tree.map(jnp.add, d_inside, d_outside)
+        d_hidden_gates = _split(cell, multiply_by_w_hh(d_start.hidden))
+        d_new = jax.tree.map(jnp.add, push(None, d_hidden_gates, d_start), d_from_inputs)
         if valid is not None:
             d_new = where_rows(valid, d_new, d_carry)
         return d_new, options.kept(d_new)
 
-    over_time = (push, d_outside, steps.valid, steps.resets)
+    over_time = (push, d_from_inputs, steps.valid, steps.resets)
     d_last, d_kept = lax.scan(d_step, d_carry, over_time, unroll=_unroll(options, steps))
     return (options.kept(carries), last), (d_kept, d_last)
 
 
-def _step(
+def _loop_body(
     advance: Callable[[Gates, Any], tuple[Any, Any]],
     reset_carry: Any,
     keep: Callable[[Any, Any], Any],
 ) -> Callable[[Any, Steps], tuple[Any, Any]]:
-    """Return the body of the loop: (carry, a step) -> (the new carry, what is kept of it).
+    """Return the body of the loop: (carry, one of the steps) -> (new carry, output of the scan).
 
-    Here, and nowhere else, sequences end and start again.
+    Padding and resets take effect in this function only.
 
     Args:
         advance: (input_gates, start) -> (hidden gates in one array, new carry).
-        reset_carry: what a reset starts from.
-        keep: (hidden gates, new carry) -> what is kept.
+        reset_carry: the carry that a reset starts from.
+        keep: (hidden gates, new carry) -> the output that the scan stacks over time.
     """
 
     def step(carry: Any, now: Steps) -> tuple[Any, Any]:
@@ -131,7 +134,11 @@ def _unroll(options: Options, steps: Steps) -> int:
 
 
 def _advance(cell: BaseCell, params: LoopParams, input_gates: Gates, start: Any) -> tuple[Any, Any]:
-    """Take one step: (its hidden gates `[B, G*H]`, None for a StepCell; the new carry)."""
+    """Take one step.
+
+    Returns:
+        (hidden gates `[B, G*H]`, or None for a StepCell; the new carry)
+    """
     hidden_gates = None
     if isinstance(cell, StepCell):
         new = cell.step(params, input_gates, start)
@@ -154,25 +161,25 @@ def _split(cell: BaseCell, gates: Any) -> Gates:
     return tuple(jnp.split(gates, len(cell.gates), axis=-1))
 
 
-def _in_dtype(options: Options, params: LoopParams) -> LoopParams:
+def _cast_w_hh(options: Options, params: LoopParams) -> LoopParams:
     return params._replace(w_hh=cast_weights(params.w_hh, options.dtype))
 
 
-def _starts(carry: Any, carries: Any, resets: Any, reset_carry: Any) -> Any:
-    """Return the carry that each step started from, `[T, B, ...]`, given those it ended with."""
+def _start_carries(carry: Any, carries: Any, resets: Any, reset_carry: Any) -> Any:
+    """Return the carries `[T, B, ...]` before each step, given the carries after each step."""
     previous = jax.tree.map(lambda c, cs: jnp.concatenate([c[None], cs[:-1]]), carry, carries)
     if resets is None:
         return previous
     return where_rows(resets, jax.tree.map(lambda r: r[None], reset_carry), previous)
 
 
-def _tangent_from_outside(
+def _tangent_from_params_and_inputs(
     cell: Any, params_and_tangent: Any, arguments: Any, push: Any, d_input_gates: Gates
 ) -> Any:
-    """Return what parameters and inputs add to the new carry's tangent, for all steps at once.
+    """Return the part of the new carries' tangents that comes from parameters and inputs.
 
-    Transposed, it is the whole of the weights' gradients, in bulk: for `w_hh` *one* product
-    `[H, T*B] @ [T*B, G*H]`.
+    It is computed for all steps at once.  Its transpose is therefore the weights' gradients in
+    bulk: for `w_hh`, *one* product `[H, T*B] @ [T*B, G*H]`.
     """
     (params, d_params), starts = params_and_tangent, arguments[2]
 

@@ -54,43 +54,42 @@ def unroll(
         cell: the gate equations.
         params: the matrices, biases and the cell's own parameters.
         inputs: vectors `[T, B, D]`, or token ids `[T, B]` in `0..D - 1` that stand for one-hot
-            rows: these gather rows of `w_ih`, no one-hot array exists.  An id out of range is an
-            error where it is concrete, and gives NaN under `jit`.
+            rows.  Ids gather rows of `w_ih`; no one-hot array is built.  An id out of range raises
+            an error where it is concrete, and gives NaN under `jit`.
         carry: where the sequences start; None means `cell.initial_carry`.
-        lengths: the valid steps of each sequence, in `0..T`; None means all.  Outputs past the end
-            are zero, the final carry is the one at the length, and nothing in the padding, NaN
-            included, reaches an output or a gradient.
-        resets: where a sequence starts again, before that step; a boundary between `t - 1` and `t`.
-        reset_carry: what it starts again from; None means `cell.initial_carry`.
+        lengths: the number of valid steps of each sequence, in `0..T`; None means all.  Outputs
+            past the end are zero, and padding leaves the carry unchanged.  Nothing in the padding,
+            NaN included, reaches an output or a gradient.
+        resets: where a sequence restarts: `resets[t]` is a boundary between `t - 1` and `t`.
+        reset_carry: the carry that it restarts from; None means `cell.initial_carry`.
         reverse: run from the last step of each sequence to its first; the outputs stay in place.
-        implementation: "scan", the engine with its own derivative; "autodiff", the same loop
-            differentiated by JAX; "cudnn", NVIDIA's kernels for `jaxrnn.lstm` on float32 vectors,
-            without resets, in reverse mode only, and on GPUs only.  None takes the first for a
-            Cell and the second for a StepCell.
+        implementation: "scan" is the engine with its own derivative.  "autodiff" is the same loop
+            differentiated by JAX.  "cudnn" calls NVIDIA's kernels for `jaxrnn.lstm` on float32
+            vectors without resets; it needs a GPU and supports reverse mode only.  None means
+            "scan" for a Cell and "autodiff" for a StepCell.
         scan_unroll: time steps per iteration of the loop (`lax.scan`'s `unroll`).  None means about
-            five for a cell with several gates, which on a CPU was up to a fifth faster, and one for
-            others.
-        remat_every: store the carry of every k-th step only, and compute what lies between, input
-            gates included, again in the backward pass: memory for T / k + k steps in place of T,
-            for one more forward pass.  The square root of T is a good k.
-        dtype: of the operands of the matrix products, such as `jnp.bfloat16`, and of the outputs.
-            Gates, carry and their sums stay in the precision of the params; products of the
-            derivative are rounded to it, those of the weights' gradients after their sums.  None
-            means the precision of the params; float32 products are less exact than that on TPUs
-            and recent GPUs unless `jax_default_matmul_precision` is "highest".
-        return_carries: return the carry after every step, an LSTM's memory included, in place of
-            the last one.
+            five for a cell with several gates, which was up to a fifth faster on a CPU, and one for
+            other cells.
+        remat_every: store the carry of every k-th step only, and recompute the steps between them,
+            input gates included, in the backward pass.  This takes memory for T / k + k steps
+            instead of T, and one more forward pass.  The square root of T is a good k.
+        dtype: the dtype of the matrix products' operands, such as `jnp.bfloat16`, and of the
+            outputs.  Gates, carry and their sums stay in the precision of the params.  Products in
+            the derivative are rounded to `dtype`, those of the weights' gradients after summation.
+            None means the dtype of the params; even so, TPUs and recent GPUs multiply float32
+            with less precision unless `jax_default_matmul_precision` is "highest".
+        return_carries: return the carry after every step, an LSTM's memory included, instead of
+            the last one only.
 
     Returns:
         (outputs `[T, B, H]`, or `[T, B, P]` where `w_hh` is `LowRank`; the carry after the last
-        step).  With `return_carries` the second is the carry whose arrays are `[T, B, ...]`: at
-        step t the one after it, in the padding the one that the run passes on, so that the last
-        carry is `carries[-1]`, or `carries[0]` of a reversed run.
+        step).  With `return_carries`, the carry's arrays are `[T, B, ...]` and hold the carry after
+        each step, padding included.  The last carry is therefore `carries[-1]`, or `carries[0]` in
+        a reversed run.
 
     Raises:
-        TypeError: a wrong type or dtype.
-        ValueError: a wrong rank, size or value, or cuDNN where there is none.  Both name the
-            argument and what was expected.
+        TypeError: an argument is of the wrong type or dtype.
+        ValueError: a rank, size or value is wrong, or cuDNN is not available.
 
     Example:
         >>> import jax, jaxrnn
@@ -110,7 +109,7 @@ def unroll(
 def run(
     options: Options, params: RecurrentParams, inputs: Any, carry: Any, context: Context
 ) -> tuple[Any, Any]:
-    """Do what `unroll` does, with options and sequence checked already; `key` is not used."""
+    """Run a cell like `unroll`, given checked options and a checked sequence.  Ignores its key."""
     check_arguments(options, params, inputs, carry, context)
     if options.implementation == "cudnn":
         cudnn.check_eligible(options, params, inputs, context.resets)
@@ -129,14 +128,14 @@ def run(
 
 
 class Sequence(NamedTuple):
-    """What a run reads, a row per time step."""
+    """The arrays that a run reads, one row per time step."""
 
     inputs: Any
     valid: Any
     resets: Any
 
 
-# Jitted here so that callers who do not jit do not recompile the loop, whose body is a new closure.
+# Jitted, so that callers who do not jit do not recompile the loop: its body is a new closure.
 @functools.partial(jax.jit, static_argnums=0)
 def _run(
     options: Options, params: RecurrentParams, sequence: Sequence, carry: Any, reset_carry: Any
@@ -161,9 +160,9 @@ def _run_chunk(
         return cudnn.run(params, sequence.inputs, sequence.valid, carry, options.reverse)
     input_gates = _project(options, params, sequence.inputs)
     steps = scan.Steps(input_gates, sequence.valid, sequence.resets)
-    if options.reverse:  # which meets the padding first and passes over it
+    if options.reverse:  # a reversed run meets the padding first, and skips it
         steps = flip_within(None, steps)
-    engine = ENGINES["autodiff" if _is_plain(options) else "scan"]
+    engine = ENGINES["autodiff" if _uses_autodiff(options) else "scan"]
     loop_params = LoopParams(params.w_hh, params.b_hh, params.cell)
     carries, last = engine(options, loop_params, steps, carry, reset_carry)
     hidden = carries.hidden if options.return_carries else carries
@@ -175,25 +174,25 @@ def _run_chunk(
     return (flip_within(None, kept) if options.reverse else kept), last
 
 
-def _is_plain(options: Options) -> bool:
-    """Whether JAX differentiates the loop."""
+def _uses_autodiff(options: Options) -> bool:
+    """Return whether JAX differentiates the loop."""
     return options.implementation == "autodiff" or isinstance(options.cell, StepCell)
 
 
 def _match_varying_axes(arrays: Any, carry: Any) -> Any:
     """Give the carry the varying mesh axes of the arrays.
 
-    Under shard_map a constant carry does not vary over devices, but the loop's result does, which
-    no loop accepts; `where` on a zero derived from the arrays promotes the carry.
+    Under shard_map a constant carry does not vary over devices, but the loop's result does, and
+    `lax.scan` rejects that.  `where` on a False derived from the arrays promotes the carry.
     """
-    filled = [array for array in jax.tree.leaves(arrays) if array.size]
-    zeros = [jnp.zeros_like(array[(0,) * array.ndim]).astype(bool) for array in filled]
-    never = functools.reduce(jnp.logical_or, zeros)
-    return jax.tree.map(lambda c: jnp.where(never, jnp.zeros_like(c), c), carry)
+    nonempty = [array for array in jax.tree.leaves(arrays) if array.size]
+    falses = [jnp.zeros_like(array[(0,) * array.ndim]).astype(bool) for array in nonempty]
+    false = functools.reduce(jnp.logical_or, falses)
+    return jax.tree.map(lambda c: jnp.where(false, jnp.zeros_like(c), c), carry)
 
 
 def _project(options: Options, params: RecurrentParams, inputs: Any) -> Gates:
-    """Return the input gates of the whole sequence, by one product or by gathers."""
+    """Compute the input gates of the whole sequence, by one product or by gathers."""
     num_gates, dtype = len(options.cell.gates), options.dtype
     if jnp.issubdtype(inputs.dtype, jnp.integer):
         biases = jnp.split(params.b_ih, num_gates)

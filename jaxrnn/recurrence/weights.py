@@ -1,4 +1,4 @@
-"""The parameters of a cell that runs over time, and the recurrent product in all its forms."""
+"""The parameters of a recurrent layer, and the recurrent product in all its forms."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,18 +12,22 @@ from jaxrnn.typing import Array, Float, Params
 
 
 class LowRank(NamedTuple):
-    """A projection: the gates, and the layers above, read `hidden @ down` in place of hidden.
+    """Projected weights: the gates and the layers above read `hidden @ down`, not `hidden`.
 
     Reference: Sak, Senior and Beaufays, Long short-term memory based recurrent neural network
         architectures for large vocabulary speech recognition, 2014, arXiv:1402.1128.
     """
 
     down: Float[Array, "H P"]
+    """Projects the hidden state to P units."""
     up: Float[Array, "P GH"]
+    """Maps the projection to the hidden gates."""
 
 
 class BlockDiagonal(NamedTuple):
-    """Heads: each reads its own part of the hidden only; with H heads, a diagonal (IndRNN).
+    """Weights with heads: each head reads only its own slice of the hidden state.
+
+    With H heads the weights are diagonal (IndRNN).
 
     Reference: Li et al., Independently recurrent neural network, 2018, arXiv:1803.04831;
         Beck et al., xLSTM, 2024, arXiv:2405.04517 (the heads of the sLSTM).
@@ -34,29 +38,38 @@ class BlockDiagonal(NamedTuple):
 
 
 class Masked(NamedTuple):
-    """Weights that read a masked hidden: recurrent dropout, one mask for all steps."""
+    """Weights that read a masked hidden state, for recurrent dropout."""
 
     w_hh: Any
+    """The weights: an array, `LowRank` or `BlockDiagonal`."""
     mask: Float[Array, "B H"]
+    """The factors of the hidden units, the same at all steps."""
 
 
 class RecurrentParams(NamedTuple):
-    """The parameters of one recurrent layer; gate blocks in the order of the cell's equations."""
+    """The parameters of one recurrent layer, with G blocks of columns in the order of `cell.gates`.
+
+    Example:
+        >>> import jax, jaxrnn
+        >>> params = jaxrnn.recurrent(jaxrnn.gru(8)).init(jax.random.key(0), 3)
+        >>> params.w_ih.shape, params.w_hh.shape, params.b_ih.shape
+        ((3, 24), (8, 24), (24,))
+    """
 
     w_ih: Float[Array, "D G*H"]
-    """From the inputs to the gates."""
+    """The weights from the inputs to the gates."""
     w_hh: Float[Array, "H G*H"] | LowRank | BlockDiagonal | Masked
-    """From the hidden state to the gates."""
+    """The weights from the hidden state to the gates."""
     b_ih: Float[Array, "G*H"]
-    """Added to the input gates."""
+    """The bias of the input gates."""
     b_hh: Float[Array, "G*H"] | None = None
-    """Added to the hidden gates; None where it would be redundant (`cell.hidden_bias`)."""
+    """The bias of the hidden gates; None where it would be redundant (`cell.hidden_bias`)."""
     cell: Params = ()
-    """What `cell.init_params` made."""
+    """The cell's own parameters, from `cell.init_params`."""
 
 
 def product(w_hh: Any, hidden: Any) -> Any:
-    """Hidden `[..., B, H]` to hidden gates `[..., B, G*H]`; linear in either."""
+    """Map hidden states `[..., B, H]` to hidden gates `[..., B, G*H]`, linearly in both."""
     if isinstance(w_hh, Masked):
         return product(w_hh.w_hh, _mask(w_hh, hidden))
     if isinstance(w_hh, LowRank):
@@ -72,16 +85,16 @@ def product(w_hh: Any, hidden: Any) -> Any:
 
 
 def project_outputs(w_hh: Any, hidden: Any) -> Any:
-    """What the layers above read of hidden: its projection where the weights have one."""
+    """Return a layer's outputs: its hidden states, or their projection for `LowRank` weights."""
     if isinstance(w_hh, Masked):
         return project_outputs(w_hh.w_hh, hidden)
     return matmul(hidden, w_hh.down) if isinstance(w_hh, LowRank) else hidden
 
 
 def transposable_product(w_hh: Any) -> Callable[[Any], Any]:
-    """Hidden -> product, written so that its transpose has no transposed operand.
+    """Return a function hidden -> `product` whose transpose needs no transposed operand.
 
-    XLA would otherwise transpose `w_hh` anew at every step of the backward loop.
+    Otherwise XLA would transpose `w_hh` at every step of the backward loop.
     """
     if isinstance(w_hh, Masked):
         unmasked = transposable_product(w_hh.w_hh)
@@ -99,7 +112,7 @@ def transposable_product(w_hh: Any) -> Callable[[Any], Any]:
 
 
 def cast_weights(weights: Any, dtype: Any) -> Any:
-    """The weights in a precision of their own; None leaves them, and a mask stays as it is."""
+    """Cast the weights to a dtype, but not their mask.  None leaves them unchanged."""
     if dtype is None:
         return weights
     if isinstance(weights, Masked):

@@ -146,7 +146,7 @@ def test_an_unknown_preset_is_named(run):
         ("ptb", "num_layers must be at least 1", ["--num-layers", "0"]),
         ("ptb", "decay must be at least 0", ["--decay", "-1"]),
         ("ptb", "init_scale must be between 0 and", ["--init-scale", "-1"]),
-        ("ptb", "init_scale is of the init uniform", ["--init", "normal"]),
+        ("ptb", "init_scale needs init uniform", ["--init", "normal"]),
     ],
 )  # fmt: skip
 def test_wrong_input_is_one_line(name, message, arguments, run, tmp_path, survived):

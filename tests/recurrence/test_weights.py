@@ -123,7 +123,7 @@ def test_bad_options_are_named(message, options, as_users_run):
         (r"w_hh.down must have shape .*\(6, 2\)", (jnp.ones((5, 2)), jnp.ones((2, 24)))),
         (r"w_hh.up must have shape .*\(2, 24\)", (jnp.ones((6, 2)), jnp.ones((3, 24)))),
         (r"w_hh.blocks must have shape .*\(2, 3, 4, 3\)", (jnp.ones((2, 3, 1, 3)),)),
-        ("heads that divide H = 6, got 4", (jnp.ones((4, 1, 4, 1)),)),
+        ("heads that divides H = 6, got 4", (jnp.ones((4, 1, 4, 1)),)),
         (r"w_hh must have shape .*\(6, 24\)", jnp.ones((6, 18))),
         (r"w_hh.mask must have shape .*\(5, 6\)", Masked(jnp.ones((6, 24)), jnp.ones((1, 6)))),
     ],
