@@ -2,21 +2,30 @@
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 
 import pytest
 
-PACKAGES = ("cells", "recurrence", "layers")
-MODULES = [
-    module.name
-    for package in PACKAGES
-    for module in pkgutil.iter_modules(
-        importlib.import_module(f"jaxrnn.{package}").__path__, f"jaxrnn.{package}."
-    )
-]
+import jaxrnn
+from jaxrnn.interop import flax, keras, torch
+
+MODULES = [module.name for module in pkgutil.walk_packages(jaxrnn.__path__, "jaxrnn.")]
+ROOMS = ["cells", "recurrence", "layers", "text", "training", "runs"]
+PUBLIC = [jaxrnn, flax, keras, torch] + [importlib.import_module(f"jaxrnn.{r}") for r in ROOMS]
+NEEDS = {"jaxrnn.interop.torch": "torch", "jaxrnn.interop.keras": "keras"}
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
 def test_examples_run(name, as_users_run):
+    for package, needed in NEEDS.items():
+        if name.startswith(package):
+            pytest.importorskip(needed)
     failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert failed == 0
+
+
+@pytest.mark.parametrize("room", PUBLIC, ids=lambda room: room.__name__)
+def test_every_public_function_shows_an_example(room):
+    functions = [value for name in room.__all__ if inspect.isfunction(value := getattr(room, name))]
+    assert [function.__name__ for function in functions if ">>>" not in function.__doc__] == []
