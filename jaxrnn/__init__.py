@@ -1,11 +1,12 @@
 """Recurrent networks for JAX as pure functions.
 
 `cells` holds the equations of one time step; `recurrence` runs any cell over time (`unroll`), and
-`layers` builds nestable layers from it.  `language_model.py` and `model_config.py` build language
-models; `generation.py` and `scoring.py` use them.  `text` reads corpora, `training` trains, `runs`
-keeps a training run in a folder, `interop` exchanges weights with other libraries, and `commands`
-is the command line.  `matmul.py` and `primitives.py` hold the operations underneath, `checks.py`
-and `typing.py` the checks and types of arguments.  See the README for a tour.
+`layers` builds nestable layers from it.  `sequences` makes arrays of ragged sequences.
+`language_model.py` and `model_config.py` build language models; `generation.py` and `scoring.py`
+use them.  `text` reads corpora, `training` trains, `runs` keeps a training run in a folder,
+`interop` exchanges weights with other libraries, and `commands` is the command line.  `matmul.py`
+and `primitives.py` hold the operations underneath, `checks.py` and `typing.py` the checks and types
+of arguments.  See the README for a tour.
 
 Example:
     >>> import jax, jaxrnn
@@ -45,6 +46,7 @@ from jaxrnn.model_config import ModelConfig, build_language_model
 from jaxrnn.recurrence import BlockDiagonal, LowRank, RecurrentParams, unroll
 from jaxrnn.runs import load_run
 from jaxrnn.scoring import Score, score
+from jaxrnn.sequences import SortedSteps, last_valid, pad, sort_valid, unpad, valid_steps
 from jaxrnn.text import Batch, Vocabulary, load_corpus, random_windows, sequential_windows
 from jaxrnn.training import (
     TrainConfig,
@@ -82,6 +84,13 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "bidirectional",
     "learned_initial_carry",
     "step",
+    # sequences of one's own
+    "pad",
+    "unpad",
+    "valid_steps",
+    "last_valid",
+    "sort_valid",
+    "SortedSteps",
     # language models
     "language_model",
     "ModelConfig",

@@ -20,8 +20,10 @@ from jaxrnn.checks import (
     widen_ids,
 )
 from jaxrnn.layers import Layer
+from jaxrnn.layers.layer import check_layer
+from jaxrnn.sequences import pad
 from jaxrnn.text import Vocabulary
-from jaxrnn.text.vocabulary import join_tokens, pad_rows
+from jaxrnn.text.vocabulary import join_tokens
 from jaxrnn.typing import AnyArray, Array, Int, Integer, Key, Params
 
 
@@ -84,7 +86,7 @@ def generate(
     for prompt in prompts:
         vocabulary.check_prompt(prompt, allow_unknown=allow_unknown)
     # Padded to a multiple of 16 steps: most prompt lengths reuse a compiled program.
-    ids, lengths = pad_rows([vocabulary.encode(prompt) for prompt in prompts], multiple_of=16)
+    ids, lengths = pad([vocabulary.encode(prompt) for prompt in prompts], multiple_of=16)
     added_ids = generate_ids(
         model, params, ids, num_tokens, lengths=lengths, sampling=sampling, key=key
     )
@@ -115,8 +117,9 @@ def generate_ids(
         The ids of the added tokens, one continuation per column.
 
     Raises:
-        ValueError: a number or id is out of range, the model is not causal, or its logits are NaN.
-        TypeError: the ids are not integers, or a number has the wrong type.
+        ValueError: a number or id is out of range, the model is not causal or not time-major, or
+            its logits are NaN.
+        TypeError: the ids are not integers, or `model` or a number has the wrong type.
 
     Example:
         >>> import jax, jaxrnn
@@ -126,6 +129,7 @@ def generate_ids(
         >>> jaxrnn.generate_ids(model, params, prompt_ids, num_tokens=5).shape
         (5, 2)
     """
+    check_layer("model", model)
     check_positive_integer("num_tokens", num_tokens, INT32_MAX)
     if not model.causal:
         raise ValueError("model must be causal: one that sees the future cannot continue a text")

@@ -14,25 +14,6 @@ PARAMS = LAYER.init(jax.random.key(0), D)
 INPUTS = jax.random.normal(jax.random.key(1), (T, B, D))
 
 
-def test_any_mask_of_steps_by_sorting_them():
-    """The steps that count go first, in their order, and their outputs go back."""
-    mask = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 0], [1, 1, 0], [0, 1, 1], [1, 0, 1]], bool)
-    order = np.argsort(~mask, axis=0, kind="stable")
-    back = np.argsort(order, axis=0)
-    rows = np.arange(B)[None]
-    outputs, carry = LAYER.apply(
-        PARAMS, INPUTS[order, rows], LAYER.initial_carry(PARAMS, B), lengths=mask.sum(axis=0)
-    )
-    outputs = outputs[back, rows]
-    assert not outputs[~mask].any()
-    for b in range(B):
-        alone, last = LAYER.apply(
-            PARAMS, INPUTS[mask[:, b], b : b + 1], LAYER.initial_carry(PARAMS, 1)
-        )
-        np.testing.assert_allclose(outputs[mask[:, b], b], alone[:, 0], atol=1e-6)
-        np.testing.assert_allclose(carry.memory[b], last.memory[0], atol=1e-6)
-
-
 def test_the_states_of_every_step_by_steps_in_a_scan():
     def advance(carry, inputs):
         _, carry = jaxrnn.step(LAYER, PARAMS, inputs, carry)

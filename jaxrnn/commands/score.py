@@ -22,7 +22,6 @@ from jaxrnn.commands import command_line
 from jaxrnn.layers import Layer
 from jaxrnn.runs import Checkpoints, Kind, Record
 from jaxrnn.text.corpora import BUNDLED
-from jaxrnn.text.vocabulary import pad_rows
 from jaxrnn.training import perplexity
 from jaxrnn.typing import Params
 
@@ -84,7 +83,7 @@ def score_lines(
 ) -> np.ndarray:
     """Return the log-probability of each line after a line break, without unknown tokens."""
     encoded = [vocabulary.encode_known(line_break(vocabulary) + line) for line in lines]
-    (ids, _), (known, _) = (pad_rows(rows) for rows in zip(*encoded, strict=True))
+    (ids, _), (known, _) = (jaxrnn.pad(rows) for rows in zip(*encoded, strict=True))
     return np.asarray(jaxrnn.score(model, params, ids, known).log_probability)
 
 

@@ -11,6 +11,9 @@ from jaxrnn.recurrence.boundaries import Context
 from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.weights import BlockDiagonal, LowRank, Masked, RecurrentParams
 
+TIME_MAJOR = "inputs are time-major [T, B, D]; jaxrnn.batch_first takes [B, T, D]"
+"""What an error says where lengths or resets would fit inputs with these two axes swapped."""
+
 
 def check_arguments(
     options: Options, params: Any, inputs: Any, carry: Any, context: Context
@@ -87,10 +90,8 @@ def check_inputs(input_size: int, inputs: Any) -> None:
         raise ValueError(f"inputs must be [T, B, D], got shape {inputs.shape}")
     elif inputs.shape[2] != input_size:
         raise ValueError(f"inputs must have D = {input_size} to match w_ih, got {inputs.shape[2]}")
-    if 0 in inputs.shape:
-        raise ValueError(
-            f"inputs must have at least one step, one row and one feature, got {inputs.shape}"
-        )
+    if 0 in (inputs.shape[0], *inputs.shape[2:]):
+        raise ValueError(f"inputs must have at least one step and one feature, got {inputs.shape}")
 
 
 def check_carry(name: str, cell: BaseCell, carry: Any, batch_size: int, dtype: Any) -> None:
@@ -116,14 +117,29 @@ def check_sequence(inputs: Any, lengths: Any, resets: Any) -> None:
     if inputs.ndim < 2:
         raise ValueError(f"inputs must be [T, B, ...], got shape {inputs.shape}")
     if lengths is not None:
-        check_lengths(lengths, *inputs.shape[:2])
+        check_lengths(lengths, inputs.shape[:2])
     if resets is not None:
+        check_array("resets", resets)
+        if resets.shape == inputs.shape[1::-1] != inputs.shape[:2]:
+            raise ValueError(
+                f"resets must have shape {inputs.shape[:2]}, got {resets.shape}: {TIME_MAJOR}"
+            )
         check_mask("resets", resets, inputs.shape[:2])
 
 
-def check_lengths(lengths: Any, num_steps: int, batch_size: int) -> None:
-    """Check the lengths' shape and dtype and, where they are concrete, their range."""
+def check_lengths(lengths: Any, shape: tuple[int, int]) -> None:
+    """Check the lengths' shape and dtype and, where they are concrete, their range.
+
+    Args:
+        lengths: one length per sequence.
+        shape: `(T, B)` of the sequences.
+    """
+    num_steps, batch_size = shape
     check_array("lengths", lengths)
+    if lengths.shape == (num_steps,) != (batch_size,):
+        raise ValueError(
+            f"lengths must have shape [B] = {(batch_size,)}, got {lengths.shape}: {TIME_MAJOR}"
+        )
     check_shape("lengths", lengths.shape, (batch_size,), "[B]")
     if not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise TypeError(f"lengths must be integers, got {lengths.dtype}")

@@ -51,6 +51,15 @@ def where_rows(mask: Any, chosen: Any, other: Any) -> Any:
     return jax.tree.map(where, chosen, other)
 
 
+def take_steps(over_time: Any, steps: Any) -> Any:
+    """Take the steps `[K, B]` of an array `[T, B, ...]`.
+
+    Rows are taken independently, because they may be on different devices.
+    """
+    index = steps.reshape(steps.shape + (1,) * (over_time.ndim - 2))
+    return jnp.take_along_axis(over_time, index, axis=0, mode="clip")
+
+
 def flip_within(lengths: Any, over_time: Any) -> Any:
     """Reverse each sequence within its length; padding stays in place.  It is its own inverse."""
 

@@ -37,26 +37,6 @@ def join_tokens(tokens: Iterable[str], unit: Unit) -> str:
     return ("" if unit == "character" else " ").join(tokens)
 
 
-def pad_rows(
-    rows: Sequence[HostArray], multiple_of: int = 1
-) -> tuple[HostArray, Int[HostArray, "B"]]:
-    """Put rows of unequal length side by side, `[T, B]`, with zeros at their ends.
-
-    Args:
-        rows: ids, or anything else with one number per token.
-        multiple_of: T is a multiple of this.
-
-    Returns:
-        (the array, the length of each row)
-    """
-    lengths = np.array([len(row) for row in rows], np.int32)
-    num_steps = -(-lengths.max() // multiple_of) * multiple_of
-    padded = np.zeros((num_steps, len(rows)), rows[0].dtype)
-    for column, row in enumerate(rows):
-        padded[: len(row), column] = row
-    return padded, lengths
-
-
 @dataclass(frozen=True)
 class Vocabulary:
     """The tokens of a text in the order of their ids, with their counts.

@@ -143,7 +143,7 @@ def apply(layer, inputs=None, **keywords):
         ),
         (
             ValueError,
-            "one step, one row and one feature",
+            "one step and one feature",
             lambda: jaxrnn.unroll(
                 jaxrnn.rnn(H),
                 make_case("rnn", jnp.float32).params._replace(w_ih=jnp.ones((0, H))),
