@@ -163,7 +163,8 @@ def language_model(
     check_layer("body", body)
     if not (body.causal or allow_future):
         raise ValueError(
-            "body must be causal: a bidirectional layer sees the token that it should predict"
+            "body must be causal: a reversed or bidirectional layer sees the token that it should"
+            " predict"
             " (pass allow_future=True to allow that)"
         )
     if embedding_size is None and (tie_embeddings or embedding_dropout):

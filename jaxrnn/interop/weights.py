@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxrnn.cells import BaseCell
 from jaxrnn.checks import check_like
-from jaxrnn.layers import Layer, Recurrent
+from jaxrnn.layers import Bidirectional, Layer, Recurrent
 from jaxrnn.typing import Params
 
 
@@ -38,6 +38,7 @@ def cell_to_port(target: str, layer: Recurrent) -> BaseCell:
     given_options = {
         "recurrent_dropout": layer.recurrent_dropout or None,
         "dtype": layer.options.dtype,
+        "reverse": layer.options.reverse or None,
     }
     for name, given in given_options.items():
         if given is not None:
@@ -46,6 +47,15 @@ def cell_to_port(target: str, layer: Recurrent) -> BaseCell:
                 " or mean something else: port the layer without it; the params are the same"
             )
     return layer.cell
+
+
+def check_concatenated(target: str, layer: Bidirectional) -> None:
+    """Raise unless a `bidirectional` layer concatenates the outputs of its directions."""
+    if layer.merge != "concat":
+        raise ValueError(
+            f"bidirectional(..., merge={layer.merge!r}) cannot become {target}, which concatenates"
+            " the outputs of both directions"
+        )
 
 
 def check_params(layer: Layer, params: Params, input_size: int) -> None:

@@ -1,12 +1,13 @@
 """A layer run in both directions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jaxrnn.checks import check_choice
 from jaxrnn.layers.layer import Layer, check_layer
 from jaxrnn.recurrence.boundaries import Context, flip_within, resets_in_direction, valid_steps
 from jaxrnn.typing import Key, Params
@@ -19,6 +20,23 @@ class Directions(NamedTuple):
     """The part of the copy that reads from the first step to the last."""
     backward: Any
     """The part of the copy that reads from the last step to the first."""
+
+
+def _concatenate(forward: jax.Array, backward: jax.Array) -> jax.Array:
+    return jnp.concatenate([forward, backward], axis=-1)
+
+
+def _mean(forward: jax.Array, backward: jax.Array) -> jax.Array:
+    return (forward + backward) / 2
+
+
+MERGES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "concat": _concatenate,
+    "sum": jnp.add,
+    "mean": _mean,
+    "product": jnp.multiply,
+}
+"""The ways to merge the outputs of both directions."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,9 +52,12 @@ class Bidirectional(Layer):
 
     layer: Layer
     """The layer that each direction runs a copy of."""
+    merge: str = "concat"
+    """How the outputs of both directions become one: a key of `MERGES`."""
 
     def __post_init__(self) -> None:
         check_layer("layer", self.layer)
+        check_choice("merge", self.merge, tuple(MERGES))
 
     @property
     def causal(self) -> bool:
@@ -44,8 +65,8 @@ class Bidirectional(Layer):
         return False
 
     def output_size(self, input_size: int) -> int:
-        """Return twice the output size of the layer."""
-        return 2 * self.layer.output_size(input_size)
+        """Return the output size of the layer, or twice that if the outputs are concatenated."""
+        return self.layer.output_size(input_size) * (2 if self.merge == "concat" else 1)
 
     def init(self, key: Key, input_size: int) -> Directions:
         """Draw the parameters of each direction."""
@@ -88,28 +109,32 @@ class Bidirectional(Layer):
         )
         if context.return_carries:
             backward_carry = flip_within(lengths, backward_carry)
-        outputs = [forward_outputs, flip_within(lengths, backward_outputs)]
-        return jnp.concatenate(outputs, axis=-1), Directions(forward_carry, backward_carry)
+        outputs = MERGES[self.merge](forward_outputs, flip_within(lengths, backward_outputs))
+        return outputs, Directions(forward_carry, backward_carry)
 
     def parts(self, params: Directions) -> Iterator[tuple[Layer, Params]]:
         """Yield the layer with the parameters of each direction."""
         yield from ((self.layer, p) for p in params)
 
 
-def bidirectional(layer: Layer) -> Bidirectional:
-    """Return a layer that runs a copy of `layer` in each direction and concatenates the outputs.
+def bidirectional(layer: Layer, *, merge: str = "concat") -> Bidirectional:
+    """Return a layer that runs a copy of `layer` in each direction and merges the outputs.
 
     The backward copy reads each sequence from its own last valid step (see `lengths`) to its first,
     and meets each reset from the other side of its boundary.
 
     Args:
         layer: any Layer; each direction gets its own parameters.
+        merge: how the outputs of both directions become one: "concat" (forward first), "sum",
+            "mean" or "product".
 
     Returns:
-        A Layer of twice the output size that is not causal; params and carry are `Directions`.
+        A Layer that is not causal, of twice the output size if the outputs are concatenated;
+        params and carry are `Directions`.
 
     Raises:
         TypeError: `layer` is not a Layer.
+        ValueError: there is no such way to merge outputs.
 
     Reference: Schuster and Paliwal, Bidirectional recurrent neural networks, 1997.
 
@@ -121,7 +146,7 @@ def bidirectional(layer: Layer) -> Bidirectional:
         >>> outputs.shape, carry.backward.memory.shape
         ((5, 2, 16), (2, 8))
     """
-    return Bidirectional(layer)
+    return Bidirectional(layer, merge)
 
 
 def _check_directions(name: str, pair: Any) -> None:

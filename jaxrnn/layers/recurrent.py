@@ -73,6 +73,11 @@ class Recurrent(Layer):
         """The cell that the layer runs."""
         return self.options.cell
 
+    @property
+    def causal(self) -> bool:
+        """False if the layer runs backward."""
+        return not self.options.reverse
+
     def output_size(self, input_size: int) -> int:
         """Return P if the hidden state is projected, else H."""
         return self.cell.hidden_size if self.projection_size is None else self.projection_size
@@ -153,6 +158,7 @@ def recurrent(
     projection_size: int | None = None,
     num_heads: int = 1,
     recurrent_dropout: float = 0.0,
+    reverse: bool = False,
     implementation: str | None = None,
     scan_unroll: int | None = None,
     remat_every: int | None = None,
@@ -179,10 +185,14 @@ def recurrent(
             read it, if a `key` is given; the same units at every step (Gal and Ghahramani, A
             theoretically grounded application of dropout in recurrent neural networks, 2016,
             arXiv:1512.05287).
+        reverse: run from each sequence's last valid step to its first.  Outputs stay in their
+            places, where Keras's `go_backwards` returns that of the last step first; the final
+            carry is the one after step 0.
         implementation, scan_unroll, remat_every, dtype: as for `jaxrnn.unroll`.
 
     Returns:
-        A causal Layer with output size H, or P if projected, whose params are `RecurrentParams`.
+        A Layer with output size H, or P if projected, whose params are `RecurrentParams`; it is
+        causal unless reversed.
 
     Raises:
         TypeError: `cell` is not a cell, or a number has the wrong type.
@@ -198,7 +208,7 @@ def recurrent(
         ((5, 2, 4), (2, 8))
     """
     return Recurrent(
-        Options(cell, implementation, scan_unroll, remat_every, dtype),
+        Options(cell, implementation, scan_unroll, remat_every, dtype, reverse),
         kernel_init,
         recurrent_init,
         bias_init,

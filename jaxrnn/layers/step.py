@@ -1,8 +1,8 @@
 """One time step of a layer, for inputs that arrive one at a time."""
 
-from jaxrnn.checks import check_array
+from jaxrnn.checks import check_array, check_mask
 from jaxrnn.layers.layer import Layer, check_layer
-from jaxrnn.typing import AnyArray, Array, Carry, Float, Integer, Params
+from jaxrnn.typing import AnyArray, Array, Bool, Carry, Float, Integer, Params
 
 
 def step(
@@ -10,6 +10,8 @@ def step(
     params: Params,
     inputs: Float[AnyArray, "B D"] | Integer[AnyArray, "B"],
     carry: Carry,
+    *,
+    resets: Bool[AnyArray, "B"] | None = None,
 ) -> tuple[Float[Array, "B F"], Carry]:
     """Run a layer for one time step; T steps give the same outputs as one `apply` over T steps.
 
@@ -20,13 +22,14 @@ def step(
         params: its parameters.
         inputs: the step's vectors `[B, D]` or token ids `[B]`.
         carry: the layer's carry, from `layer.initial_carry` or from the previous step.
+        resets: rows that restart from the initial carry before this step; None means none.
 
     Returns:
         (outputs `[B, F]`, the carry after the step)
 
     Raises:
         TypeError: `layer` is not a Layer, or the inputs or the carry have the wrong type.
-        ValueError: the layer is not causal, or a size is wrong.
+        ValueError: the layer is not causal or not time-major, or a size is wrong.
 
     Example:
         >>> import jax, jaxrnn
@@ -43,10 +46,13 @@ def step(
     if not layer.causal:
         raise ValueError(
             f"layer must be causal to run step by step: the outputs of {layer} depend on later"
-            " inputs, as those of bidirectional layers do"
+            " inputs, as those of reversed and bidirectional layers do"
         )
     check_array("inputs", inputs)
     if inputs.ndim not in (1, 2):
         raise ValueError(f"inputs must be one step, [B, D] or ids [B], got shape {inputs.shape}")
-    outputs, carry = layer.apply(params, inputs[None], carry)
+    if resets is not None:
+        check_mask("resets", resets, inputs.shape[:1])
+        resets = resets[None]
+    outputs, carry = layer.apply(params, inputs[None], carry, resets=resets)
     return outputs[0], carry

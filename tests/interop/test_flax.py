@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx
+from marks import in_matrix
 
 import jaxrnn
 from jaxrnn.interop.flax import carry_from_flax, carry_to_flax, from_flax, to_linen, to_nnx
@@ -229,6 +230,22 @@ def test_a_simple_cell_keeps_its_activation():
     assert back.activation_fn is module.activation_fn is jax.nn.relu
 
 
+@pytest.mark.parametrize("library", ["nnx", *in_matrix("linen")])
+def test_an_rnn_that_runs_backward_and_keeps_the_order_is_a_reversed_layer(library):
+    if library == "nnx":
+        module = call = nnx.RNN(nnx_cell("SimpleCell"), reverse=True, keep_order=True)
+        layer, params = from_flax(module)
+    else:
+        module = linen.RNN(linen_cell("SimpleCell"), reverse=True, keep_order=True)
+        variables = variables_of(module)
+        layer, params = from_flax(module, variables)
+        call = functools.partial(module.apply, variables)
+    assert layer == jaxrnn.recurrent(jaxrnn.rnn(H), reverse=True)
+    inputs, carry = random_inputs(), random_carry(layer, params)
+    expected = call_flax(call, inputs, carry)
+    assert_close(call_ours(layer, params, inputs, carry), expected, 1e-5)  # float32, 6 steps
+
+
 def test_variables_come_with_or_without_their_collection_and_boxed():
     partitioned = linen.with_partitioning(drawn(0), (None, None))
     module = linen.GRUCell(H, kernel_init=partitioned)
@@ -298,9 +315,8 @@ REFUSED = {
     ),
     "reverse": (
         lambda: nnx.RNN(nnx_cell("GRUCell"), reverse=True),
-        "an RNN with reverse=True cannot be ported, because no jaxrnn layer runs backward only:"
-        " port its cell and run it with jaxrnn.unroll(..., reverse=True), which orders the outputs"
-        " as keep_order=True does",
+        "an RNN with reverse=True returns the last step's output first, jaxrnn's stay in their"
+        " places: port the one with keep_order=True",
     ),
     "a Sequential of nnx": (
         lambda: nnx.Sequential(nnx.RNN(nnx_cell("GRUCell"))),
@@ -312,7 +328,8 @@ REFUSED = {
     ),
     "merge_fn": (
         lambda: bidirectional_of(nnx_cell("GRUCell"), merge_fn=jnp.add),
-        "a Bidirectional with a merge_fn cannot be ported: jaxrnn concatenates the outputs",
+        "a Bidirectional with a merge_fn cannot be ported: port one without it, and give"
+        " jaxrnn.bidirectional the merge",
     ),
     "directions": (
         lambda: bidirectional_of(nnx_cell("GRUCell"), nnx_cell("LSTMCell")),
@@ -387,6 +404,16 @@ NOT_OF_FLAX = {
     "heads": (
         jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.lstm(H), num_heads=H)),
         "a layer whose w_hh is BlockDiagonal cannot be ported: Flax's is one matrix",
+    ),
+    "reverse": (
+        jaxrnn.recurrent(jaxrnn.lstm(H), reverse=True),
+        "recurrent(..., reverse=True) cannot become a Flax cell, where reverse would be lost or"
+        " mean something else: port the layer without it; the params are the same",
+    ),
+    "merge": (
+        jaxrnn.bidirectional(GRU, merge="product"),
+        "bidirectional(..., merge='product') cannot become a Flax module, which concatenates the"
+        " outputs of both directions",
     ),
     "dtype": (
         jaxrnn.recurrent(jaxrnn.lstm(H), dtype=jnp.bfloat16),

@@ -205,6 +205,32 @@ def test_params_survive_the_way_to_keras_and_back(two_ways):
     assert back == layer
 
 
+@pytest.mark.parametrize(("mode", "merge"), [("sum", "sum"), ("ave", "mean"), ("mul", "product")])
+def test_merge_modes_survive_the_way_to_ours_and_back(mode, merge):
+    one = layers.GRU(H, return_sequences=True)
+    theirs = built(layers.Bidirectional(one, merge_mode=mode))
+    layer, params = from_keras(theirs)
+    assert layer == jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.gru(H)), merge=merge)
+    with lenient():
+        back = to_keras(layer, params)
+    assert back.merge_mode == mode
+    outputs, _ = run(layer, params, random_inputs(), lengths=LENGTHS)
+    for keras_layer in (theirs, back):
+        expected = call(keras_layer, random_inputs(), mask=VALID.T)
+        np.testing.assert_allclose(outputs, expected.swapaxes(0, 1), atol=1e-5)
+
+
+def test_the_last_output_of_a_layer_that_goes_backwards_is_in_the_carry():
+    options = {"return_sequences": False, "go_backwards": True, "dropout": 0.1}
+    first, last = built(layers.GRU(H, return_sequences=True)), built(layers.LSTM(H, **options), H)
+    layer, params = from_keras([first, last])
+    assert layer.layers[2] == jaxrnn.recurrent(jaxrnn.lstm(H), reverse=True)
+    _, carry = run(layer, params, random_inputs(), lengths=LENGTHS)
+    hidden = call(first, random_inputs(), mask=VALID.T).swapaxes(0, 1)
+    expected = call(last, hidden, mask=VALID.T)
+    np.testing.assert_allclose(carry[2].hidden, expected, atol=1e-5)
+
+
 def test_the_backend_of_keras_does_not_matter_and_keras_is_imported_when_used():
     program = """
 import sys, jax, numpy as np

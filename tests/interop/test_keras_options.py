@@ -147,7 +147,7 @@ def other_way(**options):
 
 
 REFUSED = {
-    "go_backwards=True returns the outputs in reverse": lambda: lstm(go_backwards=True),
+    "go_backwards=True returns the outputs in reverse, jaxrnn's stay": lambda: built(other_way()),
     "stateful=True keeps the state inside": stateful,
     "zero_output_for_mask=True returns zeros": lambda: lstm(zero_output_for_mask=True),
     "recurrent_dropout draws a mask for each gate": lambda: lstm(recurrent_dropout=0.5),
@@ -160,7 +160,7 @@ REFUSED = {
     "<function elu.* is not one of tanh, relu, sigmoid": lambda: built(
         layers.SimpleRNN(H, activation="elu")
     ),
-    "merge_mode='sum' does not concatenate": lambda: built(both(merge_mode="sum")),
+    "merge_mode=None does not merge the outputs": lambda: built(both(merge_mode=None)),
     "its two layers differ: .*lstm.*dropout=0.0.*dropout=0.2": lambda: built(
         both(backward_layer=other_way(dropout=0.2))
     ),
@@ -216,6 +216,9 @@ NOT_FOR_KERAS = {
     ),
     "recurrent(..., recurrent_dropout=0.1) cannot become a Keras layer": jaxrnn.recurrent(
         jaxrnn.gru(H), recurrent_dropout=0.1
+    ),
+    "recurrent(..., reverse=True) cannot become a Keras layer": jaxrnn.bidirectional(
+        jaxrnn.recurrent(jaxrnn.gru(H), reverse=True)
     ),
     "recurrent(..., dtype=bfloat16) cannot become a Keras layer": jaxrnn.recurrent(
         jaxrnn.gru(H), dtype=jnp.bfloat16

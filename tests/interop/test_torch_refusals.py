@@ -90,6 +90,16 @@ def projected(size, cell=CELLS["lstm"]):
         ),
         (jaxrnn.bidirectional(jaxrnn.learned_initial_carry(LSTM)), "do not learn an initial carry"),
         (jaxrnn.stack([LSTM, jaxrnn.linear(3)]), "dropout between them, not of Linear(3)"),
+        (
+            jaxrnn.recurrent(jaxrnn.lstm(H), reverse=True),
+            "recurrent(..., reverse=True) cannot become a PyTorch module, where reverse would be"
+            " lost or mean something else",
+        ),
+        (
+            jaxrnn.stack([jaxrnn.bidirectional(GRU, merge="sum")]),
+            "bidirectional(..., merge='sum') cannot become a PyTorch module, which concatenates the"
+            " outputs of both directions",
+        ),
         (jaxrnn.embedding(3), "dropout between them, not of Embedding(3)"),
         (jaxrnn.stack([LSTM, jaxrnn.stack([LSTM])]), "not of Stack(Recurrent(lstm(6)))"),
         (

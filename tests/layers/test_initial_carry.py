@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import in_matrix
 
 import jaxrnn
 
@@ -114,6 +115,22 @@ def test_steps_one_by_one_are_the_whole(name):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["learned", *in_matrix("lstm")])
+def test_steps_with_resets_are_the_whole_with_resets(name):
+    layer = LAYERS[name]
+    params = with_random_carry(layer) if name == "learned" else layer.init(jax.random.key(0), D)
+    resets = np.array([[t == 2, t in (1, 4), False] for t in range(T)])
+    whole, last = layer.apply(params, inputs(), resets=resets)
+    step = jax.jit(lambda x, carry, resets: jaxrnn.step(layer, params, x, carry, resets=resets))
+    carry = layer.initial_carry(params, B)
+    for t in range(T):
+        outputs, carry = step(inputs()[t], carry, resets[t])
+        # float32: a product of one step may be summed in another order than that of seven
+        np.testing.assert_allclose(outputs, whole[t], atol=1e-6)
+    for a, b in zip(jax.tree.leaves(carry), jax.tree.leaves(last), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 def test_steps_of_a_language_model_read_ids():
     model = jaxrnn.build_language_model(jaxrnn.ModelConfig(cell="gru", hidden_size=H), 6)
     params = model.init(jax.random.key(0), 6)
@@ -137,6 +154,13 @@ def test_steps_of_a_language_model_read_ids():
             ValueError,
             "the outputs of Stack",
             lambda: jaxrnn.step(jaxrnn.stack([BOTH]), (), jnp.ones((B, D)), ()),
+        ),
+        (
+            ValueError,
+            r"resets must have shape \(3,\), got \(1, 3\)",
+            lambda: jaxrnn.step(
+                LAYERS["gru"], (), jnp.ones((B, D)), (), resets=np.zeros((1, B), bool)
+            ),
         ),
         (TypeError, "of type Layer", lambda: jaxrnn.step(jaxrnn.gru(H), (), jnp.ones((B, D)), ())),
         (

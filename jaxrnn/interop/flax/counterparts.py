@@ -10,6 +10,8 @@ from flax import linen, nnx
 from flax.nnx.nn import dtypes
 
 from jaxrnn.cells import BaseCell, gru, lstm, rnn
+from jaxrnn.interop.weights import check_layer
+from jaxrnn.layers import Bidirectional, Recurrent
 from jaxrnn.recurrence import RecurrentParams
 
 
@@ -60,17 +62,17 @@ def name_of(module: Any) -> str:
 def cells_in(module: Any) -> list[tuple[str, Any]]:
     """Return one (prefix of its weights' names, cell) per direction."""
     if type(module) in (nnx.RNN, linen.RNN):
-        if module.reverse:
+        if module.reverse and not module.keep_order:
             raise ValueError(
-                "an RNN with reverse=True cannot be ported, because no jaxrnn layer runs backward"
-                " only: port its cell and run it with jaxrnn.unroll(..., reverse=True), which"
-                " orders the outputs as keep_order=True does"
+                "an RNN with reverse=True returns the last step's output first, jaxrnn's stay in"
+                " their places: port the one with keep_order=True"
             )
         return [("cell.", module.cell)]
     if type(module) in (nnx.Bidirectional, linen.Bidirectional):
         if module.merge_fn is not type(module).merge_fn:
             raise ValueError(
-                "a Bidirectional with a merge_fn cannot be ported: jaxrnn concatenates the outputs"
+                "a Bidirectional with a merge_fn cannot be ported: port one without it, and give"
+                " jaxrnn.bidirectional the merge"
             )
         forward, backward = map(_cell_of_direction, (module.forward_rnn, module.backward_rnn))
         # Linen stores the weights of a shared cell once, under the direction that runs first.
@@ -83,6 +85,11 @@ def cells_in(module: Any) -> list[tuple[str, Any]]:
             " under the first of them)"
         )
     return [("", module)]
+
+
+def runs_backward(module: Any) -> bool:
+    """Return whether a module is an RNN that reads the last step first."""
+    return type(module) in (nnx.RNN, linen.RNN) and module.reverse
 
 
 def _cell_of_direction(over_time: Any) -> Any:
@@ -115,6 +122,18 @@ def our_cell(flax_cell: Any) -> BaseCell:
 
 def _display(value: Any) -> Any:
     return getattr(value, "__name__", value)
+
+
+def one_direction(layer: Any) -> Recurrent:
+    """Return the layer itself, or the one inside `bidirectional`; raise unless it is recurrent."""
+    check_layer("a Flax cell", layer)
+    over_time = layer.layer if isinstance(layer, Bidirectional) else layer
+    if not isinstance(over_time, Recurrent):
+        raise ValueError(
+            f"{over_time} cannot be ported, only recurrent(cell) and bidirectional of that"
+            " can: port the layers of a stack one by one"
+        )
+    return over_time
 
 
 def flax_cell(

@@ -1,4 +1,4 @@
-"""Weights and carries to and from Flax's recurrent cells, both nnx and linen."""
+"""Weights to and from Flax's recurrent cells, both nnx and linen."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen, nnx, traverse_util
 
-from jaxrnn.cells import BaseCell, HiddenCarry, LSTMCarry, lstm
+from jaxrnn.cells import BaseCell
 from jaxrnn.interop.flax import counterparts
-from jaxrnn.interop.weights import cell_to_port, check_entries, check_layer, check_params
-from jaxrnn.layers import Bidirectional, Directions, Layer, Recurrent, bidirectional, recurrent
+from jaxrnn.interop.weights import cell_to_port, check_concatenated, check_entries, check_params
+from jaxrnn.layers import Bidirectional, Directions, Layer, bidirectional, recurrent
 from jaxrnn.recurrence import RecurrentParams
-from jaxrnn.typing import Carry, Params
+from jaxrnn.typing import Params
 
 
 def from_flax(module: Any, variables: Mapping[str, Any] | None = None) -> tuple[Layer, Params]:
@@ -24,7 +24,8 @@ def from_flax(module: Any, variables: Mapping[str, Any] | None = None) -> tuple[
 
     Args:
         module: a SimpleCell, GRUCell, LSTMCell or OptimizedLSTMCell of `flax.nnx` or `flax.linen`,
-            an RNN of one, or a Bidirectional of two such RNNs; `dtype` None or the weights' own.
+            an RNN of one, or a Bidirectional of two such RNNs; `dtype` None or the weights' own.  A
+            reversed RNN must have `keep_order=True`.
         variables: what `module.init` of a linen module returned, or its "params"; None for nnx.
             Linen stores a shared cell once, where it was first used or in the module that made it:
             pass `{"forward_rnn": {"cell": weights}}` for a Bidirectional of a cell made elsewhere.
@@ -62,7 +63,7 @@ def from_flax(module: Any, variables: Mapping[str, Any] | None = None) -> tuple[
     params = [
         counterparts.our_params(type(cell), our_cell, prefix, weights) for prefix, cell in cells
     ]
-    layer = recurrent(our_cell)
+    layer = recurrent(our_cell, reverse=counterparts.runs_backward(module))
     return (layer, params[0]) if len(params) == 1 else (bidirectional(layer), Directions(*params))
 
 
@@ -145,48 +146,6 @@ def to_linen(
     return linen.Bidirectional(forward, backward), {"params": both}
 
 
-def carry_from_flax(layer: Layer, carry: Any) -> Carry:
-    """Convert a Flax carry to a carry of jaxrnn.
-
-    Args:
-        layer: `recurrent` of a cell, or `bidirectional` of that.
-        carry: h `[B, H]`, an LSTM's `(c, h)`, or a pair of such carries for two directions.
-
-    Returns:
-        `HiddenCarry`, `LSTMCarry(hidden, memory)`, or `Directions` of them.
-
-    Raises:
-        TypeError, ValueError: `layer` is not a Layer, or cannot be ported.
-
-    Example:
-        >>> import jax.numpy as jnp, jaxrnn
-        >>> from jaxrnn.interop.flax import carry_from_flax
-        >>> carry_from_flax(jaxrnn.recurrent(jaxrnn.gru(2)), jnp.ones((1, 2)))
-        HiddenCarry(hidden=Array([[1., 1.]], dtype=float32))
-    """
-    cell = _cell_of(layer)
-    if isinstance(layer, Bidirectional):
-        return Directions(*(carry_from_flax(layer.layer, own) for own in carry))
-    if cell == lstm(cell.hidden_size):
-        memory, hidden = carry
-        return LSTMCarry(hidden, memory)
-    return HiddenCarry(carry)
-
-
-def carry_to_flax(carry: Carry) -> Any:
-    """Convert a carry of jaxrnn to what Flax takes: the inverse of `carry_from_flax`.
-
-    Example:
-        >>> import jax.numpy as jnp, jaxrnn
-        >>> from jaxrnn.interop.flax import carry_to_flax
-        >>> [part.shape for part in carry_to_flax(jaxrnn.lstm(8).initial_carry(3, jnp.float32))]
-        [(3, 8), (3, 8)]
-    """
-    if isinstance(carry, Directions):
-        return carry_to_flax(carry.forward), carry_to_flax(carry.backward)
-    return (carry.memory, carry.hidden) if isinstance(carry, LSTMCarry) else carry.hidden
-
-
 def _weights_in(
     cells: Sequence[tuple[str, Any]], variables: Mapping[str, Any] | None
 ) -> dict[str, Any]:
@@ -228,21 +187,11 @@ def _nnx_cell(
     return cell
 
 
-def _cell_of(layer: Any) -> BaseCell:
-    """Return the cell of `recurrent(cell)` or `bidirectional(recurrent(cell))`, or raise."""
-    check_layer("a Flax cell", layer)
-    over_time = layer.layer if isinstance(layer, Bidirectional) else layer
-    if not isinstance(over_time, Recurrent):
-        raise ValueError(
-            f"{over_time} cannot be ported, only recurrent(cell) and bidirectional of that"
-            " can: port the layers of a stack one by one"
-        )
-    return cell_to_port("a Flax cell", over_time)
-
-
 def _read(layer: Layer, params: Params) -> tuple[BaseCell, list[RecurrentParams]]:
     """Check a layer; return its cell and the parameters of its one or two directions."""
-    cell = _cell_of(layer)
+    cell = cell_to_port("a Flax cell", counterparts.one_direction(layer))
+    if isinstance(layer, Bidirectional):
+        check_concatenated("a Flax module", layer)
     leaves = jax.tree.leaves(params)
     input_size = np.shape(leaves[0])[0] if leaves and np.ndim(leaves[0]) else 1  # of w_ih
     check_params(layer, params, input_size)

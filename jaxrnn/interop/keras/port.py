@@ -5,32 +5,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxrnn.cells import BaseCell, gru, lstm, rnn
-from jaxrnn.cells.elman import ACTIVATIONS
-from jaxrnn.interop.keras.reading import (
-    GATE_ORDERS,
-    Reading,
-    check_dtypes,
-    read,
-    refusal,
-    reorder_gates,
-)
+from jaxrnn.interop.keras.reading import MERGES, Reading, check_dtypes, read, refusal
+from jaxrnn.interop.keras.writing import make
 from jaxrnn.interop.optional import import_optional
-from jaxrnn.interop.weights import cell_to_port, check_layer, check_params
-from jaxrnn.layers import (
-    Bidirectional,
-    Directions,
-    Dropout,
-    Layer,
-    Recurrent,
-    Stack,
-    bidirectional,
-    dropout,
-    recurrent,
-    stack,
-)
-from jaxrnn.recurrence import BlockDiagonal, LowRank, RecurrentParams
-from jaxrnn.typing import HostArray, Params
+from jaxrnn.interop.weights import check_layer, check_params
+from jaxrnn.layers import Directions, Layer, Stack, bidirectional, dropout, recurrent, stack
+from jaxrnn.recurrence import RecurrentParams
+from jaxrnn.typing import Params
 
 
 def from_keras(source: Any) -> tuple[Layer, Params]:
@@ -47,8 +28,9 @@ def from_keras(source: Any) -> tuple[Layer, Params]:
 
     Args:
         source: a built SimpleRNN (with tanh, relu or sigmoid), GRU or LSTM (with tanh and sigmoid),
-            an RNN of such a cell, a Bidirectional of one of these (`merge_mode="concat"`), a
-            Dropout or a SpatialDropout1D; or a Sequential or a list of these.  InputLayers are
+            an RNN of such a cell, a Bidirectional of one of these (`merge_mode` not None), a
+            Dropout or a SpatialDropout1D; or a Sequential or a list of these.  A layer with
+            `go_backwards` may be the last one, without `return_sequences`.  InputLayers are
             skipped.  The `dropout` of a recurrent layer becomes a `dropout` layer before it; the
             `recurrent_dropout` of a SimpleRNN becomes that of `recurrent`.  A layer or cell that is
             used twice becomes two copies.
@@ -124,7 +106,7 @@ def to_keras(layer: Layer, params: Params) -> Any:
     dtypes = sorted({str(leaf.dtype) for leaf in leaves})
     if dtypes != ["float32"]:
         raise ValueError(f"params must be arrays of float32, got {' and '.join(dtypes) or 'none'}")
-    pairs = _make(layer, params)
+    pairs = make(layer, params)
     made = pairs[0][0]
     if isinstance(layer, Stack):
         made = keras.Sequential([part for part, _ in pairs])
@@ -165,23 +147,29 @@ def _convert(layer: Any) -> list[tuple[Layer, Params]]:
         return [(dropout(layer.rate, variational=layer.noise_shape is not None), ())]
     if type(layer) is layers.Masking:
         raise refusal(layer, "Masking reads lengths off the inputs: omit it and pass `lengths`")
-    return _pairs(*read(layer, backwards=False))
+    # The last step's output does not tell in which order there would have been others.
+    reverse = getattr(layer, "go_backwards", False) and not layer.return_sequences
+    return _pairs(*read(layer, backwards=reverse), reverse=reverse)
 
 
 def _convert_bidirectional(layer: Any) -> tuple[Layer, Params]:
-    if layer.merge_mode != "concat":
-        raise refusal(layer, f"merge_mode={layer.merge_mode!r} does not concatenate the outputs")
+    if layer.merge_mode not in MERGES:
+        raise refusal(layer, f"merge_mode={layer.merge_mode!r} does not merge the outputs")
     forward, forward_weights = read(layer.forward_layer, backwards=False)
     backward, backward_weights = read(layer.backward_layer, backwards=True)
     if forward != backward:
         raise refusal(layer, f"its two layers differ: {forward} and {backward}")
     one_way, forward_params = _join(_pairs(forward, forward_weights))
     _, backward_params = _join(_pairs(backward, backward_weights))
-    return bidirectional(one_way), Directions(forward_params, backward_params)
+    merged = bidirectional(one_way, merge=MERGES[layer.merge_mode])
+    return merged, Directions(forward_params, backward_params)
 
 
-def _pairs(reading: Reading, params: RecurrentParams) -> list[tuple[Layer, Params]]:
-    layer = recurrent(reading.cell, recurrent_dropout=reading.recurrent_dropout)
+def _pairs(
+    reading: Reading, params: RecurrentParams, *, reverse: bool = False
+) -> list[tuple[Layer, Params]]:
+    rate = reading.recurrent_dropout
+    layer = recurrent(reading.cell, recurrent_dropout=rate, reverse=reverse)
     pairs: list[tuple[Layer, Params]] = [(layer, params)]
     if reading.dropout:
         pairs.insert(0, (dropout(reading.dropout, variational=True), ()))
@@ -192,64 +180,3 @@ def _join(pairs: list[tuple[Layer, Params]]) -> tuple[Layer, Params]:
     if len(pairs) == 1:
         return pairs[0]
     return stack([layer for layer, _ in pairs]), tuple(params for _, params in pairs)
-
-
-def _make(layer: Layer, params: Params) -> list[tuple[Any, list[HostArray]]]:
-    """Make the Keras layers, without building them, and return each with its weights."""
-    from keras import layers
-
-    if isinstance(layer, Stack):
-        return [pair for part, own in layer.parts(params) for pair in _make(part, own)]
-    if isinstance(layer, Dropout):
-        kind = layers.SpatialDropout1D if layer.variational else layers.Dropout
-        return [(kind(layer.rate, dtype="float32"), [])]
-    if isinstance(layer, Recurrent):
-        return [(_make_recurrent(cell_to_port("a Keras layer", layer)), _weights(layer, params))]
-    if isinstance(layer, Bidirectional):
-        rate, one_way, directions = _split(layer.layer, params)
-        weights = [weight for own in directions for weight in _weights(one_way, own)]
-        theirs = _make_recurrent(cell_to_port("a Keras layer", one_way), dropout=rate)
-        return [(layers.Bidirectional(theirs, dtype="float32"), weights)]
-    raise _refusal(f"Keras has no counterpart of {layer}")
-
-
-def _split(one_way: Layer, params: Directions) -> tuple[float, Recurrent, Directions]:
-    """Split one direction's layer into a rate of dropout and a recurrent layer, with its params."""
-    if isinstance(one_way, Recurrent):
-        return 0.0, one_way, params
-    match one_way:
-        case Stack(layers=(Dropout() as before, Recurrent() as runs)):
-            if before.variational and before.rate < 1:  # at 1 Keras drops nothing
-                return before.rate, runs, Directions(*(own for _, own in params))
-    raise _refusal("Bidirectional wraps one recurrent layer, optionally after variational dropout")
-
-
-def _make_recurrent(cell: BaseCell, **options: Any) -> Any:
-    from keras import layers
-
-    size = cell.hidden_size
-    kinds: list[tuple[Any, dict[str, Any], BaseCell]] = [
-        (layers.LSTM, {}, lstm(size)),
-        (layers.GRU, {}, gru(size)),
-        (layers.GRU, {"reset_after": False}, gru(size, reset_after=False)),
-        *((layers.SimpleRNN, {"activation": name}, rnn(size, name)) for name in ACTIVATIONS),
-    ]
-    for kind, equations, ours in kinds:
-        if cell == ours:
-            return kind(size, **equations, **options, return_sequences=True, dtype="float32")
-    raise _refusal(f"Keras has no cell with the equations of {cell.name}")
-
-
-def _weights(layer: Recurrent, params: RecurrentParams) -> list[HostArray]:
-    """Return kernel, recurrent_kernel and bias, as Keras orders them."""
-    if isinstance(params.w_hh, LowRank):
-        raise _refusal("it projects its hidden state (projection_size), which Keras never does")
-    if isinstance(params.w_hh, BlockDiagonal):
-        raise _refusal("its gates read the hidden state in heads (num_heads), Keras's never do")
-    bias = params.b_ih if params.b_hh is None else np.stack([params.b_ih, params.b_hh])
-    order = GATE_ORDERS[len(layer.cell.gates)]
-    return [reorder_gates(weight, order) for weight in (params.w_ih, params.w_hh, bias)]
-
-
-def _refusal(reason: str) -> ValueError:
-    return ValueError(f"layer cannot become a Keras layer: {reason}")

@@ -20,6 +20,10 @@ Keras's GRU has z, r, h where ours has r, z, n; swapping the first two is its ow
 """
 
 
+MERGES = {"concat": "concat", "sum": "sum", "ave": "mean", "mul": "product"}
+"""Our `merge` of `bidirectional` for each `merge_mode` of Keras."""
+
+
 class Reading(NamedTuple):
     """The function of a Keras layer in one direction."""
 
@@ -74,7 +78,10 @@ def _check_options(layer: Any, backwards: bool) -> None:
     by_gate = gated and cell.dropout > 0 and cell.implementation == 1
     zeroed = layer.zero_output_for_mask and not layer.return_sequences
     checks = [
-        (layer.go_backwards != backwards, "go_backwards=True returns the outputs in reverse"),
+        (
+            layer.go_backwards != backwards,
+            "go_backwards=True returns the outputs in reverse, jaxrnn's stay in their places",
+        ),
         (layer.stateful, "stateful=True keeps the state inside: set it to False, pass the carry"),
         (zeroed, "zero_output_for_mask=True returns zeros as a padded sequence's last output"),
         (gated and cell.recurrent_dropout > 0, "recurrent_dropout draws a mask for each gate"),

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxrnn.cells import BaseCell, gru, lstm, rnn
-from jaxrnn.interop.weights import cell_to_port, check_layer, check_params
+from jaxrnn.interop.weights import cell_to_port, check_concatenated, check_layer, check_params
 from jaxrnn.layers import (
     Bidirectional,
     Dropout,
@@ -147,6 +147,8 @@ def _dropout_between(entries: Sequence[Layer]) -> float:
 def _kind_of(entry: Layer) -> tuple[str, int, bool]:
     """Return (mode, hidden size, whether it is bidirectional) for one layer of a stack."""
     both = isinstance(entry, Bidirectional)
+    if isinstance(entry, Bidirectional):
+        check_concatenated("a PyTorch module", entry)
     one = entry.layer if isinstance(entry, Bidirectional) else entry
     if isinstance(one, LearnedInitialCarry):
         raise ValueError(
