@@ -32,6 +32,7 @@ from jaxrnn.generation import Sampling, generate, generate_ids
 from jaxrnn.language_model import language_model
 from jaxrnn.layers import (
     Layer,
+    batch_first,
     bidirectional,
     dropout,
     embedding,
@@ -83,6 +84,7 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "stack",
     "bidirectional",
     "learned_initial_carry",
+    "batch_first",
     "step",
     # sequences of one's own
     "pad",

@@ -10,6 +10,7 @@ from jax import lax
 
 from jaxrnn.checks import check_array, check_mask, widen_ids
 from jaxrnn.layers import Layer
+from jaxrnn.layers.layer import check_layer
 from jaxrnn.typing import AnyArray, Array, Bool, Float, Integer, Params
 
 STEPS_AT_ONCE = 512
@@ -42,8 +43,9 @@ def score(
         mask: True for tokens to score; None means all.  The first token is never scored.
 
     Raises:
-        TypeError: the ids are not integers.
-        ValueError: there are fewer than two ids, one is out of range, or the model is not causal.
+        TypeError: the ids are not integers, or `model` is not a Layer.
+        ValueError: there are fewer than two ids, one is out of range, or the model is not causal or
+            not time-major.
 
     Example:
         >>> import jax, jaxrnn
@@ -52,6 +54,7 @@ def score(
         >>> jaxrnn.score(model, params, jax.numpy.array([3, 1, 4, 1])).token_log_probabilities.shape
         (3,)
     """
+    check_layer("model", model)
     if not model.causal:
         raise ValueError("model must be causal: one that sees the future cannot score a text")
     check_array("ids", ids)

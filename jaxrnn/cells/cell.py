@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
-from jaxrnn.checks import check_positive_integer
+from jaxrnn.checks import check_integer, check_positive_integer
 from jaxrnn.typing import Array, DType, Float, Gates, Key, Params
 
 
@@ -196,7 +196,9 @@ class ZeroCarry:
 
     def __call__(self, batch_size: int, dtype: DType = jnp.float32) -> Any:
         """Return a carry of zeros, `[B, H]` in every field."""
-        check_positive_integer("batch_size", batch_size)
+        check_integer("batch_size", batch_size)
+        if batch_size < 0:
+            raise ValueError(f"batch_size must be at least 0, got {batch_size}")
         shape = (batch_size, self.hidden_size)
         return self.carry_type(*(jnp.zeros(shape, dtype) for _ in self.carry_type._fields))
 

@@ -2,10 +2,12 @@
 
 `layer.py` defines the type `Layer` and what all layers share.  `recurrent.py` runs a cell over
 time; `linear.py` holds linear layers and embeddings, and `dropout.py` dropout.  `stack.py`,
-`bidirectional.py` and `learned_carry.py` build layers from other layers.  `step.py` runs any causal
-layer one time step at a time, and `initializers.py` finds initialisers by name.
+`bidirectional.py`, `learned_carry.py` and `batch_first.py` build layers from other layers.
+`step.py` runs any causal layer one time step at a time, and `initializers.py` finds initialisers by
+name.
 """
 
+from jaxrnn.layers.batch_first import BatchFirst, batch_first
 from jaxrnn.layers.bidirectional import Bidirectional, Directions, bidirectional
 from jaxrnn.layers.dropout import Dropout, dropout
 from jaxrnn.layers.initializers import initializer
@@ -33,6 +35,7 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "stack",
     "bidirectional",
     "learned_initial_carry",
+    "batch_first",
     # what they make
     "Recurrent",
     "Linear",
@@ -41,6 +44,7 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "Stack",
     "Bidirectional",
     "LearnedInitialCarry",
+    "BatchFirst",
     # parameters and carries
     "LinearParams",
     "Directions",

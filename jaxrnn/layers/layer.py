@@ -35,6 +35,11 @@ class Layer:
         """True if no output depends on a later input."""
         return True
 
+    @property
+    def time_major(self) -> bool:
+        """True unless inputs and outputs are `[B, T, ...]`, as those of `batch_first`."""
+        return True
+
     def output_size(self, input_size: int) -> int:
         """Return F for inputs of the given size."""
         raise NotImplementedError
@@ -174,6 +179,11 @@ class Pointwise(Layer):
 
 
 def check_layer(name: str, layer: Any) -> None:
-    """Raise unless `layer` is a Layer; `name` is the argument's name in the message."""
+    """Raise unless `layer` is a time-major Layer; `name` is the argument's name in the message."""
     if not isinstance(layer, Layer):
         raise TypeError(f"{name} must be of type Layer, got {layer!r}")
+    if not layer.time_major:
+        raise ValueError(
+            f"{name} must be time-major, got {layer}: pass the layer inside it, and wrap the"
+            " outermost one in batch_first"
+        )

@@ -38,7 +38,7 @@ def run_in_chunks(
             return None
         padding = [(0, num_padding)] + [(0, 0)] * (over_time.ndim - 1)
         padded = jnp.pad(over_time, padding, mode=mode)
-        return padded.reshape(-1, size, *over_time.shape[1:])
+        return padded.reshape(len(padded) // size, size, *over_time.shape[1:])
 
     chunks = type(sequence)(
         inputs=in_chunks(sequence.inputs, "edge"),
@@ -57,4 +57,8 @@ def run_in_chunks(
         return carry, kept
 
     carry, kept = lax.scan(step, carry, chunks, reverse=options.reverse)
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:num_steps], kept), carry
+
+    def in_one(kept: Any) -> Any:
+        return kept.reshape(kept.shape[0] * size, *kept.shape[2:])[:num_steps]
+
+    return jax.tree.map(in_one, kept), carry

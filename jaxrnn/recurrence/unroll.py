@@ -156,7 +156,7 @@ def _run_chunk(
     Returns:
         (outputs or, with `return_carries`, (outputs, carries); the last carry)
     """
-    if options.implementation == "cudnn":
+    if options.implementation == "cudnn" and sequence.inputs.shape[1] != 0:
         return cudnn.run(params, sequence.inputs, sequence.valid, carry, options.reverse)
     input_gates = _project(options, params, sequence.inputs)
     steps = scan.Steps(input_gates, sequence.valid, sequence.resets)

@@ -13,6 +13,7 @@ from jax import lax
 
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.layers import Layer
+from jaxrnn.layers.layer import check_layer
 from jaxrnn.text import Batch
 from jaxrnn.training.gradient import make_gradient
 from jaxrnn.training.optimizer import optax_promotion
@@ -84,6 +85,7 @@ def init_state(
         >>> int(state.step), state.carry.hidden.shape
         (0, (4, 8))
     """
+    check_layer("model", model)
     check_positive_integer("batch_size", batch_size)
     params_key, steps_key = jax.random.split(key)
     params = model.init(params_key, input_size)
@@ -130,8 +132,9 @@ def make_train_step(
         (state, batch) -> (state, metrics), pure and not jitted.
 
     Raises:
-        ValueError: when the step is called, if the rows cannot be split into that many groups, or
-            if the batch has a mask and the model is not causal.
+        TypeError: `model` is not a Layer.
+        ValueError: the model is not time-major; when the step is called, if the rows cannot be
+            split into that many groups, or if the batch has a mask and the model is not causal.
 
     Reference: Williams and Peng, An efficient gradient-based algorithm for on-line training of
         recurrent network trajectories, 1990.
@@ -147,6 +150,7 @@ def make_train_step(
         >>> int(state.step), metrics.tokens.tolist()
         (2, [10, 10])
     """
+    check_layer("model", model)
     gradient = make_gradient(model, axis_name, accumulate)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

@@ -18,9 +18,10 @@ def deep():
     return jaxrnn.stack(
         [
             jaxrnn.embedding(3, dropout=0.1),
-            jaxrnn.bidirectional(layer),
+            jaxrnn.bidirectional(layer, merge="mean"),
             jaxrnn.dropout(0.5, variational=True),
             jaxrnn.learned_initial_carry(wide),
+            jaxrnn.recurrent(jaxrnn.gru(6), reverse=True),
             jaxrnn.recurrent(jaxrnn.rnn(6, jax.nn.relu), num_heads=3, dtype=jnp.bfloat16),
             jaxrnn.linear(3),
             jaxrnn.recurrent(jaxrnn.lstm(6), projection_size=2, recurrent_dropout=0.2),
@@ -62,6 +63,8 @@ def test_whatever_differs_makes_layers_unequal():
         *(layer(bias_init="zeros"), layer(forget_gate_bias=1.0), layer(projection_size=2)),
         *(layer(num_heads=2), layer(recurrent_dropout=0.5), layer(dtype="bfloat16")),
         *(layer(implementation="autodiff"), layer(scan_unroll=2), layer(remat_every=3)),
+        *(layer(reverse=True), jaxrnn.bidirectional(layer(), merge="sum")),
+        jaxrnn.batch_first(layer()),
         *(jaxrnn.bidirectional(layer()), jaxrnn.stack([layer()]), jaxrnn.dropout(0.5)),
         *(jaxrnn.dropout(0.5, variational=True), jaxrnn.linear(4), jaxrnn.embedding(4)),
     ]
