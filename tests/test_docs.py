@@ -130,6 +130,18 @@ def test_the_contracts_page_runs(as_users_run):  # a symbol for the batch size i
     assert run_page("recurrence.md")["outputs"].shape == (3, 2)
 
 
+def test_the_page_on_own_sequences_runs_and_its_heads_learn():
+    with jax.numpy_dtype_promotion("standard"):  # which optax needs
+        session = run_page("own_sequences.md")
+        first = session["forecaster"].init(jax.random.key(0), 2)
+        start = session["forecasting_loss"](first)
+    assert session["outputs"].shape == (6, 16)
+    chance = float(np.log(2))
+    assert session["classifier_loss"] < chance / 2
+    assert session["tagger_loss"] < chance / 2
+    assert session["forecaster_loss"] < start / 2
+
+
 def test_the_interop_page_runs(as_users_run):
     for library in ("torch", "keras"):
         pytest.importorskip(library)
@@ -148,7 +160,7 @@ def packages_of(name):
     return (names | extra) - brought - {"jaxrnn"} - sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("name", ["interop.md", "own_cell.md", "recurrence.md"])
+@pytest.mark.parametrize("name", ["interop.md", "own_cell.md", "own_sequences.md", "recurrence.md"])
 def test_a_page_says_at_its_top_what_its_examples_need(name):
     top = (DOCS / name).read_text("utf-8").split("\n## ")[0]
     (command,) = re.findall(r"`pip install (.*?jaxrnn.*?)`", top)
