@@ -59,7 +59,7 @@ class Best:
 
 @dataclass(frozen=True)
 class Record:
-    """What the arrays of a checkpoint belong to."""
+    """The settings, text and progress that a checkpoint's arrays belong to."""
 
     model: ModelConfig
     """How the model is built."""

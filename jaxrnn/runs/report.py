@@ -50,7 +50,7 @@ def _regularisers(model: ModelConfig) -> str:
 
 
 class Seconds(NamedTuple):
-    """Where the time has gone since this command was started."""
+    """The seconds since this command was started, by kind of work."""
 
     wall: float
     """Seconds in all."""
