@@ -75,7 +75,7 @@ def grow_params(model: LanguageModel, params: Params, key: Key) -> Params:
         ValueError: the parameters are of a model that differs in more than the number of tokens.
     """
     drawn = model.init(key, model.vocab_size)
-    if jax.tree.structure(params) != jax.tree.structure(drawn):
+    if jax.tree.structure(params) != jax.tree.structure(drawn):  # type: ignore[operator]
         raise ValueError(f"params must have the structure of those of {model}")
 
     def grow(old: jax.Array, new: jax.Array) -> jax.Array:
