@@ -102,10 +102,9 @@ def extended_vocabulary(vocabulary: Vocabulary, text: str) -> Vocabulary:
         (('a', 'b', 'd', 'c', ' '), (2, 2, 3, 2, 1))
     """
     counts, new = _counts(vocabulary, text)
-    tokens = vocabulary.tokens + tuple(new)
-    before = vocabulary.counts + (0,) * len(new)
-    total = tuple(n + counts[token] for token, n in zip(tokens, before, strict=True))
-    return dataclasses.replace(vocabulary, tokens=tokens, counts=total)
+    tokens, zeros = vocabulary.tokens + tuple(new), (0,) * len(new)
+    extended = dataclasses.replace(vocabulary, tokens=tokens, counts=vocabulary.counts + zeros)
+    return _add_counts(extended, counts)
 
 
 def vocabulary_for(vocabulary: Vocabulary, text: str, new_tokens: NewTokens) -> Vocabulary:
@@ -136,6 +135,10 @@ def vocabulary_for(vocabulary: Vocabulary, text: str, new_tokens: NewTokens) -> 
             f"--new-tokens unk needs an unknown token in the vocabulary of {len(vocabulary):,}, but"
             " it has none: --new-tokens add appends the new ones"
         )
+    return _add_counts(vocabulary, counts)
+
+
+def _add_counts(vocabulary: Vocabulary, counts: collections.Counter[str]) -> Vocabulary:
     pairs = zip(vocabulary.tokens, vocabulary.counts, strict=True)
     return dataclasses.replace(vocabulary, counts=tuple(n + counts[token] for token, n in pairs))
 

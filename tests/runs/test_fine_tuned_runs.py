@@ -12,7 +12,7 @@ from subprocesses import digest, epochs, rows
 
 import jaxrnn
 from jaxrnn.commands.train import train
-from jaxrnn.runs import Checkpoints, Origin, Record
+from jaxrnn.runs import Checkpoints, CheckpointWarning, Origin, Record
 from jaxrnn.runs.integrity import params_digest
 from jaxrnn.runs.settings import Settings
 from jaxrnn.runs.start import find_start
@@ -155,6 +155,17 @@ def test_a_fine_tuned_run_resumes_bit_for_bit_from_its_own_folder(trained, texts
     assert f"parameters of {source}: leave out --from to resume it" in error
 
 
+def test_a_damaged_checkpoint_of_the_trained_run_is_passed_over(trained, tmp_path):
+    source = shutil.copytree(trained, tmp_path / "source")
+    steps = sorted(int(path.name) for path in (source / "checkpoints").iterdir())
+    (source / "checkpoints" / str(steps[-1]) / "meta" / "metadata").write_text("{}")
+    before = content_of(source)
+    with pytest.warns(CheckpointWarning, match=f"continuing from step {steps[-2]}"):
+        start = find_start(Settings(from_run=source, out=tmp_path / "out"))
+    assert start.origin.step == steps[-2]
+    assert content_of(source) == before
+
+
 def test_flags_that_contradict_the_trained_run_are_refused(trained, texts, run, tmp_path):
     corpus, out = texts / "known.txt", tmp_path / "out"
     flags = ("--corpus", corpus, "--out", out, *SMALL)
@@ -196,7 +207,7 @@ def test_flags_of_the_model_that_are_not_set_follow_the_trained_run(tmp_path):
     assert start.settings.unit == "word"
     assert start.previous.vocabulary == words
     same = jaxrnn.ModelConfig(cell="lstm", hidden_size=5)
-    assert find_start(Settings(same, from_run=folder, out=tmp_path / "out"))[0].model == same
+    assert find_start(Settings(same, from_run=folder, out=tmp_path / "out")).settings.model == same
 
 
 def test_records_tell_an_origin_and_those_without_the_field_are_read():
