@@ -48,7 +48,7 @@ class BlankFiller(Layer):
 
     @property
     def causal(self) -> bool:
-        """Whether the model reads forward only."""
+        """Return whether the model only reads forward."""
         return not self.both
 
     def output_size(self, input_size: int) -> int:

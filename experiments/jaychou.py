@@ -19,14 +19,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jaxrnn.commands import command_line
-from jaxrnn.commands.train import train
-from jaxrnn.runs import settings
+from jaxrnn.commands.train import Flags, train
 from jaxrnn.text import load_corpus
 from jaxrnn.text.corpora import BUNDLED
 
 
 @dataclass(frozen=True)
-class Settings(settings.Settings):
+class Settings(Flags):
     """Settings of the book's run."""
 
     prompts: tuple[str, ...] = ("分开", "不分开", "天晴")

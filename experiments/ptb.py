@@ -17,8 +17,9 @@ from pathlib import Path
 import jaxrnn
 from jaxrnn.commands import command_line
 from jaxrnn.commands.progress import track
-from jaxrnn.commands.train import train
-from jaxrnn.runs import Record, settings
+from jaxrnn.commands.train import Flags, train
+from jaxrnn.fine_tuning import vocabulary_for
+from jaxrnn.runs import Record
 from jaxrnn.runs.summary import read_summary, write_summary
 from jaxrnn.runs.texts import Texts
 from jaxrnn.text import Corpus, Unit, load_corpus
@@ -26,7 +27,7 @@ from jaxrnn.training.processes import is_first, wait_for_all
 
 
 @dataclass(frozen=True)
-class Settings(settings.Settings):
+class Settings(Flags):
     """Settings of a network on the Penn Treebank."""
 
     corpus: str = "ptb_train"
@@ -45,11 +46,13 @@ class Settings(settings.Settings):
         if self.held_out_chars < 2:
             raise ValueError(f"held_out_chars must be at least 2, got {self.held_out_chars}")
 
-    def load(self, resumed: Record | None = None) -> tuple[Corpus, Texts]:
+    def load(self, previous: Record | None = None) -> tuple[Corpus, Texts]:
         """Load the training set, or its beginning, and the validation set."""
         corpus = load_corpus(self.corpus)
         words = " ".join(corpus.text.split()[: self.max_chars])
-        vocabulary = self.vocabulary_of(resumed) or jaxrnn.Vocabulary.of(words, unit=self.unit)
+        vocabulary = self.vocabulary_of(previous) or jaxrnn.Vocabulary.of(words, unit=self.unit)
+        if self.from_run is not None:
+            vocabulary = vocabulary_for(vocabulary, words, self.new_tokens)
         held_out = " ".join(load_corpus("ptb_valid").text.split()[: self.held_out_chars])
         held_out_ids, known = vocabulary.encode_known(held_out)
         ids = vocabulary.encode(words)

@@ -25,12 +25,11 @@ from typing import Any
 import jaxrnn
 from experiments import results
 from jaxrnn.commands import command_line
-from jaxrnn.commands.train import train
-from jaxrnn.runs import settings
+from jaxrnn.commands.train import Flags, train
 
 
 @dataclass(frozen=True)
-class Settings(settings.Settings):
+class Settings(Flags):
     """Settings of the book's run."""
 
     corpus: str = "time_machine"

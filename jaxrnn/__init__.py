@@ -2,11 +2,11 @@
 
 `cells` holds the equations of one time step; `recurrence` runs any cell over time (`unroll`), and
 `layers` builds nestable layers from it.  `sequences` makes arrays of ragged sequences.
-`language_model.py` and `model_config.py` build language models; `generation.py` and `scoring.py`
-use them.  `text` reads corpora, `training` trains, `runs` keeps a training run in a folder,
-`interop` exchanges weights with other libraries, and `commands` is the command line.  `matmul.py`
-and `primitives.py` hold the operations underneath, `checks.py` and `typing.py` the checks and types
-of arguments.  See the README for a tour.
+`language_model.py` and `model_config.py` build language models; `fine_tuning.py` gives trained ones
+new tokens, `generation.py` and `scoring.py` use them.  `text` reads corpora, `training` trains,
+`runs` keeps a training run in a folder, `interop` exchanges weights with other libraries, and
+`commands` is the command line.  `matmul.py` and `primitives.py` hold the operations underneath,
+`checks.py` and `typing.py` the checks and types of arguments.  See the README for a tour.
 
 Example:
     >>> import jax, jaxrnn
@@ -28,6 +28,7 @@ from jaxrnn.cells import (
     rnn,
     zero_carry,
 )
+from jaxrnn.fine_tuning import add_tokens
 from jaxrnn.generation import Sampling, generate, generate_ids
 from jaxrnn.language_model import language_model
 from jaxrnn.layers import (
@@ -97,6 +98,7 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "language_model",
     "ModelConfig",
     "build_language_model",
+    "add_tokens",
     "Sampling",
     "generate",
     "generate_ids",

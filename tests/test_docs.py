@@ -142,6 +142,43 @@ def test_the_page_on_own_sequences_runs_and_its_heads_learn():
     assert session["forecaster_loss"] < start / 2
 
 
+def test_the_commands_and_the_python_of_the_page_on_fine_tuning_run(
+    run, tmp_path, monkeypatch, as_users_run
+):
+    monkeypatch.chdir(tmp_path)
+    lines = "月亮走我也走\n月亮睡我也睡\n月亮船摇啊摇\n"
+    (tmp_path / "lullaby.txt").write_text(lines * 12, encoding="utf-8")
+    (commands,) = re.findall(r"```sh\n(.*?)```", (DOCS / "fine_tuning.md").read_text("utf-8"), re.S)
+    for command in commands.splitlines():
+        _, *words = command.split()
+        code, said, complained = run(*words)
+        assert code == 0, complained
+    assert said.startswith("月亮")
+    page = run_page("fine_tuning.md")
+    assert page["model"].vocab_size == len(page["vocabulary"])
+    assert page["after"] < page["before"] / 2
+    assert not jax.tree.leaves(page["params"])[0].is_deleted()
+
+
+def test_the_page_on_saving_gives_back_what_was_saved(tmp_path, monkeypatch, as_users_run):
+    pytest.importorskip("safetensors")
+    monkeypatch.chdir(tmp_path)
+    page = run_page("save_params.md")
+    assert jax.tree.structure(page["restored"]) == jax.tree.structure(page["params"])
+    for a, b in zip(*(jax.tree.leaves(page[n]) for n in ("restored", "params")), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(
+        page["outputs"], page["layer"].apply(page["params"], jnp.ones((5, 2, 8)))[0]
+    )
+    assert page["names_of"](page["params"])[:3] == ["0.w_ih", "0.w_hh", "0.b_ih"]
+
+
+def test_the_page_on_gpus_runs_on_a_cpu(as_users_run):
+    page = run_page("gpu.md")
+    assert page["outputs"].shape == (20, 8, 64)
+    assert page["config"].devices == jax.device_count()
+
+
 def test_the_interop_page_runs(as_users_run):
     for library in ("torch", "keras"):
         pytest.importorskip(library)
@@ -160,7 +197,10 @@ def packages_of(name):
     return (names | extra) - brought - {"jaxrnn"} - sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("name", ["interop.md", "own_cell.md", "own_sequences.md", "recurrence.md"])
+PAGES = ["fine_tuning", "gpu", "interop", "own_cell", "own_sequences", "recurrence", "save_params"]
+
+
+@pytest.mark.parametrize("name", [f"{page}.md" for page in PAGES])
 def test_a_page_says_at_its_top_what_its_examples_need(name):
     top = (DOCS / name).read_text("utf-8").split("\n## ")[0]
     (command,) = re.findall(r"`pip install (.*?jaxrnn.*?)`", top)

@@ -1,4 +1,4 @@
-"""What all command lines share: flags from a dataclass, and errors in one line."""
+"""The parts that all command lines share: flags from a dataclass, and errors in one line."""
 
 import contextlib
 import io

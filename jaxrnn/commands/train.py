@@ -3,14 +3,20 @@
     jaxrnn train --corpus my.txt --cell lstm --prompts "Once upon"
 
 Writes checkpoints, metrics, a curve and a summary to `--out`.  Ctrl-C saves and stops; the same
-command with `--resume` continues, and ends with the same bits as an uninterrupted run.
+command with `--resume` continues, and ends with the same bits as an uninterrupted run.  This trains
+the model of a run further, on another text:
+
+    jaxrnn train --from runs/train --corpus other.txt --new-tokens add --out runs/other
 """
 
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import jax
+import tyro
 
 import jaxrnn
 from jaxrnn.commands import command_line
@@ -32,6 +38,13 @@ from jaxrnn.runs.saver import Saver
 from jaxrnn.runs.settings import Settings
 from jaxrnn.training import Progress, TrainState
 from jaxrnn.training.processes import is_first, max_over_processes, wait_for_all
+
+
+@dataclass(frozen=True)
+class Flags(Settings):
+    """The settings of a run, by the names of their flags."""
+
+    from_run: Annotated[Path | None, tyro.conf.arg(name="from")] = None  # a keyword of Python
 
 
 def train(settings: Settings) -> int:
@@ -100,7 +113,7 @@ def _loop(
 
 def main() -> NoReturn:
     """Run the command line."""
-    command_line.main(train, Settings, description=__doc__)
+    command_line.main(train, Flags, description=__doc__)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Training runs: from settings to a folder, and back.
 
 `settings.py` holds every flag of a run (`processes.py` those of several processes), and `texts.py`
-reads the text that they name.  `run.py` builds model and optimizer; `saver.py` decides what is
-saved and when, and resumes.  On disk, `run_folder.py` marks and locks the folder,
-`checkpoints.py` writes and finds checkpoints in `step_folders.py`'s layout, `saved.py` verifies and
-restores one, `integrity.py` hashes arrays, and `record.py` describes what they belong to.
+reads the text that they name.  `start.py` finds out where the run starts, and `run.py` builds model
+and optimizer; `saver.py` decides what is saved and when, and resumes.  On disk, `run_folder.py`
+marks and locks the folder, `checkpoints.py` writes and finds checkpoints in `step_folders.py`'s
+layout, `saved.py` verifies and restores one, `integrity.py` hashes arrays, and `record.py`
+describes what they belong to.
 `report.py` prints progress and writes the files of `metrics.py`, `pictures.py` and `summary.py`;
 `files.py` replaces files atomically, and `interrupts.py` defers Ctrl-C.  `loading.py` reads a
 trained model back.
@@ -12,7 +13,7 @@ trained model back.
 
 from jaxrnn.runs.checkpoints import Checkpoints, CheckpointWarning, Kind
 from jaxrnn.runs.loading import LoadedRun, load_run
-from jaxrnn.runs.record import Best, Record, TextRecord
+from jaxrnn.runs.record import Best, Origin, Record, TextRecord
 from jaxrnn.runs.saved import CheckpointError, DamagedCheckpointError, Saved, SaveFailedError
 
 __all__ = [  # noqa: RUF022, sorted by topic
@@ -27,6 +28,7 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "Record",
     "TextRecord",
     "Best",
+    "Origin",
     # errors and warnings
     "CheckpointError",
     "DamagedCheckpointError",

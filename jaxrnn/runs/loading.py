@@ -50,13 +50,14 @@ def load_run(run_dir: Path | str, kind: Kind = "checkpoints") -> LoadedRun:
         >>> len(vocabulary)
         1447
     """
-
-    def use(saved: Saved) -> LoadedRun:
-        record = saved.record
-        vocab_size = len(record.vocabulary)
-        model = build_language_model(record.model, vocab_size)
-        form = jax.eval_shape(lambda: model.init(jax.random.key(0), vocab_size))
-        return LoadedRun(model, saved.restore_params(form), record.vocabulary)
-
     with Checkpoints(run_dir, kind, read_only=True) as checkpoints:
-        return checkpoints.newest(use)
+        return checkpoints.newest(restored)
+
+
+def restored(saved: Saved) -> LoadedRun:
+    """Return the model, parameters and vocabulary of one checkpoint."""
+    record = saved.record
+    vocab_size = len(record.vocabulary)
+    model = build_language_model(record.model, vocab_size)
+    form = jax.eval_shape(lambda: model.init(jax.random.key(0), vocab_size))
+    return LoadedRun(model, saved.restore_params(form), record.vocabulary)

@@ -10,7 +10,7 @@ from jaxrnn.training.processes import connect, is_first
 
 @dataclass(frozen=True)
 class Processes:
-    """How the processes of a run find one another; by default there is only one."""
+    """The flags by which the processes of a run find one another; by default there is only one."""
 
     distributed: bool = False
     """Join the processes that a cluster has started, one per GPU.  JAX finds them under SLURM, Open

@@ -58,8 +58,22 @@ class Best:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The parameters that a fine-tuned run began with."""
+
+    run_dir: str
+    """The folder of the run that they were read from."""
+    step: int
+    """Training steps done there by then."""
+    digest: str
+    """SHA-256 of the parameters."""
+    vocab_size: int
+    """The number of tokens that they know."""
+
+
+@dataclass(frozen=True)
 class Record:
-    """What the arrays of a checkpoint belong to."""
+    """The settings, text and progress that a checkpoint's arrays belong to."""
 
     model: ModelConfig
     """How the model is built."""
@@ -73,6 +87,8 @@ class Record:
     """How far the training is."""
     best: Best | None = None
     """The best step so far; None without any held-out perplexity."""
+    origin: Origin | None = None
+    """What was fine-tuned; None if the first parameters were drawn."""
 
     def differences(self, other: "Record") -> list[str]:
         """List what makes the arrays of the checkpoint `other` wrong for this run, one line each.
@@ -106,6 +122,7 @@ class Record:
             "vocabulary": self.vocabulary.to_json(),
             "progress": self.progress._asdict(),
             "best": self.best and dataclasses.asdict(self.best),
+            "origin": self.origin and dataclasses.asdict(self.origin),
         }
         plain: dict[str, Any] = json.loads(
             json.dumps(content, default=lambda scalar: scalar.item())
@@ -115,6 +132,7 @@ class Record:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Record":
         """Rebuild the record that `to_json` returned."""
+        origin = content.get("origin")  # older checkpoints have none
         return cls(
             model=ModelConfig(**content["model"]),
             training=TrainConfig(**content["training"]),
@@ -122,6 +140,7 @@ class Record:
             vocabulary=Vocabulary.from_json(content["vocabulary"]),
             progress=Progress(**content["progress"]),
             best=content["best"] and Best(**content["best"]),
+            origin=origin and Origin(**origin),
         )
 
 

@@ -35,6 +35,13 @@ def print_start(run: Run, num_params: int) -> None:
         f" on {device(run.settings.training)}",
         flush=True,
     )
+    if (origin := run.start.origin) is not None:
+        print(
+            f"  fine-tuned from step {origin.step} in {origin.run_dir}; SHA-256 {origin.digest}\n"
+            f"  {run.vocab_size - origin.vocab_size:,} {texts.vocabulary.unit}s added to its"
+            f" vocabulary of {origin.vocab_size:,}",
+            flush=True,
+        )
 
 
 def _regularisers(model: ModelConfig) -> str:
@@ -50,7 +57,7 @@ def _regularisers(model: ModelConfig) -> str:
 
 
 class Seconds(NamedTuple):
-    """Where the time has gone since this command was started."""
+    """The seconds since this command was started, by kind of work."""
 
     wall: float
     """Seconds in all."""
@@ -178,6 +185,7 @@ def report_end(
         "digest": corpus.digest,
         "samples": run.samples(state) if finished else [],
         "params_digest": params_digest(state.params),
+        "origin": run.start.origin and dataclasses.asdict(run.start.origin),
         "config": config,
         "versions": environment(settings.training),
         "device": device(settings.training),

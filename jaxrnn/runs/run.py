@@ -2,18 +2,16 @@
 
 import dataclasses
 import hashlib
-import warnings
-from pathlib import Path
 
 import jax
 
+from jaxrnn.fine_tuning import grow_params
 from jaxrnn.generation import generate
 from jaxrnn.model_config import build_language_model
-from jaxrnn.runs.checkpoints import Checkpoints, CheckpointWarning
 from jaxrnn.runs.integrity import num_bytes
 from jaxrnn.runs.record import Best, Record, TextRecord
-from jaxrnn.runs.saved import CheckpointError
 from jaxrnn.runs.settings import Settings
+from jaxrnn.runs.start import find_start
 from jaxrnn.runs.texts import held_out_metrics, known_prompts
 from jaxrnn.training.memory import physical_memory
 from jaxrnn.training.parallel import count_devices, local
@@ -26,9 +24,9 @@ class Run:
     """One training run: its model, its texts, its samples and its held-out metrics."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        resumed = _newest_record(settings.out) if settings.resume else None
-        self.corpus, self.texts = settings.load(resumed)
+        self.start = find_start(settings)
+        self.settings = settings = self.start.settings
+        self.corpus, self.texts = settings.load(self.start.previous)
         settings.training.plans(len(self.texts.ids))  # raises if the text is too short
         self.vocab_size = len(self.texts.vocabulary)
         self.model = build_language_model(settings.model, self.vocab_size)
@@ -60,9 +58,12 @@ class Run:
 
     def initial_state(self) -> TrainState:
         """Return the state before the first step."""
-        training = self.settings.training
+        training, params = self.settings.training, self.start.params
         key = jax.random.key(training.seed)
-        return init_state(self.model, self.optimizer, self.vocab_size, training.batch_size, key)
+        if params is not None:
+            params = grow_params(self.model, params, key)
+        rows = training.batch_size
+        return init_state(self.model, self.optimizer, self.vocab_size, rows, key, params)
 
     def record(self, progress: Progress, best: Best | None = None) -> Record:
         """Return what a checkpoint at this point of the training records."""
@@ -75,7 +76,8 @@ class Run:
             self.texts.keep_line_breaks,
         )
         vocabulary = self.texts.vocabulary
-        return Record(settings.model, settings.training, text, vocabulary, progress, best)
+        origin = self.start.origin
+        return Record(settings.model, settings.training, text, vocabulary, progress, best, origin)
 
     def samples(self, state: TrainState) -> list[str]:
         """Generate a continuation of each prompt."""
@@ -90,13 +92,3 @@ class Run:
     def held_out(self, state: TrainState) -> dict[str, float]:
         """Evaluate the held-out text."""
         return held_out_metrics(self.model, local(state.params), self.texts)
-
-
-def _newest_record(out: Path) -> Record | None:
-    """Return the record of the newest readable checkpoint, or None."""
-    try:
-        with warnings.catch_warnings(), Checkpoints(out, read_only=True) as checkpoints:
-            warnings.simplefilter("ignore", CheckpointWarning)  # shown when training begins
-            return checkpoints.newest(lambda saved: saved.record)
-    except CheckpointError:
-        return None

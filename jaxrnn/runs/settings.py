@@ -1,10 +1,13 @@
 """The settings of a run, and the texts that they name."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jaxrnn.checks import check_number, check_positive_integer
+from jaxrnn.checks import check_choice, check_number, check_positive_integer
+from jaxrnn.fine_tuning import NewTokens
 from jaxrnn.model_config import ModelConfig
+from jaxrnn.runs.checkpoints import Kind
 from jaxrnn.runs.processes import Processes
 from jaxrnn.runs.record import Record
 from jaxrnn.runs.texts import BOOK, Texts, open_tokens, prepare_texts, read_corpus
@@ -29,7 +32,7 @@ class Settings:
     """The unit of text that is one token."""
     keep_line_breaks: bool | None = None
     """Keep line breaks as tokens to be learnt; otherwise they become spaces.  By default they are
-    kept in your own texts but not in the book's, and a resumed run does as before."""
+    kept in your own texts but not in the book's, and a resumed or fine-tuned run does as before."""
     max_chars: int = 10_000
     """Characters (or words) to train on, from the beginning."""
     held_out_chars: int = 2_000
@@ -40,6 +43,15 @@ class Settings:
     """Print a report with samples after every so many epochs."""
     sample_length: int = 50
     """Characters (or words) to generate after each prompt."""
+    from_run: Path | None = None
+    """Folder of a trained run to fine-tune: begin with its model, parameters and vocabulary.  Model
+    flags at their default follow that run."""
+    from_use: Kind = "checkpoints"
+    """With --from: begin with the newest parameters (checkpoints), or with those that did best on
+    the held-out text."""
+    new_tokens: NewTokens = "refuse"
+    """With --from, for tokens that its vocabulary lacks: refuse the text, add them to the
+    vocabulary, or read them as its unknown token (unk)."""
     out: Path = Path("runs/train")
     """Folder for the run's checkpoints, metrics, curve and summary."""
     resume: bool = False
@@ -59,33 +71,38 @@ class Settings:
         check_positive_integer("sample_length", self.sample_length, MAX_TO_GENERATE)
         for name in ("held_out_chars", "save_every"):
             check_number(name, getattr(self, name), low=0)
+        check_choice("new_tokens", self.new_tokens, ("refuse", "add", "unk"))
+        if self.from_run and os.path.realpath(self.from_run) == os.path.realpath(self.out):
+            raise ValueError(f"--from and --out must be different folders, got {self.out} twice")
 
-    def vocabulary_of(self, resumed: Record | None) -> Vocabulary | None:
+    def vocabulary_of(self, previous: Record | None) -> Vocabulary | None:
         """Return the vocabulary to read the text with; None means the text's own.
 
-        A run resumed with changes keeps its vocabulary.  A new text's own would give the ids, and
-        hence the rows of the weights, a different meaning.
+        A run that is fine-tuned, or resumed with changes, keeps its vocabulary.  A new text's own
+        would give the ids, and hence the rows of the weights, a different meaning.
         """
-        return resumed.vocabulary if resumed and self.accept_changes else None
+        keeps = self.accept_changes or self.from_run or (previous and previous.origin)
+        return previous.vocabulary if previous and keeps else None
 
-    def load(self, resumed: Record | None = None) -> tuple[Corpus, Texts]:
+    def load(self, previous: Record | None = None) -> tuple[Corpus, Texts]:
         """Return the corpus, and the texts to train on and to hold out.
 
         Args:
-            resumed: the record of the run that is resumed, if any.
+            previous: the record of the run that is resumed or, with `from_run`, fine-tuned; if any.
 
         Raises:
-            ValueError: the text is not available, or holds tokens unknown to the resumed run.
+            ValueError: the text is not available, or holds tokens unknown to that run.
         """
-        vocabulary = self.vocabulary_of(resumed)
+        vocabulary = self.vocabulary_of(previous)
         if (Path(self.corpus) / "text.json").is_file():
             tokens = open_token_file(Path(self.corpus))
             if vocabulary is not None and tokens.vocabulary.tokens != vocabulary.tokens:
-                raise ValueError(f"{self.corpus} has different tokens than the run in {self.out}")
+                run_dir = self.from_run or self.out
+                raise ValueError(f"{self.corpus} has different tokens than the run in {run_dir}")
             return open_tokens(tokens, self.max_chars, self.held_out_chars, self.unit)
         keep = self.keep_line_breaks
         if keep is None:
-            keep = resumed.text.keep_line_breaks if resumed else self.corpus not in BOOK
+            keep = previous.text.keep_line_breaks if previous else self.corpus not in BOOK
         num_tokens = self.max_chars + int(self.held_out_chars)
         corpus = read_corpus(self.corpus, num_tokens, self.unit)
         try:
@@ -96,9 +113,11 @@ class Settings:
                 self.unit,
                 keep_line_breaks=keep,
                 vocabulary=vocabulary,
+                new_tokens=self.new_tokens if self.from_run else None,
             )
         except UnknownTokenError as error:
             if vocabulary is None:
                 raise
-            raise ValueError(f"{self.out} cannot continue with {self.corpus}: {error}") from error
+            run_dir = self.from_run or self.out
+            raise ValueError(f"{run_dir} cannot continue with {self.corpus}: {error}") from error
         return corpus, texts

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxrnn.fine_tuning import NewTokens, vocabulary_for
 from jaxrnn.layers import Layer
 from jaxrnn.scoring import score
 from jaxrnn.text import Corpus, Unit, Vocabulary, load_corpus, tokenize
@@ -42,6 +43,7 @@ def prepare_texts(
     *,
     keep_line_breaks: bool = False,
     vocabulary: Vocabulary | None = None,
+    new_tokens: NewTokens | None = None,
 ) -> Texts:
     """Split a text into a training and a held-out part, and tokenize both.
 
@@ -54,7 +56,9 @@ def prepare_texts(
         unit: the unit of text that is one token.
         keep_line_breaks: whether line breaks are tokens; otherwise they become spaces, as in the
             book.
-        vocabulary: the vocabulary of a resumed run; by default that of the training text alone.
+        vocabulary: the vocabulary of a resumed or fine-tuned run; by default that of the training
+            text alone.
+        new_tokens: how fine-tuning adapts it to the training text; None leaves it as it is.
 
     Raises:
         UnknownTokenError: a token to train on is not in the vocabulary.
@@ -62,6 +66,8 @@ def prepare_texts(
     tokens = tokenize(text if keep_line_breaks else text.replace("\n", " "), unit)
     max_tokens = min(max_tokens, len(tokens) - min(held_out_tokens, len(tokens) // 10))
     training = join_tokens(tokens[:max_tokens], unit)
+    if vocabulary is not None and new_tokens is not None:
+        vocabulary = vocabulary_for(vocabulary, training, new_tokens)
     vocabulary = vocabulary or Vocabulary.of(training, unit=unit)
     held_out = join_tokens(tokens[max_tokens : max_tokens + held_out_tokens], unit)
     held_out_ids, known = vocabulary.encode_known(held_out)

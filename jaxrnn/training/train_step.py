@@ -67,6 +67,7 @@ def init_state(
     input_size: int,
     batch_size: int,
     key: Key,
+    params: Params | None = None,
 ) -> TrainState:
     """Return the state before the first step.
 
@@ -76,6 +77,8 @@ def init_state(
         input_size: the model's input size; V for a language model.
         batch_size: B, the rows of the carry.
         key: for the parameters and for all randomness of the training.
+        params: parameters to begin with, such as trained ones; they are copied, because training
+            reuses the buffers of its state.  None draws them.
 
     Example:
         >>> import jax, jaxrnn
@@ -88,7 +91,10 @@ def init_state(
     check_layer("model", model)
     check_positive_integer("batch_size", batch_size)
     params_key, steps_key = jax.random.split(key)
-    params = model.init(params_key, input_size)
+    if params is None:
+        params = model.init(params_key, input_size)
+    else:
+        params = jax.tree.map(jnp.copy, params)
     with optax_promotion():
         opt_state = optimizer.init(params)
     return TrainState(

@@ -172,7 +172,8 @@ def test_help_documents_every_flag(run):
     assert code == 0
     flags = """--cell --num-layers --hidden-size --embedding-size --windows --random-offset
     --batch-size --num-steps --epochs --optimizer --learning-rate --max-grad-norm --init --corpus
-    --max-chars --prompts --sample-every --sample-length --seed --out --resume --save-every"""
+    --max-chars --prompts --sample-every --sample-length --seed --out --resume --save-every
+    --from --from-use --new-tokens"""
     assert not [flag for flag in flags.split() if flag not in said]
 
 

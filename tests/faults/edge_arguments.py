@@ -42,7 +42,8 @@ TRAINING = NETWORK | {
     "--accept-changes": [None], "--save-every": NUMBERS, "--num-processes": NUMBERS,
     "--coordinator": ["", ":", "x", "a:b", "127.0.0.1:99999", "é:1"], "--process-id": NUMBERS,
     "--connect-seconds": NUMBERS, "--nonsense": TEXTS, "--tie-embeddings": [None],
-    "--variational-dropout": [None],
+    "--variational-dropout": [None], "--from": PATHS, "--from-use": ["best", ""],
+    "--new-tokens": ["add", "unk", ""],
 }  # fmt: skip
 TINY = [
     "--corpus", "tiny.txt", "--hidden-size", "4", "--batch-size", "4", "--num-steps", "16",
