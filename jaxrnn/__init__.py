@@ -2,7 +2,7 @@
 
 `cells` holds the equations of one time step; `recurrence` runs any cell over time (`unroll`), and
 `layers` builds nestable layers from it.  `language_model.py` and `model_config.py` build language
-models; `generation.py` and `scoring.py` use them.  `text` reads corpora, `training` trains, `runs`
+models; `generation` and `scoring.py` use them.  `text` reads corpora, `training` trains, `runs`
 keeps a training run in a folder, `interop` exchanges weights with other libraries, and `commands`
 is the command line.  `matmul.py` and `primitives.py` hold the operations underneath, `checks.py`
 and `typing.py` the checks and types of arguments.  See the README for a tour.
@@ -27,7 +27,15 @@ from jaxrnn.cells import (
     rnn,
     zero_carry,
 )
-from jaxrnn.generation import Sampling, generate, generate_ids
+from jaxrnn.generation import (
+    Generated,
+    Sample,
+    Sampling,
+    generate,
+    generate_ids,
+    generate_samples,
+    generate_stream,
+)
 from jaxrnn.language_model import language_model
 from jaxrnn.layers import (
     Layer,
@@ -88,7 +96,11 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "build_language_model",
     "Sampling",
     "generate",
+    "generate_samples",
+    "Sample",
+    "generate_stream",
     "generate_ids",
+    "Generated",
     "Score",
     "score",
     # text

@@ -130,6 +130,15 @@ def test_the_contracts_page_runs(as_users_run):  # a symbol for the batch size i
     assert run_page("recurrence.md")["outputs"].shape == (3, 2)
 
 
+def test_the_generation_page_runs(capsys):
+    page = run_page("generation.md")
+    assert page["continued"].startswith("the cat sat on the mat.\n")
+    assert page["sentence"] == " lay on the log"
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(" ")[0] for line in said[:6]] == ["the"] * 3 + ["a"] * 3
+    assert said[6:] == [f"{page['best'].continuation} True", " sat on a mat."]
+
+
 def test_the_interop_page_runs(as_users_run):
     for library in ("torch", "keras"):
         pytest.importorskip(library)
@@ -148,7 +157,7 @@ def packages_of(name):
     return (names | extra) - brought - {"jaxrnn"} - sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("name", ["interop.md", "own_cell.md", "recurrence.md"])
+@pytest.mark.parametrize("name", ["generation.md", "interop.md", "own_cell.md", "recurrence.md"])
 def test_a_page_says_at_its_top_what_its_examples_need(name):
     top = (DOCS / name).read_text("utf-8").split("\n## ")[0]
     (command,) = re.findall(r"`pip install (.*?jaxrnn.*?)`", top)
