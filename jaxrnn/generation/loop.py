@@ -90,7 +90,8 @@ def read_prompts(
     return State(jnp.int32(0), logits, carry, recent, generated, jnp.bool_(True)), keys
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+# The state is donated: a stream would copy all that may still come for every token.
+@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnames="state")
 def add_tokens(
     model: Layer, top_k: int | None, params: Params, rules: Rules, state: State, until: Any
 ) -> State:

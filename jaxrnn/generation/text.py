@@ -46,7 +46,7 @@ def generate(
     num_samples: int = 1,
     allow_unknown: bool = False,
 ) -> list[str]:
-    """Continue a batch of prompts in one compiled call.
+    """Continue a batch of prompts.
 
     Args:
         model: a causal language model.
@@ -56,10 +56,9 @@ def generate(
         num_tokens: the number of tokens to add to each prompt, at most.
         sampling: how to draw them; greedily by default.
         key: the random key for drawing; not needed if the temperature is 0.
-        stop: strings that end a text, and are then cut off.  Each is a sequence of tokens that is
-            looked for among the added ones; of words, it takes whole words.
-        min_tokens: the number of tokens, those of a stop string included, that are added before a
-            text may end.
+        stop: strings, or one, that end a text and are then cut off.  Each is a sequence of tokens
+            that is looked for among the added ones; with a vocabulary of words, of whole words.
+        min_tokens: a text ends only once this many tokens are added, its stop string included.
         num_samples: the number of continuations of each prompt, drawn independently.
         allow_unknown: replace tokens that are not in the vocabulary by its unknown token.
 
@@ -70,7 +69,7 @@ def generate(
         UnknownTokenError: a prompt or stop string holds tokens that are not in the vocabulary.
         ValueError: a prompt or stop string is empty, a number is out of range, the model's logits
             are NaN, or several samples are asked for at temperature 0.
-        TypeError: a text is none, or a number has the wrong type.
+        TypeError: a prompt or stop string is not a text, or a number has the wrong type.
 
     Example:
         >>> import jax, jaxrnn
@@ -130,8 +129,8 @@ def generate_samples(
         >>> [(sample.num_tokens, sample.stopped) for sample in samples]
         [(50, False), (50, False), (50, False)]
     """
-    if isinstance(prompts, str):
-        raise TypeError(f"prompts must be a collection of texts, got the text {prompts!r}")
+    if isinstance(prompts, str) or not isinstance(prompts, Iterable):
+        raise TypeError(f"prompts must be a collection of texts, got {prompts!r}")
     prompts = list(prompts)
     if not prompts:
         raise ValueError("prompts must hold at least one text, got none")

@@ -55,9 +55,7 @@ def test_a_sample_has_the_score_of_its_tokens(model_and_params):
     model, params = model_and_params
     options = {"sampling": HOT, "key": jax.random.key(5), "num_samples": 4}
     stop, prompt = ["ca", "b"], VOCABULARY.encode("ab")
-    samples = jaxrnn.generate_samples(
-        model, params, VOCABULARY, ["ab"], 20, stop=stop, **options
-    )
+    samples = jaxrnn.generate_samples(model, params, VOCABULARY, ["ab"], 20, stop=stop, **options)
     stop = [VOCABULARY.encode(text) for text in stop]
     came = jaxrnn.generate_ids(model, params, prompt[:, None], 20, stop=stop, **options)
     assert any(sample.stopped for sample in samples)
@@ -95,7 +93,8 @@ def test_at_temperature_0_there_is_only_one_sample(peaked, as_users_run):
     [
         (ValueError, "num_samples must be at least 1, got 0", ["a"], 0),
         (TypeError, "num_samples must be an integer, got 1.0", ["a"], 1.0),
-        (TypeError, "prompts must be a collection of texts, got the text 'ab'", "ab", 1),
+        (TypeError, "prompts must be a collection of texts, got 'ab'", "ab", 1),
+        (TypeError, "prompts must be a collection of texts, got 7", 7, 1),
         (TypeError, "prompts must be texts, got 7", ["a", 7], 1),
         (ValueError, "prompts must hold at least one text, got none", iter(()), 1),
     ],
