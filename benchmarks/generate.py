@@ -37,7 +37,7 @@ def ours(workload: Workload) -> Step:
     model = jax_models.language_model(workload)
     params = model.init(jax.random.key(0), workload.vocab_size)
     ids = jnp.asarray(prompts(workload))
-    return lambda: jaxrnn.generate_ids(model, params, ids, NUM_TOKENS).block_until_ready()
+    return lambda: jax.block_until_ready(jaxrnn.generate_ids(model, params, ids, NUM_TOKENS))
 
 
 def torch_loop(workload: Workload) -> Step:

@@ -3,7 +3,7 @@
 `cells` holds the equations of one time step; `recurrence` runs any cell over time (`unroll`), and
 `layers` builds nestable layers from it.  `sequences` makes arrays of ragged sequences.
 `language_model.py` and `model_config.py` build language models; `fine_tuning.py` gives trained ones
-new tokens, `generation.py` and `scoring.py` use them.  `text` reads corpora, `training` trains,
+new tokens, `generation` and `scoring.py` use them.  `text` reads corpora, `training` trains,
 `runs` keeps a training run in a folder, `interop` exchanges weights with other libraries, and
 `commands` is the command line.  `matmul.py` and `primitives.py` hold the operations underneath,
 `checks.py` and `typing.py` the checks and types of arguments.  See the README for a tour.
@@ -29,7 +29,15 @@ from jaxrnn.cells import (
     zero_carry,
 )
 from jaxrnn.fine_tuning import add_tokens
-from jaxrnn.generation import Sampling, generate, generate_ids
+from jaxrnn.generation import (
+    Generated,
+    Sample,
+    Sampling,
+    generate,
+    generate_ids,
+    generate_samples,
+    generate_stream,
+)
 from jaxrnn.language_model import language_model
 from jaxrnn.layers import (
     Layer,
@@ -101,7 +109,11 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "add_tokens",
     "Sampling",
     "generate",
+    "generate_samples",
+    "Sample",
+    "generate_stream",
     "generate_ids",
+    "Generated",
     "Score",
     "score",
     # text

@@ -49,7 +49,7 @@ def outcomes():
     grads = [jax.grad(loss)(params, x) for x in (ids[: B * T].reshape(T, B), one_hot)]
     *_, (state, progress) = jaxrnn.train(model, training.make_optimizer(), training, ids, state)
     score = jaxrnn.score(model, state.params, ids)
-    text = jaxrnn.generate_ids(model, state.params, ids[:2, None], 2)
+    text = jaxrnn.generate_ids(model, state.params, ids[:2, None], 2).ids
     return grads, state.params, progress.nats, score.log_probability, text
 
 

@@ -179,6 +179,17 @@ def test_the_page_on_gpus_runs_on_a_cpu(as_users_run):
     assert page["config"].devices == jax.device_count()
 
 
+def test_the_generation_page_runs(capsys):
+    page = run_page("generation.md")
+    assert page["continued"].startswith("the cat sat on")
+    assert page["sentence"].startswith(" lay on")
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(" ")[0] for line in said[:6]] == ["the"] * 3 + ["a"] * 3
+    model, params, vocabulary = (page[name] for name in ("model", "params", "vocabulary"))
+    (text,) = jaxrnn.generate(model, params, vocabulary, ["a dog"], 40, stop="\n")
+    assert ["a dog" + line for line in said[7:]] == [text]
+
+
 def test_the_interop_page_runs(as_users_run):
     for library in ("torch", "keras"):
         pytest.importorskip(library)
@@ -197,7 +208,10 @@ def packages_of(name):
     return (names | extra) - brought - {"jaxrnn"} - sys.stdlib_module_names
 
 
-PAGES = ["fine_tuning", "gpu", "interop", "own_cell", "own_sequences", "recurrence", "save_params"]
+PAGES = [
+    "fine_tuning", "generation", "gpu", "interop", "own_cell", "own_sequences", "recurrence",
+    "save_params",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [f"{page}.md" for page in PAGES])

@@ -11,7 +11,9 @@ import jaxrnn
 from jaxrnn.interop import flax, keras, torch
 
 MODULES = [module.name for module in pkgutil.walk_packages(jaxrnn.__path__, "jaxrnn.")]
-ROOMS = ["cells", "recurrence", "sequences", "layers", "text", "training", "runs"]
+ROOMS = [
+    "cells", "recurrence", "sequences", "layers", "text", "generation", "training", "runs",
+]  # fmt: skip
 PUBLIC = [jaxrnn, flax, keras, torch] + [importlib.import_module(f"jaxrnn.{r}") for r in ROOMS]
 NEEDS = {"jaxrnn.interop.torch": "torch", "jaxrnn.interop.keras": "keras"}
 

@@ -57,7 +57,8 @@ COMMANDS = {
     "generate": (["run", "--prompt", "ab"], {
         "--prompt": TEXTS, "--length": NUMBERS, "--temperature": NUMBERS, "--top-k": NUMBERS,
         "--top-p": NUMBERS, "--seed": NUMBERS, "--use": ["best", "worst", ""], "": PATHS,
-        "--allow-unknown": [None],
+        "--allow-unknown": [None], "--stop": TEXTS, "--min-tokens": NUMBERS,
+        "--samples": NUMBERS, "--json": [None],
     }),
     "score": (["run", "ab", "ba"], {
         "--use": ["best", ""], "--shuffle-test": [None], "--shuffles": NUMBERS, "--seed": NUMBERS,

@@ -1,48 +1,15 @@
-"""Generation and scoring, against loops that feed the model the whole text each time."""
+"""Generation, against loops that feed the model the whole text each time."""
 
-import itertools
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from marks import in_matrix
+from generation.slow_loop import VOCABULARY, V, logits_of
 
 import jaxrnn
 from jaxrnn.text import UnknownTokenError
-
-VOCABULARY = jaxrnn.Vocabulary.of("abcab abdca", unknown="<unk>")
-V = len(VOCABULARY)
-
-
-@pytest.fixture(scope="module", params=[*in_matrix("rnn", "gru"), "lstm"])
-def model_and_params(request):
-    config = jaxrnn.ModelConfig(cell=request.param, num_layers=2, hidden_size=8, init="uniform")
-    model = jaxrnn.build_language_model(config, V)
-    params = model.init(jax.random.key(1), V)
-    return model, jax.tree.map(lambda p: 3 * p, params)  # so that the logits differ clearly
-
-
-@pytest.fixture(scope="module")
-def peaked():
-    """A model whose every logit is known: token 1 has probability 0.5, token 2 0.3, ..."""
-    probabilities = np.array([0.05, 0.5, 0.3, 0.1, 0.03, 0.02], np.float32)
-    model = jaxrnn.language_model(V, jaxrnn.recurrent(jaxrnn.rnn(2)), kernel_init="zeros")
-    params = model.init(jax.random.key(0), V)
-    output = params.output._replace(bias=jnp.log(probabilities))
-    return model, params._replace(output=output), probabilities
-
-
-def logits_of(model, params, ids):
-    """Of the token after each of `ids`, for one text."""
-    column = jnp.array(ids, jnp.int32)[:, None]
-    logits, _ = model.apply(params, column, model.initial_carry(params, 1))
-    return np.asarray(logits[:, 0], np.float64)
-
-
-def log_softmax(logits):
-    return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
 
 
 def test_greedy_generation_equals_feeding_the_whole_text_again(model_and_params):
@@ -89,7 +56,7 @@ def test_draws_have_the_distribution_asked_for(peaked, sampling, expected):
     prompt = np.zeros((1, 50), np.int32)
     tokens = jaxrnn.generate_ids(
         model, params, prompt, 400, sampling=sampling, key=jax.random.key(3)
-    )
+    ).ids
     shares = np.bincount(np.asarray(tokens).ravel(), minlength=V) / tokens.size
     expected = np.array(expected) / np.sum(expected)
     assert not shares[expected == 0].any()
@@ -108,7 +75,7 @@ def test_top_k_of_equal_logits_keeps_exactly_k(peaked):
         sampling=jaxrnn.Sampling(1.0, top_k=2),
         key=jax.random.key(0),
     )
-    assert len(np.unique(tokens)) == 2
+    assert len(np.unique(tokens.ids)) == 2
 
 
 def test_a_temperature_near_zero_is_greedy(model_and_params):
@@ -121,7 +88,7 @@ def test_a_temperature_near_zero_is_greedy(model_and_params):
         cold = jaxrnn.generate_ids(
             model, params, prompt, 9, sampling=sampling, key=jax.random.key(0)
         )
-        np.testing.assert_array_equal(cold, greedy)
+        np.testing.assert_array_equal(cold.ids, greedy.ids)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +124,7 @@ def test_a_model_may_exclude_a_token(model_and_params):
     model, params = model_and_params
     bias = params.output.bias.at[0].set(-jnp.inf)
     params = params._replace(output=params.output._replace(bias=bias))
-    ids = jaxrnn.generate_ids(model, params, np.ones((1, 1), np.int32), 30)
+    ids = jaxrnn.generate_ids(model, params, np.ones((1, 1), np.int32), 30).ids
     assert (ids > 0).all()
 
 
@@ -176,69 +143,6 @@ def test_the_same_key_gives_the_same_text(model_and_params):
         for seed in (0, 0, 1)
     ]
     assert texts[0] == texts[1] != texts[2]
-
-
-def test_score_is_the_sum_of_the_conditional_log_probabilities(model_and_params):
-    model, params = model_and_params
-    ids = VOCABULARY.encode("abcab ab")
-    came = jaxrnn.score(model, params, ids)
-    expected = [
-        log_softmax(logits_of(model, params, ids[:n])[-1])[ids[n]] for n in range(1, len(ids))
-    ]
-    # float32 logits of size 3 against float64 sums of them
-    np.testing.assert_allclose(came.token_log_probabilities, expected, atol=1e-5)
-    assert came.log_probability == pytest.approx(sum(expected), abs=1e-5)
-    assert came.perplexity == pytest.approx(math.exp(-sum(expected) / 7), rel=1e-5)
-
-
-def test_probabilities_of_all_texts_of_a_length_sum_to_one(model_and_params):
-    model, params = model_and_params
-    texts = np.array([(2, *rest) for rest in itertools.product(range(V), repeat=3)], np.int32).T
-    total = np.exp(np.asarray(jaxrnn.score(model, params, texts).log_probability, float)).sum()
-    assert total == pytest.approx(1, abs=1e-5)
-
-
-def test_scores_of_many_texts_equal_those_of_each(model_and_params):
-    model, params = model_and_params
-    texts = ["abcab", "ba", "dd cab"]
-    ids, mask = np.zeros((6, 3), np.int32), np.zeros((6, 3), bool)
-    for column, text in enumerate(texts):
-        ids[: len(text), column], mask[: len(text), column] = VOCABULARY.encode(text), True
-    together = jaxrnn.score(model, params, ids, mask)
-    for column, text in enumerate(texts):
-        alone = jaxrnn.score(model, params, VOCABULARY.encode(text))
-        for came, expected in zip(together[:2], alone[:2], strict=True):
-            np.testing.assert_allclose(came[column], expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize("length", [3, 8, 9, 10, 17])
-def test_a_long_text_is_scored_in_pieces(length, monkeypatch):
-    """Whole pieces, and what is left over; the carry goes on from one to the next."""
-    ids = np.random.default_rng(length).integers(0, V, length).astype(np.int32)
-    scores = []
-    for steps in (1000, 4):
-        monkeypatch.setattr("jaxrnn.scoring.STEPS_AT_ONCE", steps)
-        # Another model each time: the compiled program is of the number when it was traced.
-        model = jaxrnn.build_language_model(
-            jaxrnn.ModelConfig(cell="lstm", hidden_size=5, init="uniform"), V
-        )
-        params = model.init(jax.random.key(0), V)
-        scores.append(jaxrnn.score(model, params, ids))
-    for came, expected in zip(*scores, strict=True):
-        np.testing.assert_allclose(came, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_the_three_reference_cases_of_perplexity(peaked):
-    """1 for a perfect model, infinite for probability 0, V for a uniform one."""
-    model, params, _ = peaked
-    ids = np.full(9, 2, np.int32)
-    for bias, expected in (
-        (jnp.full(V, -jnp.inf).at[2].set(0.0), 1.0),
-        (jnp.zeros(V).at[2].set(-jnp.inf), math.inf),
-        (jnp.zeros(V), V),
-    ):
-        known = params._replace(output=params.output._replace(bias=bias))
-        assert jaxrnn.score(model, known, ids).perplexity == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -279,13 +183,3 @@ def test_unknown_characters_on_request(model_and_params):
     model, params = model_and_params
     text = jaxrnn.generate(model, params, VOCABULARY, ["ax"], 5, allow_unknown=True)[0]
     assert text.startswith("ax")
-
-
-@pytest.mark.parametrize(
-    ("error", "ids"),
-    [(ValueError, [1]), (ValueError, [1, V]), (ValueError, [1, -1]), (TypeError, [1.0, 2.0])],
-)
-def test_bad_ids_are_named(peaked, error, ids, as_users_run):
-    model, params, _ = peaked
-    with pytest.raises(error, match="ids must"):
-        jaxrnn.score(model, params, np.array(ids))
