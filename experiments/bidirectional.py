@@ -23,6 +23,7 @@ import numpy as np
 import jaxrnn
 from experiments.blanks import BLANK, TOP, Filler, candidates, learn_to_fill
 from experiments.shared import pictures
+from experiments.shared.memory import check_fits
 from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.commands import command_line
@@ -74,6 +75,7 @@ def leak(settings: Settings) -> dict[str, Any]:
     size, seed = len(texts.vocabulary), settings.seeds[0]
     both_ways = jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.lstm(settings.leak_hidden_size)))
     model = jaxrnn.language_model(size, jaxrnn.stack([both_ways, both_ways]), allow_future=True)
+    check_fits(model, size)
     training = jaxrnn.TrainConfig(
         windows="random",
         random_offset=True,

@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 
 import jaxrnn
+from experiments.shared.memory import check_fits
 from jaxrnn.commands.progress import Bar
 from jaxrnn.layers import Context, Layer
 from jaxrnn.runs.texts import Texts
@@ -99,6 +100,7 @@ def learn_to_fill(
     """Train on windows of 35 characters, predicting each as a blank."""
     size, batch_size, num_steps = len(texts.vocabulary), 32, 35
     model = BlankFiller(size, hidden_size, both)
+    check_fits(model, size)
     optimizer = jaxrnn.make_optimizer("adam", 0.003, 1.0)
     state = jaxrnn.init_state(model, optimizer, size, batch_size, jax.random.key(seed))
     train_step, text = jaxrnn.make_train_step(model, optimizer), jnp.asarray(texts.ids)

@@ -23,6 +23,7 @@ from jax import lax
 
 import jaxrnn
 from experiments.shared import pictures
+from experiments.shared.memory import check_fits
 from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.commands import command_line
@@ -139,6 +140,7 @@ def train(settings: Settings, name: str, texts: Texts) -> Trained:
     options |= {"windows": "sequential", "random_offset": True}
     training = jaxrnn.TrainConfig(epochs=settings.epochs, seed=settings.seed, **options)
     model, optimizer = jaxrnn.build_language_model(config, size), training.make_optimizer()
+    check_fits(model, size)
     key = jax.random.key(settings.seed)
     with Bar(name, settings.epochs) as bar:
         state = jaxrnn.init_state(model, optimizer, size, training.batch_size, key)

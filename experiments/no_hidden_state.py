@@ -20,6 +20,7 @@ import numpy as np
 
 import jaxrnn
 from experiments.shared import pictures
+from experiments.shared.memory import check_fits
 from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.commands import command_line
@@ -78,6 +79,7 @@ def train(settings: Settings, cell: Any, texts: Texts, num_steps: int) -> tuple[
         seed=settings.seed,
     )
     model = jaxrnn.build_language_model(config, size)
+    check_fits(model, size)
     optimizer = training.make_optimizer(len(texts.ids))
     key = jax.random.key(settings.seed)
     with Bar(f"{cell.upper()}, windows of {num_steps}", settings.epochs) as bar:

@@ -29,6 +29,7 @@ from jax import lax
 
 import jaxrnn
 from experiments.shared import pictures
+from experiments.shared.memory import check_fits
 from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.commands import command_line
@@ -141,6 +142,7 @@ def learn_latent(series: np.ndarray, settings: Settings) -> Forecast:
     """Train a GRU that reads the series and predicts the next value from its hidden state."""
     body = jaxrnn.recurrent(jaxrnn.gru(settings.hidden_size))
     model = jaxrnn.stack([body, jaxrnn.linear(1)])
+    check_fits(model, 1)
     params = model.init(jax.random.key(settings.seed), 1)
     training = jnp.asarray(series[:NUM_TRAINING])[:, None, None]  # [T, B, D]
 

@@ -63,7 +63,7 @@ def start(name, *arguments, under=(), stdout=None):
     )
 
 
-def finish(process, timeout=300):
+def finish(process, timeout=900):
     """(exit code, what it said, what it complained of)."""
     try:
         said, complained = process.communicate(timeout=timeout)

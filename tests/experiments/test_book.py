@@ -62,6 +62,15 @@ def test_an_experiment_ends_and_leaves_pictures_and_numbers(name, run, tmp_path)
     assert json.loads((tmp_path / "out" / "summary.json").read_text())
 
 
+@pytest.mark.parametrize("name", ["sine", "no_hidden_state", "gradients", "bidirectional"])
+def test_a_network_larger_than_memory_is_one_line(name, run, tmp_path):
+    flags = (*SMALL[name], "--hidden-size", 2**31 - 1, "--out", tmp_path / "out")
+    code, _, complained = run(name, *flags)
+    assert code == 2
+    errors = [line for line in complained.splitlines() if line.startswith("error: ")]
+    assert ["choose a smaller hidden_size" in error for error in errors] == [True]
+
+
 def data(name):
     """Skips where JAXRNN_DATA has not got the file."""
     folder = os.environ.get("JAXRNN_DATA")

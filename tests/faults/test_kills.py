@@ -50,18 +50,19 @@ def kill_again_and_again(folder, settings, generator, kills):
 
 
 @pytest.mark.matrix
-def test_a_run_that_is_killed_again_and_again(tmp_path, soak_minutes, survived):
-    """Then, until the soak is over, runs of other lengths and seeds."""
-    kills, length = 7, 150
-    generator, cells, seed = random.Random(0), ["lstm", "rnn", "gru"], 0
-    for cell in cells:
-        settings = ["--cell", cell, "--epochs", length]
-        assert kill_again_and_again(tmp_path / cell, settings, generator, kills)
-        survived("kill -9: at random moments", kills)
-    began = time.monotonic()
+@pytest.mark.parametrize("cell", ["lstm", "rnn", "gru"])
+def test_a_run_that_is_killed_again_and_again(cell, tmp_path, survived):
+    settings, kills = ["--cell", cell, "--epochs", 150], 7
+    assert kill_again_and_again(tmp_path, settings, random.Random(cell), kills)
+    survived("kill -9: at random moments", kills)
+
+
+@pytest.mark.matrix
+def test_runs_of_any_length_are_killed_for_as_long_as_asked(tmp_path, soak_minutes, survived):
+    generator, began, seed = random.Random(0), time.monotonic(), 0
     while time.monotonic() - began < 60 * soak_minutes:
         seed += 1
-        settings = ["--cell", cells[seed % 3], "--seed", seed]
+        settings = ["--cell", generator.choice(["lstm", "rnn", "gru"]), "--seed", seed]
         settings += ["--epochs", generator.choice([150, 600, 1500])]
         kills = generator.randint(1, 6)
         assert kill_again_and_again(tmp_path / str(seed), settings, generator, kills)
