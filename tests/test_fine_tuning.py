@@ -10,7 +10,7 @@ import pytest
 
 import jaxrnn
 from jaxrnn.fine_tuning import extended_vocabulary, grow_params, vocabulary_for
-from jaxrnn.runs.integrity import params_digest
+from jaxrnn.runs.digests import params_digest
 from jaxrnn.text import UnknownTokenError
 
 OLD, NEW = "abcd efgh\n" * 3, "hg\nxyx zab" * 2

@@ -1,4 +1,4 @@
-"""Ends and restarts of sequences: masks over time, and functions that apply them."""
+"""Ends and restarts of sequences as masks over time; the loop of `scan.py` applies them."""
 
 from typing import Any, NamedTuple
 

@@ -41,6 +41,13 @@ class Options:
             )
         object.__setattr__(self, "dtype", checked_dtype(self.dtype))
 
+    @property
+    def engine(self) -> str:
+        """The implementation that runs the loop: "scan", "autodiff" or "cudnn"."""
+        if isinstance(self.cell, StepCell):  # only JAX can differentiate it
+            return "autodiff"
+        return self.implementation or "scan"
+
     def changes(self) -> list[str]:
         """Return the options that differ from their defaults, as `name=value`."""
         return [

@@ -109,7 +109,7 @@ def _loop_body(
 ) -> Callable[[Any, Steps], tuple[Any, Any]]:
     """Return the body of the loop: (carry, one of the steps) -> (new carry, output of the scan).
 
-    Padding and resets take effect in this function only.
+    Here padding and resets take effect; `scan` repeats both for the tangents.
 
     Args:
         advance: (input_gates, start) -> (hidden gates in one array, new carry).

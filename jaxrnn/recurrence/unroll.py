@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cells import BaseCell, LoopParams, StepCell
+from jaxrnn.cells import BaseCell, LoopParams
 from jaxrnn.checks import widen_ids
 from jaxrnn.matmul import gather_row_parts, matmul, round_to
 from jaxrnn.recurrence import cudnn, scan
@@ -111,7 +111,7 @@ def run(
 ) -> tuple[Any, Any]:
     """Run a cell like `unroll`, given checked options and a checked sequence.  Ignores its key."""
     check_arguments(options, params, inputs, carry, context)
-    if options.implementation == "cudnn":
+    if options.engine == "cudnn":
         cudnn.check_eligible(options, params, inputs, context.resets)
     num_steps, batch_size = inputs.shape[:2]
     initial_carry = functools.partial(options.cell.initial_carry, batch_size, params.w_ih.dtype)
@@ -156,15 +156,17 @@ def _run_chunk(
     Returns:
         (outputs or, with `return_carries`, (outputs, carries); the last carry)
     """
-    if options.implementation == "cudnn" and sequence.inputs.shape[1] != 0:
-        return cudnn.run(params, sequence.inputs, sequence.valid, carry, options.reverse)
+    engine = options.engine
+    if engine == "cudnn":
+        if sequence.inputs.shape[1] > 0:
+            return cudnn.run(params, sequence.inputs, sequence.valid, carry, options.reverse)
+        engine = "scan"  # cuDNN refuses a batch without rows
     input_gates = _project(options, params, sequence.inputs)
     steps = scan.Steps(input_gates, sequence.valid, sequence.resets)
     if options.reverse:  # a reversed run meets the padding first, and skips it
         steps = flip_within(None, steps)
-    engine = ENGINES["autodiff" if _uses_autodiff(options) else "scan"]
     loop_params = LoopParams(params.w_hh, params.b_hh, params.cell)
-    carries, last = engine(options, loop_params, steps, carry, reset_carry)
+    carries, last = ENGINES[engine](options, loop_params, steps, carry, reset_carry)
     hidden = carries.hidden if options.return_carries else carries
     weights = cast_weights(params.w_hh, options.dtype)
     outputs = cast_weights(
@@ -172,11 +174,6 @@ def _run_chunk(
     )
     kept = (outputs, carries) if options.return_carries else outputs
     return (flip_within(None, kept) if options.reverse else kept), last
-
-
-def _uses_autodiff(options: Options) -> bool:
-    """Return whether JAX differentiates the loop."""
-    return options.implementation == "autodiff" or isinstance(options.cell, StepCell)
 
 
 def _match_varying_axes(arrays: Any, carry: Any) -> Any:

@@ -4,8 +4,8 @@
 reads the text that they name.  `start.py` finds out where the run starts, and `run.py` builds model
 and optimizer; `saver.py` decides what is saved and when, and resumes.  On disk, `run_folder.py`
 marks and locks the folder, `checkpoints.py` writes and finds checkpoints in `step_folders.py`'s
-layout, `saved.py` verifies and restores one, `integrity.py` hashes arrays, and `record.py`
-describes what they belong to.
+layout, `saved_checkpoint.py` verifies and restores one, `digests.py` hashes arrays, and
+`record.py` describes what they belong to.
 `report.py` prints progress and writes the files of `metrics.py`, `pictures.py` and `summary.py`;
 `files.py` replaces files atomically, and `interrupts.py` defers Ctrl-C.  `loading.py` reads a
 trained model back.
@@ -14,7 +14,12 @@ trained model back.
 from jaxrnn.runs.checkpoints import Checkpoints, CheckpointWarning, Kind
 from jaxrnn.runs.loading import LoadedRun, load_run
 from jaxrnn.runs.record import Best, Origin, Record, TextRecord
-from jaxrnn.runs.saved import CheckpointError, DamagedCheckpointError, Saved, SaveFailedError
+from jaxrnn.runs.saved_checkpoint import (
+    CheckpointError,
+    DamagedCheckpointError,
+    Saved,
+    SaveFailedError,
+)
 
 __all__ = [  # noqa: RUF022, sorted by topic
     # trained models

@@ -16,9 +16,9 @@ from typing import Any, Literal, TypeVar
 
 import jax
 
-from jaxrnn.runs.integrity import bytes_needed, flatten, not_finite
+from jaxrnn.runs.digests import bytes_needed, flatten, not_finite
 from jaxrnn.runs.record import Record
-from jaxrnn.runs.saved import (
+from jaxrnn.runs.saved_checkpoint import (
     CheckpointError,
     DamagedCheckpointError,
     Saved,

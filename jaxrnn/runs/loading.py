@@ -8,7 +8,7 @@ import jax
 from jaxrnn.layers import Layer
 from jaxrnn.model_config import build_language_model
 from jaxrnn.runs.checkpoints import Checkpoints, Kind
-from jaxrnn.runs.saved import Saved
+from jaxrnn.runs.saved_checkpoint import Saved
 from jaxrnn.text import Vocabulary
 from jaxrnn.typing import Params
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from jaxrnn.model_config import ModelConfig
-from jaxrnn.runs.integrity import params_digest
+from jaxrnn.runs.digests import params_digest
 from jaxrnn.runs.metrics import MetricsLog
 from jaxrnn.runs.pictures import plot_perplexity
 from jaxrnn.runs.record import device, environment

@@ -8,7 +8,7 @@ import jax
 from jaxrnn.fine_tuning import grow_params
 from jaxrnn.generation import generate
 from jaxrnn.model_config import build_language_model
-from jaxrnn.runs.integrity import num_bytes
+from jaxrnn.runs.digests import num_bytes
 from jaxrnn.runs.record import Best, Record, TextRecord
 from jaxrnn.runs.settings import Settings
 from jaxrnn.runs.start import find_start

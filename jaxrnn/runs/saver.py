@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.runs.checkpoints import MAX_TO_KEEP, Checkpoints
-from jaxrnn.runs.integrity import bytes_needed
+from jaxrnn.runs.digests import bytes_needed
 from jaxrnn.runs.metrics import read_metrics
 from jaxrnn.runs.record import Best, Record, environment
 from jaxrnn.runs.run import Run
 from jaxrnn.runs.run_folder import RunFolder, check_shared_folder
-from jaxrnn.runs.saved import CheckpointError, Saved
+from jaxrnn.runs.saved_checkpoint import CheckpointError, Saved
 from jaxrnn.training import Progress, TrainState
 from jaxrnn.training.parallel import make_placement
 from jaxrnn.training.processes import broadcast_from_first

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from jaxrnn.model_config import ModelConfig
 from jaxrnn.runs.checkpoints import Checkpoints, CheckpointWarning
-from jaxrnn.runs.integrity import params_digest
+from jaxrnn.runs.digests import params_digest
 from jaxrnn.runs.loading import restored
 from jaxrnn.runs.record import Origin, Record
-from jaxrnn.runs.saved import CheckpointError, Saved
+from jaxrnn.runs.saved_checkpoint import CheckpointError, Saved
 from jaxrnn.runs.settings import Settings
 from jaxrnn.typing import Params
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxrnn.checks import check_regular_file
+from jaxrnn.runs.digests import canonical_digest
 from jaxrnn.runs.files import plain, write_json
-from jaxrnn.runs.integrity import canonical_digest
 
 MAX_BYTES = 1 << 26
 """A larger summary is not read."""

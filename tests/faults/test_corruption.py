@@ -161,7 +161,7 @@ def test_metadata_of_absurd_size_is_not_read(tmp_path):
 
 def test_arrays_larger_than_the_memory_are_not_allocated(tmp_path, monkeypatch):
     _, state = save_steps(tmp_path, [0])
-    monkeypatch.setattr("jaxrnn.runs.saved.physical_memory", lambda: 100)
+    monkeypatch.setattr("jaxrnn.runs.saved_checkpoint.physical_memory", lambda: 100)
     with (
         Checkpoints(tmp_path, read_only=True) as checkpoints,
         pytest.raises(CheckpointError, match="more than this machine's 100"),

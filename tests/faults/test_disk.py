@@ -10,7 +10,7 @@ from faults.runs import make_record, make_state
 from subprocesses import STATEFUL, finish, start, train
 
 from jaxrnn.runs import CheckpointError, Checkpoints, SaveFailedError
-from jaxrnn.runs.integrity import SPARE_BYTES, num_bytes
+from jaxrnn.runs.digests import SPARE_BYTES, num_bytes
 
 pytestmark = pytest.mark.usefixtures("only_compiled_programs")
 

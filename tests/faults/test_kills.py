@@ -10,7 +10,7 @@ from subprocesses import STATEFUL, digest, finish, rows, start, train
 
 import jaxrnn
 from jaxrnn.runs import Checkpoints
-from jaxrnn.runs.integrity import params_digest
+from jaxrnn.runs.digests import params_digest
 
 pytestmark = pytest.mark.usefixtures("only_compiled_programs")
 

@@ -9,7 +9,7 @@ import pytest
 from faults.runs import bits, make_record, make_state
 
 from jaxrnn.runs import Checkpoints, CheckpointWarning, DamagedCheckpointError, SaveFailedError
-from jaxrnn.runs.integrity import canonical_digest
+from jaxrnn.runs.digests import canonical_digest
 
 
 @pytest.mark.parametrize("number", [jnp.nan, jnp.inf, -jnp.inf])

@@ -12,7 +12,7 @@ import pytest
 from faults.test_corruption import apart, save_steps
 
 from jaxrnn.runs import CheckpointError, Checkpoints, DamagedCheckpointError
-from jaxrnn.runs.integrity import canonical_digest
+from jaxrnn.runs.digests import canonical_digest
 from jaxrnn.text import corpora, load_corpus
 
 ROOT = Path(__file__).parent.parent.parent

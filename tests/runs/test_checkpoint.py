@@ -10,7 +10,7 @@ from faults.runs import VOCABULARY, bits, make_record, make_state
 
 import jaxrnn
 from jaxrnn.runs import Best, CheckpointError, Checkpoints, Record
-from jaxrnn.runs.integrity import params_digest
+from jaxrnn.runs.digests import params_digest
 from jaxrnn.training import Progress
 
 
@@ -101,7 +101,7 @@ def test_another_format_is_refused(tmp_path, monkeypatch):
     record = make_record()
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(make_state(record)[1], record)
-        monkeypatch.setattr("jaxrnn.runs.saved.READABLE", (4, 5))
+        monkeypatch.setattr("jaxrnn.runs.saved_checkpoint.READABLE", (4, 5))
         with pytest.raises(CheckpointError, match="of format 3, this jaxrnn reads 4 and 5"):
             checkpoints.open(0)
 
@@ -110,7 +110,7 @@ def test_the_format_before_is_read(tmp_path, monkeypatch):
     """Its line breaks became spaces, and it did not say so."""
     record = make_record()
     with Checkpoints(tmp_path) as checkpoints, monkeypatch.context() as patch:
-        patch.setattr("jaxrnn.runs.saved.FORMAT", 2)
+        patch.setattr("jaxrnn.runs.saved_checkpoint.FORMAT", 2)
         to_json = type(record).to_json
         patch.setattr(type(record), "to_json", lambda record: without_line_breaks(to_json(record)))
         checkpoints.save(make_state(record)[1], record)

@@ -13,7 +13,7 @@ from subprocesses import digest, epochs, rows
 import jaxrnn
 from jaxrnn.commands.train import train
 from jaxrnn.runs import Checkpoints, CheckpointWarning, Origin, Record
-from jaxrnn.runs.integrity import params_digest
+from jaxrnn.runs.digests import params_digest
 from jaxrnn.runs.settings import Settings
 from jaxrnn.runs.start import find_start
 from jaxrnn.text.token_file import pieces_of, write_token_file

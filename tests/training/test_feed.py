@@ -11,7 +11,7 @@ import pytest
 from parallel.runs import IDS, V, make_config, make_model, run
 
 import jaxrnn
-from jaxrnn.runs.integrity import params_digest
+from jaxrnn.runs.digests import params_digest
 from jaxrnn.text.token_file import open_token_file, write_token_file
 from jaxrnn.text.windows import cut_windows
 from jaxrnn.training import feed

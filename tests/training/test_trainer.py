@@ -9,7 +9,7 @@ import pytest
 from marks import in_matrix
 
 import jaxrnn
-from jaxrnn.runs.integrity import params_digest
+from jaxrnn.runs.digests import params_digest
 from jaxrnn.text import gather_windows
 from jaxrnn.training import trainer
 

@@ -1,4 +1,4 @@
-"""Names, types and SHA-256 digests of a state's arrays, which verify a checkpoint."""
+"""SHA-256 digests of a state's arrays, with their names and types."""
 
 import hashlib
 import json

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.checks import check_regular_file
-from jaxrnn.runs.integrity import (
+from jaxrnn.runs.digests import (
     Description,
     canonical_digest,
     describe,
