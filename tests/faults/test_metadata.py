@@ -25,7 +25,7 @@ def test_parameters_that_are_not_finite_are_neither_saved_nor_restored(
         with pytest.raises(SaveFailedError, match=r"step 5 could not be saved .* is not finite"):
             checkpoints.save(broken, record)
         assert checkpoints.steps() == [0]
-        for place in ("checkpoints", "saved"):  # as older versions did
+        for place in ("checkpoints", "saved_checkpoint"):  # as older versions did
             monkeypatch.setattr(f"jaxrnn.runs.{place}.not_finite", lambda arrays: None)
         checkpoints.save(broken, record)
         monkeypatch.undo()
