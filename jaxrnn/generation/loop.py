@@ -29,7 +29,7 @@ class Generated(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What chooses tokens and ends rows: arrays, so that other values need no other program."""
+    """The rules that choose tokens and end rows, as arrays: other values reuse the same program."""
 
     keys: Any
     """A key per token; None takes the most likely tokens."""
@@ -44,18 +44,18 @@ class Rules(NamedTuple):
 
 
 class State(NamedTuple):
-    """What one token passes to the next."""
+    """The state of the loop between two tokens."""
 
     num_added: Any
     """The number of tokens that were added to rows that have not ended."""
     logits: Any
-    """Of the next token, `[B, V]`."""
+    """The logits of the next token, `[B, V]`."""
     carry: Carry
     """The model's carry after all tokens so far."""
     recent: Any
     """The last L tokens `[L, B]`, for stop sequences of up to L."""
     generated: Generated
-    """What was added so far."""
+    """The tokens added so far."""
     finite: Any
     """Whether no logit was NaN or +inf; a model may exclude tokens with -inf."""
 

@@ -23,7 +23,7 @@ class Sampling(NamedTuple):
 
     @property
     def greedy(self) -> bool:
-        """Whether the most likely token is always taken."""
+        """True if the most likely token is always taken."""
         return self.temperature < 1e-30  # much smaller ones are 0 in float32
 
 

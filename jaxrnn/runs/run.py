@@ -13,7 +13,7 @@ from jaxrnn.runs.record import Best, Record, TextRecord
 from jaxrnn.runs.settings import Settings
 from jaxrnn.runs.start import find_start
 from jaxrnn.runs.texts import held_out_metrics, known_prompts
-from jaxrnn.training.memory import physical_memory
+from jaxrnn.training.memory import check_fits
 from jaxrnn.training.parallel import count_devices, local
 from jaxrnn.training.processes import check_alike, wait_for_all
 from jaxrnn.training.train_step import TrainState, init_state
@@ -49,12 +49,7 @@ class Run:
         """Raise if the training state does not fit in memory, instead of being killed."""
         state = jax.eval_shape(self.initial_state)
         needed = num_bytes(state.params) + num_bytes((state.params, state.opt_state, state.carry))
-        if needed > physical_memory():
-            raise ValueError(
-                f"parameters, their gradient and the optimizer's state need {needed:,} bytes, but"
-                f" this machine has {physical_memory():,}: choose a smaller hidden_size,"
-                " embedding_size, num_layers or batch_size"
-            )
+        check_fits(needed, "hidden_size, embedding_size, num_layers or batch_size")
 
     def initial_state(self) -> TrainState:
         """Return the state before the first step."""

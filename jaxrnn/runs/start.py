@@ -1,4 +1,4 @@
-"""Where a run starts: at nothing, with another run's parameters, or where it was stopped."""
+"""The start of a run: from nothing, from another run's parameters, or where it was stopped."""
 
 import dataclasses
 import os
@@ -17,7 +17,7 @@ from jaxrnn.typing import Params
 
 
 class Start(NamedTuple):
-    """Where a run starts."""
+    """The settings of a run, and what it starts from."""
 
     settings: Settings
     """Its settings; a fine-tuned run has the model and the unit of the run that it comes from."""

@@ -1,4 +1,4 @@
-"""One's own sequences as layers take them.
+"""Your own sequences, in the form that layers take.
 
 `padding.py` makes arrays of ragged sequences, and takes out of arrays what is valid.  `sorting.py`
 brings steps that do not count, wherever they are, to the end.
