@@ -7,7 +7,7 @@ import platform
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def measure(steps: Mapping[str, Step], repetitions: int) -> dict[str, float]:
 
 def compare(
     peers: Mapping[str, Callable[[Any], Step]],
-    workloads: Sequence[Any],
+    workloads: Iterable[Any],
     options: argparse.Namespace,
     limit: str | None = None,
     unit: str = "ms",
@@ -88,11 +88,11 @@ def compare(
         times = {name: time / per(workload) for name, time in times.items()}
         results[workload.name] = times
         print_row(workload.name, *(_cell(name, times, limit) for name in peers))
+        if options.json:  # after each row: a run that is cut off keeps what it measured
+            table = {"machine": describe_machine(), unit: results}
+            options.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     for line in dict.fromkeys(left_out):
         print(line)
-    if options.json:
-        table = {"machine": describe_machine(), unit: results}
-        options.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     return results
 
 

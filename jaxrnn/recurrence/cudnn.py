@@ -7,6 +7,7 @@ JAX supports them in reverse mode only, and not under vmap.  Products may use TF
 from typing import Any
 
 import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
 
 from jaxrnn.cells import LSTMCarry
 from jaxrnn.cells.lstm import lstm_update
@@ -53,16 +54,17 @@ def run(
     if reverse:
         inputs = flip_within(lengths, inputs)
     arrays = (
-        inputs.swapaxes(0, 1),
-        carry.hidden[None],
-        carry.memory[None],
+        _row_major(inputs.swapaxes(0, 1)),
+        _row_major(carry.hidden[None]),
+        _row_major(carry.memory[None]),
         _flatten_weights(params),
         jnp.maximum(lengths, 1),  # cuDNN takes no empty sequences
     )
     num_layers, rate, bidirectional = 1, 0.0, False
     try:
-        outputs, hidden, memory = rnn.lstm(
-            *arrays, input_size, hidden_size, num_layers, rate, bidirectional
+        outputs, hidden, memory = map(
+            _row_major,
+            rnn.lstm(*arrays, input_size, hidden_size, num_layers, rate, bidirectional),
         )
     except (AttributeError, RuntimeError) as error:  # JAX asks cuDNN for its workspace size
         raise ValueError(
@@ -72,6 +74,16 @@ def run(
     outputs = zero_padding(valid, outputs.swapaxes(0, 1))
     last = where_rows(lengths > 0, LSTMCarry(hidden[0], memory[0]), carry)
     return (flip_within(lengths, outputs) if reverse else outputs), last
+
+
+def _row_major(array: Any) -> Any:
+    """Fix the layout of an array `[., ., .]` and of its cotangent.
+
+    The kernel takes its operands and results to be row-major, but JAX's call of it does not say so.
+    XLA may then turn a transposition next to it into another layout, and the kernel reads batch as
+    time.
+    """
+    return with_layout_constraint(array, Layout(major_to_minor=(0, 1, 2)))
 
 
 def _flatten_weights(params: RecurrentParams) -> Any:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -68,11 +69,16 @@ class Options:
 
         Larger loop bodies keep XLA's CPU threads busy.  They pay off where the gates are expensive
         and the loop is long enough to justify compiling more.  A divisor of T leaves no remainder,
-        which XLA would compile and store separately.
+        which XLA would compile and store separately.  On a GPU each iteration launches kernels of
+        its own, which cost as much as a step.
         """
         if self.scan_unroll is not None:
             return self.scan_unroll
-        if len(self.cell.gates) == 1 or num_steps < 16:
+        if num_steps < 16:
+            return 1
+        if jax.default_backend() == "gpu":
+            return 8
+        if len(self.cell.gates) == 1:
             return 1
         return next((steps for steps in (5, 4, 7, 6, 8) if num_steps % steps == 0), 4)
 

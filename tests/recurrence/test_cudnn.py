@@ -62,6 +62,15 @@ def test_outputs_carry_and_gradients_are_those_of_the_engine(on_a_gpu, lengths, 
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=2e-6)  # float32 sums of two dozen terms
 
 
+def test_the_layouts_of_operands_results_and_their_cotangents_are_fixed(on_a_gpu):
+    """JAX's call says nothing of layouts: without this a GPU's kernel read batch as time."""
+    run = make_loss("cudnn", None, False)
+    forward = str(jax.make_jaxpr(lambda *args: run.__wrapped__(*args))(*arguments()))
+    assert forward.count("layout_constraint[") == 6  # inputs, hidden and memory; both ways
+    gradient = str(jax.make_jaxpr(run)(*arguments()))
+    assert gradient.count("layout_constraint[") == 12
+
+
 def test_where_there_is_no_gpu_it_is_an_error():
     """And not another program in silence, which may be compiled for a GPU elsewhere."""
     layer = jaxrnn.recurrent(jaxrnn.lstm(H + 1), implementation="cudnn")  # not compiled yet
