@@ -65,11 +65,12 @@ def unroll(
         reverse: run from the last step of each sequence to its first; the outputs stay in place.
         implementation: "scan" is the engine with its own derivative.  "autodiff" is the same loop
             differentiated by JAX.  "cudnn" calls NVIDIA's kernels for `jaxrnn.lstm` on float32
-            vectors without resets; it needs a GPU and supports reverse mode only.  None means
-            "scan" for a Cell and "autodiff" for a StepCell.
-        scan_unroll: time steps per iteration of the loop (`lax.scan`'s `unroll`).  None means about
-            five for a cell with several gates, which was up to a fifth faster on a CPU, and one for
-            other cells.
+            vectors without resets; it needs a GPU, is slower there than "scan", and supports
+            reverse mode only.  None means "scan" for a Cell and "autodiff" for a StepCell.
+        scan_unroll: time steps per iteration of the loop (`lax.scan`'s `unroll`).  None means eight
+            if JAX's default device is a GPU, where one takes up to twice as long.  On a CPU it
+            means about five for a cell with several gates, which was up to a fifth faster, and one
+            for other cells.
         remat_every: store the carry of every k-th step only, and recompute the steps between them,
             input gates included, in the backward pass.  This takes memory for T / k + k steps
             instead of T, and one more forward pass.  The square root of T is a good k.

@@ -9,6 +9,7 @@ from jax.test_util import check_grads
 from marks import in_matrix
 
 import jaxrnn
+from jaxrnn.recurrence.options import Options
 
 
 def make_loss(case, when="whole", implementation=None, reverse=False):
@@ -81,6 +82,16 @@ def test_turns_of_several_steps_change_nothing(num_steps, reverse, x64):
         jax.value_and_grad(loss, argnums=(0, 1))(params, inputs, turn) for turn in (1, None)
     )
     assert_equal_within(by_default, step_by_step)
+
+
+@pytest.mark.parametrize("cell", [jaxrnn.rnn(3), jaxrnn.gru(3)], ids=["rnn", "gru"])
+def test_steps_per_iteration_depend_on_the_device(cell, monkeypatch):
+    options = Options(cell)
+    on_a_cpu = [1, 1, 1] if cell.name == "rnn" else [1, 5, 4]
+    assert [options.steps_per_iteration(t) for t in (15, 35, 37)] == on_a_cpu
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    assert [options.steps_per_iteration(t) for t in (15, 35, 256)] == [1, 8, 8]
+    assert Options(cell, scan_unroll=3).steps_per_iteration(35) == 3
 
 
 @pytest.mark.parametrize("name", [*in_matrix("rnn", "gru"), "lstm"])
