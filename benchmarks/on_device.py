@@ -135,7 +135,7 @@ def torch(sizes: LayerSizes, dtype: str = "float32") -> Step:
 WAYS: dict[str, Callable[[LayerSizes], Step]] = {
     OURS: ours,
     **{
-        f"turns of {steps}{', graphs' * graphs}": functools.partial(
+        f"scan_unroll={steps}" + ", graph" * graphs: functools.partial(
             ours, scan_unroll=steps, graphs=graphs
         )
         for steps, graphs in itertools.product((1, 5, 10), (False, True))

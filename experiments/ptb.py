@@ -21,7 +21,7 @@ from jaxrnn.commands.train import Flags, train
 from jaxrnn.fine_tuning import vocabulary_for
 from jaxrnn.runs import Record
 from jaxrnn.runs.summary import read_summary, write_summary
-from jaxrnn.runs.texts import Texts
+from jaxrnn.runs.texts import Texts, own_vocabulary
 from jaxrnn.text import Corpus, Unit, load_corpus
 from jaxrnn.training.processes import is_first, wait_for_all
 
@@ -48,9 +48,11 @@ class Settings(Flags):
 
     def load(self, previous: Record | None = None) -> tuple[Corpus, Texts]:
         """Load the training set, or its beginning, and the validation set."""
-        corpus = load_corpus(self.corpus)
+        corpus = load_corpus(self.corpus, encoding=self.encoding)
         words = " ".join(corpus.text.split()[: self.max_chars])
-        vocabulary = self.vocabulary_of(previous) or jaxrnn.Vocabulary.of(words, unit=self.unit)
+        vocabulary = self.vocabulary_of(previous) or own_vocabulary(
+            words, self.unit, self.max_vocabulary
+        )
         if self.from_run is not None:
             vocabulary = vocabulary_for(vocabulary, words, self.new_tokens)
         held_out = " ".join(load_corpus("ptb_valid").text.split()[: self.held_out_chars])

@@ -54,7 +54,7 @@ def test_a_wrong_number_is_reported(run, monkeypatch, wrong, reported):
     assert output.endswith("1 of 1 wrong\n")
 
 
-@pytest.mark.parametrize("ways", [["jaxrnn", "turns of 5"], *in_matrix(list(on_device.WAYS))])
+@pytest.mark.parametrize("ways", [["jaxrnn", "scan_unroll=5"], *in_matrix(list(on_device.WAYS))])
 def test_layers_are_timed_and_each_row_is_written(run, monkeypatch, tmp_path, ways):
     monkeypatch.setattr(on_device, "WAYS", {name: on_device.WAYS[name] for name in ways})
     _, output = run(on_device, "--small", "--repetitions", 5, "--json", tmp_path / "times")

@@ -1,6 +1,7 @@
 """The Python in the documentation, as it stands; and that its cells are what it says."""
 
 import ast
+import gzip
 import re
 import sys
 from importlib.metadata import requires
@@ -160,6 +161,35 @@ def test_the_commands_and_the_python_of_the_page_on_fine_tuning_run(
     assert not jax.tree.leaves(page["params"])[0].is_deleted()
 
 
+SPRING = "春水流过桥下\n柳条轻轻垂着\n我在桥上等船\n船上有人唱歌\n"
+AUTUMN = "秋风吹落叶子\n叶子落满小路\n路边有人回头\n回头不见来处\n"
+
+
+def test_the_commands_and_the_python_of_the_page_on_own_texts_run(
+    run, tmp_path, monkeypatch, capsys, as_users_run
+):
+    pytest.importorskip("charset_normalizer")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "poems").mkdir()
+    (tmp_path / "poems" / "spring.txt").write_text(SPRING * 6, encoding="utf-8")
+    (tmp_path / "poems" / "winter.txt.gz").write_bytes(gzip.compress((AUTUMN * 6).encode()))
+    (tmp_path / "autumn.txt").write_text(AUTUMN * 6, encoding="gb18030")
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 2)
+    page = (DOCS / "own_text.md").read_text("utf-8")
+    for commands in re.findall(r"```sh\n(.*?)```", page, re.S):
+        for command in commands.splitlines():
+            _, *words = command.split()
+            code, said, complained = run(*words)
+            assert code == 0, complained
+            if words[0] == "generate":
+                assert said.startswith(words[3])
+    (refused,) = re.findall(r"```text\n(.*?)```", page, re.S)
+    assert run("train", "--corpus", "autumn.txt")[2] == refused
+    names = run_page("own_text.md")
+    assert len(names["vocabulary"]) == 12
+    assert bytes(names["pixels"].tolist()) == (tmp_path / "picture.png").read_bytes()
+
+
 def test_the_page_on_saving_gives_back_what_was_saved(tmp_path, monkeypatch, as_users_run):
     pytest.importorskip("safetensors")
     monkeypatch.chdir(tmp_path)
@@ -209,8 +239,8 @@ def packages_of(name):
 
 
 PAGES = [
-    "fine_tuning", "generation", "gpu", "interop", "own_cell", "own_sequences", "recurrence",
-    "save_params",
+    "fine_tuning", "generation", "gpu", "interop", "own_cell", "own_sequences", "own_text",
+    "recurrence", "save_params",
 ]  # fmt: skip
 
 

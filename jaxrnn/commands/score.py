@@ -123,7 +123,7 @@ def held_out_lines(record: Record, vocabulary: jaxrnn.Vocabulary) -> list[str]:
 
     Characters that are not in the vocabulary are removed, so both orders consist of the same ones.
     """
-    corpus = jaxrnn.load_corpus(record.text.corpus, fallback=BUNDLED)
+    corpus = jaxrnn.load_corpus(record.text.corpus, fallback=BUNDLED, encoding=record.text.encoding)
     if corpus.digest != record.text.digest:
         raise ValueError(
             f"corpus {record.text.corpus} must have the run's SHA-256, {record.text.digest}, got"

@@ -16,28 +16,45 @@ import tyro
 
 from jaxrnn.commands import command_line
 from jaxrnn.text import Unit
-from jaxrnn.text.token_file import pieces_of, write_token_file
+from jaxrnn.text.corpora import files_of
+from jaxrnn.text.files import check_encoding
+from jaxrnn.text.pieces import pieces_of
+from jaxrnn.text.token_file import write_token_file
 
 
 @dataclass(frozen=True)
 class Settings:
     """The flags of `jaxrnn tokenize`."""
 
-    text: Annotated[Path, tyro.conf.arg(help="A text file in UTF-8.")]
+    text: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(
+            help="Files, also packed as .gz or .zip, folders of them or patterns such as"
+            " 'poems/*.txt'."
+        ),
+    ]
     out: Annotated[Path, tyro.conf.arg(help="Folder to write the ids and their vocabulary to.")]
+    encoding: str = "utf-8"
+    """Encoding of the files, any that Python knows: gb18030, big5, shift_jis, latin-1, ..."""
     unit: Unit = "character"
-    """The unit of text that is one token."""
+    """The unit of text that is one token.  Bytes make a text of any file."""
+    max_vocabulary: int | None = None
+    """Keep only the most frequent characters (or words), so many with <unk>, which replaces the
+    others."""
     keep_line_breaks: bool = True
     """Line breaks are tokens to be learnt; with --no-keep-line-breaks they become spaces."""
 
 
 def tokenize(settings: Settings) -> None:
     """Write the folder, and print what is in it."""
+    check_encoding(settings.encoding)
+    files = files_of(settings.text)
     keep, unit = settings.keep_line_breaks, settings.unit
     tokens = write_token_file(
-        lambda: pieces_of(settings.text, unit, keep_line_breaks=keep),
+        lambda: pieces_of(files, unit, encoding=settings.encoding, keep_line_breaks=keep),
         settings.out,
         unit,
+        max_size=settings.max_vocabulary,
         keep_line_breaks=keep,
     )
     print(

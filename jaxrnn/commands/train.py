@@ -36,6 +36,7 @@ from jaxrnn.runs.report import (
 from jaxrnn.runs.run import Run
 from jaxrnn.runs.saver import Saver
 from jaxrnn.runs.settings import Settings
+from jaxrnn.runs.texts import Names
 from jaxrnn.training import Progress, TrainState
 from jaxrnn.training.processes import is_first, max_over_processes, wait_for_all
 
@@ -44,6 +45,7 @@ from jaxrnn.training.processes import is_first, max_over_processes, wait_for_all
 class Flags(Settings):
     """The settings of a run, by the names of their flags."""
 
+    corpus: Annotated[Names, tyro.conf.arg(metavar="TEXT...")] = "jaychou"
     from_run: Annotated[Path | None, tyro.conf.arg(name="from")] = None  # a keyword of Python
 
 

@@ -11,7 +11,7 @@ from jaxrnn.generation.stopping import encode_stop, num_begun
 from jaxrnn.generation.text import encode_prompts
 from jaxrnn.layers import Layer
 from jaxrnn.text import Vocabulary
-from jaxrnn.text.vocabulary import join_tokens
+from jaxrnn.text.units import join_texts
 from jaxrnn.typing import HostArray, Key, Params
 
 
@@ -85,6 +85,6 @@ def _pieces(
         if ended or not text.endswith("\ufffd"):  # of bytes, the rest of a character may follow
             del held[:text_end]
             if text:
-                yield join_tokens(("", text), vocabulary.unit)
+                yield join_texts(("", text), vocabulary.unit)
         if ended:
             return

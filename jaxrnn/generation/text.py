@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from jaxrnn.generation.ids import generate_ids
 from jaxrnn.generation.sampling import Sampling
@@ -11,7 +12,7 @@ from jaxrnn.generation.stopping import encode_stop
 from jaxrnn.layers import Layer
 from jaxrnn.sequences import pad
 from jaxrnn.text import Vocabulary
-from jaxrnn.text.vocabulary import join_tokens
+from jaxrnn.text.units import join_texts
 from jaxrnn.typing import HostArray, Key, Params
 
 
@@ -170,10 +171,15 @@ def _sample(
 ) -> Sample:
     continuation = vocabulary.decode(ids[: length - stop_length])
     texts = [prompt, continuation] if continuation else [prompt]
+    whole = join_texts(texts, vocabulary.unit)
+    if vocabulary.unit == "byte":  # the first ones may complete the prompt's last character
+        whole = vocabulary.decode(
+            np.concatenate([vocabulary.encode(prompt), ids[: length - stop_length]])
+        )
     return Sample(
         prompt,
         continuation,
-        join_tokens(texts, vocabulary.unit),
+        whole,
         int(length),
         float(nats.sum(dtype=float)),
         bool(stop_length),

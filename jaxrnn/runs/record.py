@@ -33,16 +33,24 @@ FLAGS = (
 class TextRecord:
     """The text that a run trains on."""
 
-    corpus: str
-    """The corpus's name, or the path it was read from."""
+    corpus: str | tuple[str, ...]
+    """The corpus's name, or the paths it was read from."""
     digest: str
-    """SHA-256 of its file."""
+    """SHA-256 of its files."""
     max_chars: int
     """Characters (or words) to train on."""
     held_out_chars: int
     """Characters (or words) after those that are held out."""
     keep_line_breaks: bool = False
     """Whether line breaks are tokens; otherwise they became spaces, as in the book."""
+    encoding: str = "utf-8"
+    """The encoding of your own files; for bytes without effect."""
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "TextRecord":
+        """Rebuild the record from a dictionary of JSON types."""
+        corpus = content["corpus"]
+        return cls(**content | {"corpus": tuple(corpus) if isinstance(corpus, list) else corpus})
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,7 @@ class Record:
         return cls(
             model=ModelConfig(**content["model"]),
             training=TrainConfig(**content["training"]),
-            text=TextRecord(**content["text"]),
+            text=TextRecord.from_json(content["text"]),
             vocabulary=Vocabulary.from_json(content["vocabulary"]),
             progress=Progress(**content["progress"]),
             best=content["best"] and Best(**content["best"]),

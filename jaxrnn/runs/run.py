@@ -63,12 +63,14 @@ class Run:
     def record(self, progress: Progress, best: Best | None = None) -> Record:
         """Return what a checkpoint at this point of the training records."""
         settings = self.settings
+        named = settings.corpus
         text = TextRecord(
-            self.corpus.name,
+            self.corpus.name if isinstance(named, str) else named,
             self.corpus.digest,
             len(self.texts.ids),
             settings.held_out_chars,
             self.texts.keep_line_breaks,
+            settings.encoding,
         )
         vocabulary = self.texts.vocabulary
         origin = self.start.origin

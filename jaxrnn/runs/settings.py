@@ -4,14 +4,15 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jaxrnn.checks import check_choice, check_number, check_positive_integer
+from jaxrnn.checks import check_choice, check_integer, check_number, check_positive_integer
 from jaxrnn.fine_tuning import NewTokens
 from jaxrnn.model_config import ModelConfig
 from jaxrnn.runs.checkpoints import Kind
 from jaxrnn.runs.processes import Processes
 from jaxrnn.runs.record import Record
-from jaxrnn.runs.texts import BOOK, Texts, open_tokens, prepare_texts, read_corpus
+from jaxrnn.runs.texts import BOOK, Names, Texts, open_tokens, prepare_texts, read_corpus
 from jaxrnn.text import Corpus, Unit, UnknownTokenError, Vocabulary
+from jaxrnn.text.files import check_encoding
 from jaxrnn.text.token_file import open_token_file
 from jaxrnn.training.config import TrainConfig
 
@@ -25,11 +26,17 @@ class Settings:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
-    corpus: str = "jaychou"
-    """The text to train on: jaychou, time_machine, songs (comes with the package), the path of a
-    .txt or .zip file, or a folder made by `jaxrnn tokenize`."""
+    corpus: Names = "jaychou"
+    """The text to train on: jaychou, time_machine, songs (comes with the package); your own files,
+    also packed as .gz or .zip, a folder of them or a pattern such as 'poems/*.txt', one or several;
+    or a folder made by `jaxrnn tokenize`."""
+    encoding: str = "utf-8"
+    """Encoding of your own files, any that Python knows: gb18030, big5, shift_jis, latin-1, ..."""
     unit: Unit = "character"
-    """The unit of text that is one token."""
+    """The unit of text that is one token.  Bytes make a text of any file."""
+    max_vocabulary: int | None = None
+    """Keep only the most frequent characters (or words), so many with <unk>, which replaces the
+    others."""
     keep_line_breaks: bool | None = None
     """Keep line breaks as tokens to be learnt; otherwise they become spaces.  By default they are
     kept in your own texts but not in the book's, and a resumed or fine-tuned run does as before."""
@@ -66,6 +73,11 @@ class Settings:
     several processes, all read it and the first one writes."""
 
     def __post_init__(self) -> None:
+        if not self.corpus:
+            raise ValueError("corpus must name at least one text, got none")
+        check_encoding(self.encoding)
+        if self.max_vocabulary is not None:
+            self._check_max_vocabulary(self.max_vocabulary)
         for name in ("max_chars", "sample_every"):
             check_positive_integer(name, getattr(self, name))
         check_positive_integer("sample_length", self.sample_length, MAX_TO_GENERATE)
@@ -74,6 +86,15 @@ class Settings:
         check_choice("new_tokens", self.new_tokens, ("refuse", "add", "unk"))
         if self.from_run and os.path.realpath(self.from_run) == os.path.realpath(self.out):
             raise ValueError(f"--from and --out must be different folders, got {self.out} twice")
+
+    def _check_max_vocabulary(self, max_vocabulary: int) -> None:
+        check_integer("max_vocabulary", max_vocabulary)
+        if max_vocabulary < 2:
+            raise ValueError(f"max_vocabulary must be at least 2, got {max_vocabulary}")
+        if self.unit == "byte":
+            raise ValueError("max_vocabulary must be left out with bytes, which are always 256")
+        if self.from_run:
+            raise ValueError("max_vocabulary must be left out with --from, which has a vocabulary")
 
     def vocabulary_of(self, previous: Record | None) -> Vocabulary | None:
         """Return the vocabulary to read the text with; None means the text's own.
@@ -94,7 +115,7 @@ class Settings:
             ValueError: the text is not available, or holds tokens unknown to that run.
         """
         vocabulary = self.vocabulary_of(previous)
-        if (Path(self.corpus) / "text.json").is_file():
+        if isinstance(self.corpus, str) and (Path(self.corpus) / "text.json").is_file():
             tokens = open_token_file(Path(self.corpus))
             if vocabulary is not None and tokens.vocabulary.tokens != vocabulary.tokens:
                 run_dir = self.from_run or self.out
@@ -104,7 +125,7 @@ class Settings:
         if keep is None:
             keep = previous.text.keep_line_breaks if previous else self.corpus not in BOOK
         num_tokens = self.max_chars + int(self.held_out_chars)
-        corpus = read_corpus(self.corpus, num_tokens, self.unit)
+        corpus = read_corpus(self.corpus, num_tokens, self.unit, self.encoding)
         try:
             texts = prepare_texts(
                 corpus.text,
@@ -112,6 +133,7 @@ class Settings:
                 self.held_out_chars,
                 self.unit,
                 keep_line_breaks=keep,
+                max_vocabulary=self.max_vocabulary,
                 vocabulary=vocabulary,
                 new_tokens=self.new_tokens if self.from_run else None,
             )

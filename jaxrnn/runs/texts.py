@@ -1,7 +1,8 @@
 """The texts of a run: the one it trains on, and the one held out to evaluate it."""
 
+import functools
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -12,9 +13,13 @@ from jaxrnn.text import Corpus, Unit, Vocabulary, load_corpus, tokenize
 from jaxrnn.text.corpora import BUNDLED, SOURCES
 from jaxrnn.text.ngrams import unigram_perplexity
 from jaxrnn.text.token_file import TokenFile
-from jaxrnn.text.vocabulary import join_tokens
+from jaxrnn.text.units import join_tokens
+from jaxrnn.text.vocabulary import UNKNOWN
 from jaxrnn.training import bits_per_character
 from jaxrnn.typing import Params
+
+Names: TypeAlias = str | tuple[str, ...]
+"""A text by name, or by the paths of its files."""
 
 BOOK = frozenset({*SOURCES, BUNDLED})
 """Corpora whose line breaks become spaces by default, as in the book."""
@@ -42,6 +47,7 @@ def prepare_texts(
     unit: Unit = "character",
     *,
     keep_line_breaks: bool = False,
+    max_vocabulary: int | None = None,
     vocabulary: Vocabulary | None = None,
     new_tokens: NewTokens | None = None,
 ) -> Texts:
@@ -56,6 +62,8 @@ def prepare_texts(
         unit: the unit of text that is one token.
         keep_line_breaks: whether line breaks are tokens; otherwise they become spaces, as in the
             book.
+        max_vocabulary: the most tokens of the text's own vocabulary, `<unk>` included, which stands
+            for the least frequent; None keeps all, without `<unk>`.
         vocabulary: the vocabulary of a resumed or fine-tuned run; by default that of the training
             text alone.
         new_tokens: how fine-tuning adapts it to the training text; None leaves it as it is.
@@ -68,20 +76,28 @@ def prepare_texts(
     training = join_tokens(tokens[:max_tokens], unit)
     if vocabulary is not None and new_tokens is not None:
         vocabulary = vocabulary_for(vocabulary, training, new_tokens)
-    vocabulary = vocabulary or Vocabulary.of(training, unit=unit)
+    vocabulary = vocabulary or own_vocabulary(training, unit, max_vocabulary)
     held_out = join_tokens(tokens[max_tokens : max_tokens + held_out_tokens], unit)
     held_out_ids, known = vocabulary.encode_known(held_out)
     return Texts(vocabulary, vocabulary.encode(training), held_out_ids, known, keep_line_breaks)
 
 
-def read_corpus(name: str, num_tokens: int, unit: Unit) -> Corpus:
-    """Load a corpus by its name or path; at least `num_tokens` of it, or all that it holds."""
-    fallback = BUNDLED if name == "jaychou" else None
-    num_chars = num_tokens if unit == "character" else 16 * num_tokens  # words are mostly shorter
-    corpus = load_corpus(name, fallback=fallback, max_chars=num_chars)
-    if unit == "character" or len(tokenize(corpus.text, unit)) > num_tokens:
+def own_vocabulary(text: str, unit: Unit, max_size: int | None) -> Vocabulary:
+    """Return the vocabulary of a text; if its size is limited, `<unk>` stands for what it lacks."""
+    unknown = None if max_size is None else UNKNOWN
+    return Vocabulary.of(text, unit=unit, unknown=unknown, max_size=max_size)
+
+
+def read_corpus(names: Names, num_tokens: int, unit: Unit, encoding: str) -> Corpus:
+    """Load a corpus by its name or paths; at least `num_tokens` of it, or all that it holds."""
+    fallback = BUNDLED if names == "jaychou" else None
+    load = functools.partial(
+        load_corpus, names, fallback=fallback, encoding=None if unit == "byte" else encoding
+    )
+    corpus = load(max_chars=16 * num_tokens if unit == "word" else num_tokens)  # most are shorter
+    if unit != "word" or len(tokenize(corpus.text, unit)) > num_tokens:
         return corpus
-    return load_corpus(name, fallback=fallback)  # the last word may have been cut in two
+    return load()  # the last word may have been cut in two
 
 
 def open_tokens(
@@ -126,9 +142,10 @@ def known_prompts(
     dropped; if none is left, the beginning of the text is the prompt.
     """
     vocabulary, unit = texts.vocabulary, texts.vocabulary.unit
+    beginning = join_tokens((vocabulary.tokens[i] for i in texts.ids[:2]), unit)
     if prompts == defaults:
         known = tuple(p for p in prompts if all(t in vocabulary for t in tokenize(p, unit)))
-        return known or (vocabulary.decode(texts.ids[:2]),)
+        return known or (beginning,)
     for prompt in prompts:
         vocabulary.check_prompt(prompt)
-    return prompts or (vocabulary.decode(texts.ids[:2]),)
+    return prompts or (beginning,)

@@ -1,37 +1,40 @@
 """Corpora by name or path, each identified by the digest of its file.
 
-A path is read as it is.  A known name is looked up in the folder of the environment variable
-`JAXRNN_DATA`, then in the cache, then downloaded.  If that fails, another corpus can replace it.
-The result holds the digest of the file that was read, to be printed and recorded.
+Your own files are read as they are.  A known name is looked up in the folder of the environment
+variable `JAXRNN_DATA`, then in the cache, then downloaded.  If that fails, another corpus can
+replace it.  The result holds the digest of the file that was read, to be printed and recorded.
 """
 
-import codecs
 import hashlib
-import io
-import lzma
 import os
 import re
-import zipfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxrnn.checks import check_regular_file
+from jaxrnn.text.files import find_files, open_hashed, read_pieces
+from jaxrnn.text.units import bytes_to_text
 
 MAX_BYTES = 1 << 30
-"""The largest text accepted, in bytes, also inside a zip file, which could expand without end."""
+"""The largest file accepted."""
+MAX_CHARS = 1 << 30
+"""The largest text accepted; a packed file could expand without end."""
+
+PAGE = 1 << 16
+"""Bytes that are read at a time."""
 
 
 class Corpus(NamedTuple):
     """A text and where it came from."""
 
     name: str
-    """A known name, or the path as given."""
+    """A known name, or the paths as given."""
     text: str
-    """The text, or the part that was asked for; all line breaks are line feeds."""
+    """The text, or the part that was asked for; all line breaks are line feeds.  If it was read as
+    bytes, those that are not UTF-8 are surrogate escapes (PEP 383)."""
     digest: str
-    """The SHA-256 of the file that was read, in hexadecimal."""
+    """The SHA-256 of the file that was read, in hexadecimal; of several, that of the lines of
+    their digests."""
     source: str
     """A description of the origin: a file, or the download address."""
 
@@ -121,25 +124,34 @@ domain (CC0 1.0).
 """
 
 
-def load_corpus(name: str, *, fallback: str | None = None, max_chars: int | None = None) -> Corpus:
-    """Load a corpus by name, or a text file by path.
+def load_corpus(
+    name: str | Sequence[str],
+    *,
+    fallback: str | None = None,
+    encoding: str | None = "utf-8",
+    max_chars: int | None = None,
+) -> Corpus:
+    """Load a corpus by name, or your own text from one or more files.
 
     Args:
         name: "jaychou", "time_machine" or "time_machine_words" of the book; "ptb_train",
             "ptb_valid" or "ptb_test", words of the Penn Treebank (Mikolov's cut, with `<eos>` after
-            each line); "songs", which comes with this package; or the path of any `.txt` or `.zip`
-            file (a zip must hold exactly one `.txt`).
+            each line); "songs", which comes with this package; or your own text: a file, a folder
+            of them, a pattern such as "poems/*.txt", or several of these.  Files that end in .gz or
+            .zip are unpacked; a zip must hold exactly one `.txt`.  Each file begins on a new line.
         fallback: the name to load instead of a known corpus that is unavailable.
-        max_chars: how many characters to read from the start of a file given by path; None reads
-            all.  The digest always covers the complete file.
+        encoding: the encoding of your own files, any that Python knows.  None takes any bytes as
+            they are, to be read with `unit="byte"`.
+        max_chars: how many characters (without an encoding, bytes) to read from the start of your
+            own text; None reads all.  The digest always covers the complete files.
 
     Returns:
         A Corpus, whose `source` says what was loaded.
 
     Raises:
         CorpusNotFoundError: there is no such file, or the corpus is unavailable.
-        ValueError: the file is empty, not UTF-8, too large, a zip without exactly one text, or has
-            another digest than the known corpus.
+        ValueError: the text is empty, in another encoding or too large, a file is damaged, a zip
+            has not exactly one text, or a known corpus has another digest.
 
     Example:
         >>> import jaxrnn
@@ -148,10 +160,11 @@ def load_corpus(name: str, *, fallback: str | None = None, max_chars: int | None
         ('the songs that come with jaxrnn', 64)
     """
     if name == BUNDLED:
-        songs = _read(Path(__file__).parent / "songs.txt", name)
+        songs = _read([Path(__file__).parent / "songs.txt"], name, "utf-8")
         return songs._replace(source="the songs that come with jaxrnn")
-    if name not in SOURCES:
-        return _read(Path(name), name, max_chars)
+    if not isinstance(name, str) or name not in SOURCES:
+        names = (name,) if isinstance(name, str) else tuple(name)
+        return _read(files_of(names), ", ".join(names), encoding, max_chars)
     source = SOURCES[name]
     try:
         path, origin = _find(source)
@@ -160,13 +173,34 @@ def load_corpus(name: str, *, fallback: str | None = None, max_chars: int | None
             raise
         corpus = load_corpus(fallback)
         return corpus._replace(source=f"{corpus.source}, instead of {name}: {error}")
-    corpus = _read(path, name)
+    corpus = _read([path], name, "utf-8")
     if corpus.digest != source.digest:
         raise ValueError(
             f"{path} must have the SHA-256 {source.digest} to be the corpus {name},"
             f" got {corpus.digest}"
         )
     return corpus._replace(text=source.clean(corpus.text), source=origin)
+
+
+def files_of(names: Sequence[str]) -> list[Path]:
+    """Return the files that some names stand for, in their order; of each name at least one.
+
+    Raises:
+        CorpusNotFoundError: there is none for one of the names.
+    """
+    files = []
+    for name in names:
+        found = find_files(name)
+        if not found:
+            known = ", ".join((*SOURCES, BUNDLED))
+            raise CorpusNotFoundError(
+                f"corpus must be one of {known}, or an existing file, a folder of .txt files or a"
+                f" pattern, got {name}"
+            )
+        files += found
+    if not files:
+        raise ValueError("corpus must name at least one text, got none")
+    return files
 
 
 def _find(source: Source) -> tuple[Path, str]:
@@ -192,57 +226,30 @@ def _find(source: Source) -> tuple[Path, str]:
     return path, source.url
 
 
-def _read(path: Path, name: str, max_chars: int | None = None) -> Corpus:
-    if not os.path.isfile(path):  # unlike Path.is_file, False for a name that is too long
-        known = ", ".join((*SOURCES, BUNDLED))
-        raise CorpusNotFoundError(f"corpus must be one of {known}, or an existing file, got {path}")
-    check_regular_file(path, MAX_BYTES)
-    content = path.read_bytes()  # only once: the digest must belong to the text
-    # UTF-8 takes at most four bytes per character, and three for a byte order mark.
-    most_bytes = MAX_BYTES + 1 if max_chars is None else 4 * max_chars + 3
-    is_zip = path.suffix.lower() == ".zip"
-    text_bytes = _unzip_text(path, content, most_bytes) if is_zip else content[:most_bytes]
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    try:
-        text = decoder.decode(text_bytes, final=len(text_bytes) < most_bytes)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} must be UTF-8 text: {error}") from error
-    if not text.strip():
-        raise ValueError(f"{path} must hold some text, got none")
-    text = text.replace("\r\n", "\n").replace("\r", "\n")[:max_chars]
-    return Corpus(name, text, hashlib.sha256(content).hexdigest(), str(path))
-
-
-_UNREADABLE = (  # everything that `zipfile` raises for a damaged file
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    OSError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-)
-
-
-def _unzip_text(path: Path, content: bytes, most_bytes: int) -> bytes:
-    """Return the start of the only text in a zip file, without extracting anything to disk."""
-    text = b""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            texts = [
-                member
-                for member in archive.infolist()
-                if member.filename.endswith(".txt") and not member.filename.startswith("__MACOSX")
-            ]
-            if len(texts) == 1:
-                with archive.open(texts[0]) as member:
-                    text = member.read(most_bytes)
-    except _UNREADABLE as error:
-        raise ValueError(f"{path} must be a zip file that can be read: {error}") from error
-    if len(texts) != 1:
-        listed = ", ".join(text.filename for text in texts) or "none"
-        raise ValueError(f"{path} must hold exactly one .txt file, got {listed}")
-    if len(text) > MAX_BYTES:
-        raise ValueError(f"{path} must hold at most {MAX_BYTES:,} bytes of text")
-    return text
+def _read(
+    files: Sequence[Path], name: str, encoding: str | None, max_chars: int | None = None
+) -> Corpus:
+    """Read files one after another, each of them once: the digest must belong to the text."""
+    most = MAX_CHARS + 1 if max_chars is None else max_chars
+    pieces, length, digests = [""], 0, []
+    for path in files:
+        if encoding is not None and length and not pieces[-1].endswith("\n"):
+            pieces.append("\n")
+        with open_hashed(path, MAX_BYTES) as file:
+            for piece in read_pieces(path, file, encoding, PAGE):
+                pieces.append(piece[: most - length])
+                length += len(pieces[-1])
+                if length == most:  # unpack and decode no more than is used
+                    break
+            digests.append(file.hexdigest())
+    text = "".join(pieces)[:most]
+    if len(text) > MAX_CHARS:
+        raise ValueError(f"{name} must hold at most {MAX_CHARS:,} characters")
+    if encoding is None:
+        text = bytes_to_text(text.encode("latin-1"))
+    if not text or (encoding is not None and text.isspace()):
+        raise ValueError(f"{name} must hold some text, got none")
+    if len(files) == 1:
+        return Corpus(name, text, digests[0], str(files[0]))
+    digest = hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return Corpus(name, text, digest, f"{len(files)} files")

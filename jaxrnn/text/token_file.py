@@ -10,25 +10,23 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxrnn.checks import check_regular_file
-from jaxrnn.text.vocabulary import Unit, Vocabulary, tokenize
+from jaxrnn.text.files import BYTES_PER_PIECE
+from jaxrnn.text.units import Unit, tokenize
+from jaxrnn.text.vocabulary import UNKNOWN, Vocabulary
 from jaxrnn.typing import HostArray
 
-CHARACTERS_PER_PIECE = 1 << 22
-BYTES_PER_PIECE = 1 << 22
 FORMAT = 2
 READABLE = (1, 2)
 """Formats that can be read.  Format 1 has no checksum of `text.json`, and no line breaks."""
 
 MAX_JSON_BYTES = 1 << 30
-MAX_WORD = 1 << 20
-"""The most characters in a word; a longer one means that the text is not made of words."""
 
 
 class TokenFileError(ValueError):
@@ -57,60 +55,12 @@ class TokenFile(NamedTuple):
         return np.memmap(path, mapped.dtype, "r", mapped.offset, shape)
 
 
-def pieces_of(
-    path: Path, unit: Unit = "character", *, keep_line_breaks: bool = True
-) -> Iterator[str]:
-    """Read a UTF-8 text piece by piece, without splitting a word.
-
-    Args:
-        path: the file.
-        unit: "character" or "word".
-        keep_line_breaks: whether line breaks stay, as line feeds; otherwise they become spaces.
-
-    Raises:
-        ValueError: the file is not UTF-8 or not a regular file, or a word is too long.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> from jaxrnn.text.token_file import pieces_of
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = pathlib.Path(folder, "my.txt")
-        ...     _ = path.write_text("to be")
-        ...     print(list(pieces_of(path, "word")))
-        ['to ', 'be']
-    """
-    check_regular_file(path)
-    remainder = ""
-    with path.open(encoding="utf-8-sig") as file:
-        try:
-            while piece := file.read(CHARACTERS_PER_PIECE):
-                piece = remainder + (piece if keep_line_breaks else piece.replace("\n", " "))
-                end = len(piece) if unit == "character" else _end_of_words(piece)
-                remainder = piece[end:]
-                if len(remainder) > MAX_WORD:
-                    raise ValueError(
-                        f"{path} must have words of at most {MAX_WORD:,} characters, got"
-                        f" {remainder[:20]!r}..."
-                    )
-                yield piece[:end]
-        except UnicodeDecodeError as error:
-            wrong = f"{error.reason}, 0x{error.object[error.start]:02x}"
-            raise ValueError(f"{path} must be UTF-8 text: {wrong}") from error
-    yield remainder
-
-
-def _end_of_words(piece: str) -> int:
-    """Return the position after the last white space."""
-    if piece[-1:].isspace():
-        return len(piece)
-    return len(piece) - len(piece.rsplit(maxsplit=1)[-1])
-
-
 def write_token_file(
     pieces: Callable[[], Iterable[str]],
     folder: Path,
     unit: Unit = "character",
     *,
+    max_size: int | None = None,
     keep_line_breaks: bool = True,
 ) -> TokenFile:
     """Count the tokens of a text and write their ids; the folder appears only when complete.
@@ -118,7 +68,9 @@ def write_token_file(
     Args:
         pieces: yields the text piece by piece; called twice.
         folder: must not exist yet.
-        unit: "character" or "word".
+        unit: "character", "word" or "byte".
+        max_size: the most tokens in the vocabulary, `<unk>` included, which stands for the least
+            frequent; None keeps all, without `<unk>`.
         keep_line_breaks: whether the pieces still have their line breaks; this is only recorded.
 
     Raises:
@@ -136,7 +88,9 @@ def write_token_file(
     """
     if folder.exists():
         raise FileExistsError(f"{folder} already exists")
-    vocabulary = Vocabulary.of_counts(_count(pieces(), unit), unit=unit)
+    unknown = None if max_size is None else UNKNOWN
+    counts = _count(pieces(), unit)
+    vocabulary = Vocabulary.of_counts(counts, unit=unit, unknown=unknown, max_size=max_size)
     num_ids = sum(vocabulary.counts)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as temporary:
@@ -234,8 +188,12 @@ def _write_ids(path: Path, text: tuple[Vocabulary, Iterable[str]], num_ids: int)
 def _encode(vocabulary: Vocabulary, piece: str) -> HostArray:
     if vocabulary.unit == "word":
         return vocabulary.encode(piece)
-    ids = np.full(0x110000, -1, np.int32)
-    ids[[ord(token) for token in vocabulary.tokens]] = np.arange(len(vocabulary))
+    tokens = vocabulary.tokens
+    unknown = -1 if vocabulary.unknown is None else tokens.index(vocabulary.unknown)
+    ids = np.full(0x110000, unknown, np.int32)
+    for token_id, token in enumerate(tokens):
+        if token_id != unknown:
+            ids[ord(token)] = token_id
     ids = ids[_code_points(piece)]
     if len(ids) and ids.min() < 0:
         raise ValueError("the text changed while it was read")

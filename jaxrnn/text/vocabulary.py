@@ -5,36 +5,19 @@ import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from jaxrnn.checks import check_choice, check_ids, check_positive_integer
+from jaxrnn.text.units import UNITS, Unit, join_tokens, printable, tokenize
 from jaxrnn.typing import AnyArray, HostArray, Int, Integer
 
-Unit = Literal["character", "word"]
-"""The kind of token that a text is split into."""
+UNKNOWN = "<unk>"
+"""The token that stands for all that a limited vocabulary leaves out."""
 
 
 class UnknownTokenError(ValueError):
     """A text holds tokens that are not in the vocabulary."""
-
-
-def tokenize(text: str, unit: Unit) -> list[str]:
-    """Split a text into characters, or into words at white space.
-
-    Example:
-        >>> import jaxrnn
-        >>> jaxrnn.text.tokenize("to be", "word")
-        ['to', 'be']
-    """
-    check_choice("unit", unit, ("character", "word"))
-    return list(text) if unit == "character" else text.split()
-
-
-def join_tokens(tokens: Iterable[str], unit: Unit) -> str:
-    """Join tokens or pieces of text, with spaces between words."""
-    return ("" if unit == "character" else " ").join(tokens)
 
 
 @dataclass(frozen=True)
@@ -42,7 +25,8 @@ class Vocabulary:
     """The tokens of a text in the order of their ids, with their counts.
 
     Reserved tokens come first (`<unk>` before all), then the others from most to least frequent,
-    ties sorted by code point: the same text always gives the same ids.
+    ties sorted by code point: the same text always gives the same ids.  The bytes of any text are
+    all 256, and each is its own id.
 
     Example:
         >>> import jaxrnn
@@ -71,12 +55,17 @@ class Vocabulary:
         unit: Unit = "character",
         unknown: str | None = None,
         min_count: int = 1,
+        max_size: int | None = None,
         reserved: Sequence[str] = (),
     ) -> "Vocabulary":
         """Build the vocabulary of a text; arguments and errors are those of `of_counts`."""
-        counts = collections.Counter(tokenize(text, unit))
         return cls.of_counts(
-            counts, unit=unit, unknown=unknown, min_count=min_count, reserved=reserved
+            collections.Counter(tokenize(text, unit)),
+            unit=unit,
+            unknown=unknown,
+            min_count=min_count,
+            max_size=max_size,
+            reserved=reserved,
         )
 
     @classmethod
@@ -87,45 +76,58 @@ class Vocabulary:
         unit: Unit = "character",
         unknown: str | None = None,
         min_count: int = 1,
+        max_size: int | None = None,
         reserved: Sequence[str] = (),
     ) -> "Vocabulary":
         """Build the vocabulary of a text from its counts, which may be summed over pieces.
 
         Args:
             counts: how often each token occurs in the text.
-            unit: "character" or "word".
+            unit: "character", "word" or "byte".
             unknown: a token for everything that is not in the vocabulary; it gets id 0.
             min_count: tokens that occur less often are left out.
+            max_size: the most tokens in all; the least frequent are left out.
             reserved: tokens that get the next ids whether they occur or not.
 
         Raises:
-            ValueError: the text has no tokens; some are left out and there is no unknown token; or
-                a reserved token is named twice.
+            ValueError: the text has no tokens; some are left out and there is no unknown token;
+                a reserved token is named twice; or one of the arguments is given for bytes.
 
         Example:
             >>> import jaxrnn
             >>> jaxrnn.Vocabulary.of_counts({"a": 1, "b": 2}).tokens
             ('b', 'a')
         """
-        check_positive_integer("min_count", min_count)
-        first = ((unknown,) if unknown is not None else ()) + tuple(reserved)
-        if len(set(first)) < len(first):
-            raise ValueError(f"reserved must not name a token twice, got {first}")
         frequencies = collections.Counter(counts)
         if not frequencies:
             raise ValueError(f"text must hold at least one {unit}, got none")
+        first = ((unknown,) if unknown is not None else ()) + tuple(reserved)
+        check_positive_integer("min_count", min_count)
+        if unit == "byte":
+            if first or min_count > 1 or max_size is not None:
+                raise ValueError("a vocabulary of bytes always has all 256, and no others")
+            tokens = tuple(map(chr, range(256)))
+            return cls(tokens, tuple(frequencies[t] for t in tokens), unit)
+        if len(set(first)) < len(first):
+            raise ValueError(f"reserved must not name a token twice, got {first}")
         kept = {t: n for t, n in frequencies.items() if n >= min_count and t not in first}
         ordered = sorted(kept, key=lambda token: (-kept[token], token))
-        lost = sum(n for t, n in frequencies.items() if t not in kept and t not in first)
+        if max_size is not None:
+            check_positive_integer("max_size", max_size)
+            if max_size <= len(first):
+                raise ValueError(f"max_size must be above {len(first)}, the reserved tokens")
+            ordered = ordered[: max_size - len(first)]
+        tokens = first + tuple(ordered)
+        lost = frequencies.total() - sum(frequencies[t] for t in tokens)
         if lost and unknown is None:
-            raise ValueError(f"min_count = {min_count} leaves tokens out: name an unknown token")
+            limit = f"max_size = {max_size}" if min_count == 1 else f"min_count = {min_count}"
+            raise ValueError(f"{limit} leaves tokens out: name an unknown token")
         if unknown is not None:
             frequencies[unknown] += lost
-        tokens = first + tuple(ordered)
         return cls(tokens, tuple(frequencies[t] for t in tokens), unit, unknown)
 
     def __post_init__(self) -> None:
-        check_choice("unit", self.unit, ("character", "word"))
+        check_choice("unit", self.unit, UNITS)
         if not all(isinstance(token, str) for token in self.tokens):
             raise ValueError("tokens must be strings")
         if not all(isinstance(count, int) and count >= 0 for count in self.counts):
@@ -193,6 +195,8 @@ class Vocabulary:
     def decode(self, ids: Iterable[int] | Integer[AnyArray, "n"]) -> str:
         """Return the text of some ids, with spaces between words.
 
+        Bytes that are not UTF-8 become U+FFFD, the replacement character.
+
         Raises:
             TypeError: the ids are not integers.
             ValueError: an id is out of range.
@@ -201,7 +205,8 @@ class Vocabulary:
         if array.size == 0:
             return ""
         check_ids("ids", array, len(self))
-        return join_tokens((self.tokens[i] for i in array.ravel()), self.unit)
+        text = join_tokens((self.tokens[i] for i in array.ravel()), self.unit)
+        return printable(text) if self.unit == "byte" else text
 
     def to_json(self) -> str:
         """Return the vocabulary as JSON."""

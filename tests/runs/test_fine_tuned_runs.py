@@ -16,7 +16,8 @@ from jaxrnn.runs import Checkpoints, CheckpointWarning, Origin, Record
 from jaxrnn.runs.digests import params_digest
 from jaxrnn.runs.settings import Settings
 from jaxrnn.runs.start import find_start
-from jaxrnn.text.token_file import pieces_of, write_token_file
+from jaxrnn.text.pieces import pieces_of
+from jaxrnn.text.token_file import write_token_file
 
 OLD, KNOWN, NEW = "abcd efgh\nhgfe dcba\n", "dcba\nefgh abcd hgfe\n", "abzd efgh\nhgfy dzba\n"
 SMALL = ("--batch-size", 4, "--num-steps", 10, "--max-chars", 700, "--sample-length", 3)
@@ -172,7 +173,7 @@ def test_flags_that_contradict_the_trained_run_are_refused(trained, texts, run, 
     empty = tmp_path / "empty"
     (empty / "checkpoints").mkdir(parents=True)
     unit, ids = "character", tmp_path / "ids"
-    write_token_file(lambda: pieces_of(texts / "new.txt", unit), ids, unit)
+    write_token_file(lambda: pieces_of([texts / "new.txt"], unit), ids, unit)
     wrong = {
         f"hidden_size must be 8, as in {trained}, whose parameters are fine-tuned, got 16": (
             "--from", trained, "--hidden-size", 16

@@ -12,7 +12,8 @@ from jaxrnn.runs import Record, TextRecord
 from jaxrnn.runs.settings import Settings
 from jaxrnn.runs.texts import held_out_metrics, known_prompts, prepare_texts
 from jaxrnn.text import UnknownTokenError
-from jaxrnn.text.token_file import pieces_of, write_token_file
+from jaxrnn.text.pieces import pieces_of
+from jaxrnn.text.token_file import write_token_file
 from jaxrnn.training import Progress
 
 
@@ -79,7 +80,7 @@ def test_a_model_of_alternating_letters_prefers_them_in_order():
 def test_a_tokenized_text_is_asked_for_by_its_folder_and_its_unit(tmp_path):
     text = tmp_path / "my.txt"
     text.write_text("the end of the time machine " * 10)
-    write_token_file(lambda: pieces_of(text, "word"), tmp_path / "tokens", "word")
+    write_token_file(lambda: pieces_of([text], "word"), tmp_path / "tokens", "word")
     corpus, texts = Settings(corpus=str(tmp_path / "tokens"), unit="word", max_chars=40).load()
     assert texts.vocabulary.decode(texts.ids).startswith("the end of the")
     assert len(texts.ids) == 40

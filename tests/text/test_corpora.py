@@ -1,6 +1,7 @@
 """Corpora: any file, the songs that come with the package, the book's texts where they are."""
 
 import contextlib
+import gzip
 import hashlib
 import os
 import tracemalloc
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxrnn.text import Corpus, CorpusNotFoundError, Vocabulary, corpora, load_corpus
+from jaxrnn.text import Corpus, CorpusNotFoundError, Vocabulary, corpora, files, load_corpus
 
 TEXT = "等天晴\n再出发 again\n"
 COMPRESSIONS = {"stored": 0, "deflate": 8, "bzip2": 12, "lzma": 14}
@@ -64,10 +65,10 @@ def test_missing_file_is_named_beside_the_known_corpora(tmp_path, monkeypatch, n
         (b"", "must hold some text"),
         (b" \n\t\r\n", "must hold some text"),
         (b"\xef\xbb\xbf", "must hold some text"),
-        (b"abc\xff\n", "must be UTF-8 text.*position 3"),
-        ("晴".encode()[:2], "must be UTF-8 text"),
-        (TEXT.encode("gb18030"), "must be UTF-8 text"),
-        (TEXT.encode("utf-16"), "must be UTF-8 text"),
+        (b"abc\xff\n", "must be text in utf-8, but in line 1 byte 0xff at position 3 is not"),
+        ("ab\n晴".encode()[:5], "must be text in utf-8, but in line 2 byte 0xe6 at position 3"),
+        (TEXT.encode("gb18030"), "must be text in utf-8, but in line 1 byte 0xb5 at position 0"),
+        (TEXT.encode("utf-16"), "must be text in utf-8, .* 0xff .*: --encoding utf_16$"),
     ],
 )
 @pytest.mark.parametrize("suffix", [".txt", ".zip"])
@@ -144,6 +145,7 @@ def test_encrypted_zip_is_refused(tmp_path, survived):
 def test_size_is_limited_also_inside_a_zip(tmp_path, monkeypatch, suffix, survived):
     """A zip bomb is a small file: what counts is what comes out of it."""
     monkeypatch.setattr(corpora, "MAX_BYTES", 5000)
+    monkeypatch.setattr(corpora, "MAX_CHARS", 5000)
     path = tmp_path / f"a{suffix}"
     for size in (5000, 5001, 1_000_000):
         content = b"a" * size
@@ -151,16 +153,16 @@ def test_size_is_limited_also_inside_a_zip(tmp_path, monkeypatch, suffix, surviv
         if size == 5000:
             assert len(load_corpus(str(path)).text) == 5000
             continue
-        with pytest.raises(ValueError, match=rf"a\{suffix} must .* at most 5,000 bytes"):
+        with pytest.raises(ValueError, match=rf"a\{suffix} must .* at most 5,000 (byt|char)"):
             load_corpus(str(path))
     survived("security", 1)
 
 
 def test_zip_bomb_never_fills_the_memory(tmp_path, monkeypatch, survived):
-    monkeypatch.setattr(corpora, "MAX_BYTES", 5000)
+    monkeypatch.setattr(corpora, "MAX_CHARS", 5000)
     path = write_zip(tmp_path / "a.zip", {"a.txt": bytes(1 << 24)})
     tracemalloc.start()
-    with pytest.raises(ValueError, match="at most 5,000 bytes"):
+    with pytest.raises(ValueError, match="at most 5,000 characters"):
         load_corpus(str(path))
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
@@ -191,27 +193,39 @@ def test_the_first_characters_of_a_text_are_those_of_the_whole(tmp_path, suffix,
     assert part.digest == whole.digest
 
 
-@pytest.mark.parametrize("suffix", [".txt", ".zip"])
+@pytest.mark.parametrize("suffix", [".txt", ".zip", ".gz"])
 def test_what_is_hashed_is_what_is_used(tmp_path, monkeypatch, suffix, survived):
-    """Someone swaps the file as soon as it has been read."""
+    """Someone swaps the file, or writes into it, as soon as its first bytes have been read."""
     path = tmp_path / f"a{suffix}"
 
     def put(text):
+        if suffix == ".gz":
+            return write(path, gzip.compress(text.encode())).read_bytes()
         write(path, text.encode()) if suffix == ".txt" else write_zip(path, {"a.txt": text})
         return path.read_bytes()
 
-    def read_and_swap(self):
-        content = read_bytes(self)
+    def read_and_swap(self, buffer):
+        size = readinto(self, buffer)
         monkeypatch.undo()
-        put("another text")
-        return content
+        path.unlink() if swap else None
+        put("another text, longer than the first one")
+        return size
 
-    read_bytes, first = type(path).read_bytes, put(TEXT)
-    monkeypatch.setattr(type(path), "read_bytes", read_and_swap)
+    readinto, swap = files.HashingReader.readinto, True
+    first = put(TEXT)
+    monkeypatch.setattr(files.HashingReader, "readinto", read_and_swap)
     corpus = load_corpus(str(path))
     assert corpus.text == TEXT
     assert corpus.digest == hashlib.sha256(first).hexdigest()
-    survived("security", 1)
+
+    swap = False
+    path = tmp_path / "b.txt"
+    suffix = ".txt"
+    put("a" * 100_000)
+    monkeypatch.setattr(files.HashingReader, "readinto", read_and_swap)
+    corpus = load_corpus(str(path))
+    assert hashlib.sha256(corpus.text.encode()).hexdigest() == corpus.digest
+    survived("security", 2)
 
 
 @pytest.mark.parametrize(

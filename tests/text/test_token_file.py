@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxrnn
-from jaxrnn.text import token_file
+from jaxrnn.text import pieces
+from jaxrnn.text.pieces import pieces_of
 from jaxrnn.text.token_file import (
     TokenFileError,
     open_token_file,
-    pieces_of,
     write_token_file,
 )
 
@@ -26,7 +26,7 @@ def write(tmp_path, text, unit="character", name="tokens", keep_line_breaks=True
     path = tmp_path / "text.txt"
     path.write_text(text, encoding="utf-8", newline="")
     keep = {"keep_line_breaks": keep_line_breaks}
-    return write_token_file(lambda: pieces_of(path, unit, **keep), tmp_path / name, unit, **keep)
+    return write_token_file(lambda: pieces_of([path], unit, **keep), tmp_path / name, unit, **keep)
 
 
 @pytest.mark.parametrize("unit", ["character", "word"])
@@ -35,7 +35,7 @@ def write(tmp_path, text, unit="character", name="tokens", keep_line_breaks=True
 def test_ids_and_vocabulary_are_those_of_the_whole_text(
     tmp_path, unit, characters, keep, monkeypatch
 ):
-    monkeypatch.setattr(token_file, "CHARACTERS_PER_PIECE", characters)
+    monkeypatch.setattr(pieces, "BYTES_PER_PIECE", characters)
     write(tmp_path, TEXT, unit, keep_line_breaks=keep)
     tokens = open_token_file(tmp_path / "tokens")
     plain = TEXT.replace("\r\n", "\n")
@@ -54,10 +54,10 @@ def test_ids_and_vocabulary_are_those_of_the_whole_text(
 @given(st.text(st.characters(codec="utf-8"), min_size=1), st.integers(1, 9))
 def test_any_text_in_any_pieces(tmp_path_factory, text, characters):
     tmp_path = tmp_path_factory.mktemp("any")
-    before, token_file.CHARACTERS_PER_PIECE = token_file.CHARACTERS_PER_PIECE, characters
+    before, pieces.BYTES_PER_PIECE = pieces.BYTES_PER_PIECE, characters
     try:
         (tmp_path / "text.txt").write_text(text, encoding="utf-8", newline="")
-        plain = "".join(pieces_of(tmp_path / "text.txt"))
+        plain = "".join(pieces_of([tmp_path / "text.txt"]))
         if plain:
             assert write(tmp_path, text).vocabulary == jaxrnn.Vocabulary.of(plain)
             np.testing.assert_array_equal(
@@ -65,7 +65,7 @@ def test_any_text_in_any_pieces(tmp_path_factory, text, characters):
                 jaxrnn.Vocabulary.of(plain).encode(plain),
             )
     finally:
-        token_file.CHARACTERS_PER_PIECE = before
+        pieces.BYTES_PER_PIECE = before
 
 
 def test_many_words_take_four_bytes_each(tmp_path):
@@ -167,14 +167,14 @@ def test_folders_of_the_first_format_are_read(tmp_path):
 
 
 def test_a_text_without_white_space_is_not_held_as_one_word(tmp_path, monkeypatch, survived):
-    monkeypatch.setattr(token_file, "CHARACTERS_PER_PIECE", 100)
-    monkeypatch.setattr(token_file, "MAX_WORD", 1000)
+    monkeypatch.setattr(pieces, "BYTES_PER_PIECE", 100)
+    monkeypatch.setattr(pieces, "MAX_WORD", 1000)
     path = tmp_path / "my.txt"
     path.write_text("a" * 999 + " b")
-    assert "".join(pieces_of(path, "word")) == path.read_text()
+    assert "".join(pieces_of([path], "word")) == path.read_text()
     path.write_text("a" * 100_000)
     with pytest.raises(ValueError, match=r"my\.txt must have words of at most 1,000 char.*'aaaa"):
-        list(pieces_of(path, "word"))
+        list(pieces_of([path], "word"))
     survived("bad input", 1)
 
 
@@ -183,7 +183,7 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path, unit, survived):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
         with pytest.raises(ValueError, match=f"{path} must be a regular file"):
-            list(pieces_of(path, unit))
+            list(pieces_of([path], unit))
     survived("bad input", 1)
 
 
@@ -198,6 +198,8 @@ def test_a_text_that_changes_while_it_is_read_is_refused(tmp_path, unit, second)
 
 def test_bytes_that_are_no_text_are_named_with_their_file(tmp_path, survived):
     (tmp_path / "my.txt").write_bytes("的".encode() * 100 + b"\xff")
-    with pytest.raises(ValueError, match=r"my\.txt must be UTF-8 text: invalid start byte, 0xff"):
-        list(pieces_of(tmp_path / "my.txt"))
+    with pytest.raises(
+        ValueError, match=r"my\.txt must be text in utf-8, .* 0xff at position 300 is"
+    ):
+        list(pieces_of([tmp_path / "my.txt"]))
     survived("bad input", 1)

@@ -1,0 +1,218 @@
+"""The files of a text: found by name, unpacked, decoded, and read piece by piece.
+
+At most one piece is in memory at a time, and of a packed file no more is unpacked than is used.
+"""
+
+import codecs
+import contextlib
+import glob
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from jaxrnn.checks import check_regular_file
+
+BYTES_PER_PIECE = 1 << 22
+SUFFIXES = (".txt", ".gz", ".zip")
+"""The files in a folder that are texts, in upper or lower case."""
+PACKED = (".gz", ".zip")
+
+_DAMAGED = (  # everything that `gzip` and `zipfile` raise for a damaged file
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
+
+
+def find_files(name: str) -> list[Path]:
+    """Return the files that a name stands for; none if there are no such files.
+
+    Args:
+        name: a file; a folder, which stands for the `.txt`, `.gz` and `.zip` files in it and below;
+            or a pattern, such as "poems/*.txt", in which ** stands for any folders.  A leading ~ is
+            the home folder.
+
+    Returns:
+        The files, sorted by their paths.
+    """
+    with contextlib.suppress(RuntimeError):  # there is no home folder
+        name = str(Path(name).expanduser())
+    if os.path.isfile(name):  # unlike Path.is_file, False for a name that is too long
+        return [Path(name)]
+    if os.path.isdir(name):
+        everything = glob.iglob("**", root_dir=name, recursive=True)
+        found = [Path(name, file) for file in everything if Path(file).suffix.lower() in SUFFIXES]
+    else:
+        found = list(map(Path, glob.iglob(name, recursive=True)))
+    return sorted(path for path in found if path.is_file())
+
+
+class HashingReader(io.RawIOBase):
+    """A file that is read once, from start to end, and hashed on the way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._hash = file, hashlib.sha256()
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read the next bytes into a buffer; return their number."""
+        piece = self._file.read(len(buffer))
+        buffer[: len(piece)] = piece
+        self._hash.update(piece)
+        return len(piece)
+
+    def hexdigest(self) -> str:
+        """Read the rest; return the SHA-256 of the complete file."""
+        while self.read(1 << 16):
+            pass
+        return self._hash.hexdigest()
+
+
+def read_pieces(path: Path, file: Any, encoding: str | None, num_bytes: int) -> Iterator[str]:
+    """Read the text in a file piece by piece.
+
+    Args:
+        path: its name, whose suffix says whether it is packed.
+        file: the open file.
+        encoding: its encoding, such as "utf-8" or "gb18030", with or without a byte order mark; all
+            line breaks become line feeds.  None takes any bytes as they are, each as the character
+            of its number.
+        num_bytes: the size of a piece.
+
+    Raises:
+        ValueError: the file is damaged, holds several texts, or has another encoding.
+    """
+    with _unpacked(path, file) as unpacked:
+        decoder = None if encoding is None else _decoder(encoding)
+        first, num_read, num_lines = True, 0, 0
+        while True:
+            piece = _read(path, unpacked, num_bytes)
+            if decoder is None:
+                text = piece.decode("latin-1")
+            else:
+                try:
+                    text = decoder.decode(piece, final=not piece)
+                except UnicodeDecodeError as error:
+                    place = num_read + len(piece) - len(error.object) + error.start
+                    line = num_lines + 1 + error.object[: error.start].count(b"\n")
+                    raise ValueError(_wrong_encoding(path, encoding, error, place, line)) from error
+                num_lines += piece.count(b"\n")
+            num_read += len(piece)
+            if text:
+                yield text.removeprefix("\ufeff") if first and decoder else text
+                first = False
+            if not piece:
+                return
+
+
+def check_encoding(encoding: str) -> None:
+    """Raise a ValueError unless Python knows a text encoding of this name."""
+    try:
+        "".encode(encoding)
+    except LookupError as error:
+        raise ValueError(
+            "encoding must be one that Python knows, such as utf-8, gb18030 or latin-1, got"
+            f" {encoding!r}"
+        ) from error
+
+
+def _decoder(encoding: str) -> io.IncrementalNewlineDecoder:
+    check_encoding(encoding)
+    return io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
+
+
+@contextlib.contextmanager
+def _unpacked(path: Path, file: Any) -> Iterator[Any]:
+    """Open the text in a file: what is packed in a .gz file, or the only .txt in a .zip file."""
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        yield gzip.GzipFile(fileobj=file)
+        return
+    if suffix != ".zip":
+        yield file
+        return
+    try:
+        archive = zipfile.ZipFile(file if file.seekable() else io.BytesIO(file.read()))
+    except _DAMAGED as error:
+        raise _damaged(path, error) from error
+    with archive:
+        texts = [
+            member
+            for member in archive.infolist()
+            if member.filename.lower().endswith(".txt")
+            and not member.filename.startswith("__MACOSX")
+        ]
+        if len(texts) != 1:
+            listed = ", ".join(text.filename for text in texts) or "none"
+            raise ValueError(f"{path} must hold exactly one .txt file, got {listed}")
+        try:
+            member = archive.open(texts[0])
+        except _DAMAGED as error:
+            raise _damaged(path, error) from error
+        with member:
+            yield member
+
+
+def _read(path: Path, unpacked: Any, num_bytes: int) -> bytes:
+    try:
+        piece: bytes = unpacked.read(num_bytes)
+    except _DAMAGED as error:
+        if path.suffix.lower() in PACKED:
+            raise _damaged(path, error) from error
+        raise
+    return piece
+
+
+def _damaged(path: Path, error: BaseException) -> ValueError:
+    kind = path.suffix.lower()[1:]
+    return ValueError(f"{path} must be a {kind} file that can be read: {error}")
+
+
+def _wrong_encoding(
+    path: Path, encoding: str | None, error: UnicodeDecodeError, place: int, line: int
+) -> str:
+    """Return a message that names the byte, its place, and the likely encoding."""
+    wrong = error.object[error.start]
+    likely = _likely_encoding(error.object)
+    hint = f"; it looks like {likely}: --encoding {likely}" if likely else ""
+    return (
+        f"{path} must be text in {encoding}, but in line {line} byte 0x{wrong:02x} at position"
+        f" {place:,} is not{hint}"
+    )
+
+
+def _likely_encoding(sample: bytes) -> str | None:
+    """Guess the encoding of some text; None without a guess."""
+    try:
+        from charset_normalizer import from_bytes
+    except ImportError:  # it comes with jaxrnn[commands]
+        return None
+    best = from_bytes(sample[: 1 << 16]).best()
+    return None if best is None else best.encoding
+
+
+@contextlib.contextmanager
+def open_hashed(path: Path, most_bytes: int) -> Iterator[HashingReader]:
+    """Open a regular file, and hash what is read of it.
+
+    Raises:
+        ValueError: it is not a regular file, or is larger than `most_bytes`.
+    """
+    check_regular_file(path, most_bytes)
+    with path.open("rb") as file:
+        yield HashingReader(file)
