@@ -24,6 +24,9 @@ SUFFIXES = (".txt", ".gz", ".zip")
 """The files in a folder that are texts, in upper or lower case."""
 PACKED = (".gz", ".zip")
 
+LIKELY = ["gb18030", "big5", "cp932", "euc_jp", "cp949", "utf_16", "utf_32", "cp1252", "cp1251"]
+"""The encodings to guess from: those of most texts that are not UTF-8."""
+
 _DAMAGED = (  # everything that `gzip` and `zipfile` raise for a damaged file
     zipfile.BadZipFile,
     zlib.error,
@@ -189,7 +192,7 @@ def _wrong_encoding(
     """Return a message that names the byte, its place, and the likely encoding."""
     wrong = error.object[error.start]
     likely = _likely_encoding(error.object)
-    hint = f"; it looks like {likely}: --encoding {likely}" if likely else ""
+    hint = f"; it may be {likely}: --encoding {likely}" if likely else ""
     return (
         f"{path} must be text in {encoding}, but in line {line} byte 0x{wrong:02x} at position"
         f" {place:,} is not{hint}"
@@ -202,7 +205,7 @@ def _likely_encoding(sample: bytes) -> str | None:
         from charset_normalizer import from_bytes
     except ImportError:  # it comes with jaxrnn[commands]
         return None
-    best = from_bytes(sample[: 1 << 16]).best()
+    best = from_bytes(sample[: 1 << 16], cp_isolation=LIKELY).best()
     return None if best is None else best.encoding
 
 

@@ -111,9 +111,9 @@ def bad_files(tmp_path):
         ("at least 1121 tokens for one batch of 32 rows and 35 steps", ["--max-chars", "900"]),
         ("'☃'", ["--prompts", "☃"]),
         ("prompts must have at least one character", ["--prompts", ""]),
-        ("an existing file, got nowhere.txt", ["--corpus", "nowhere.txt"]),
+        ("a pattern, got nowhere.txt", ["--corpus", "nowhere.txt"]),
         ("must hold some text", ["--corpus", "empty.txt"]),
-        ("must be UTF-8", ["--corpus", "latin.txt"]),
+        ("must be text in utf-8", ["--corpus", "latin.txt"]),
         ("must be a zip file", ["--corpus", "no.zip"]),
     ],
 )

@@ -150,7 +150,7 @@ def test_an_unknown_preset_is_named(run):
         ("ptb", "held_out_chars must be at least 2", ["--held-out-chars", "0"]),
         ("language_statistics", "held_out_share must be between 0 and 1",
          ["--held-out-share", "1"]),
-        ("language_statistics", "an existing file, got nowhere.txt", ["--corpus", "nowhere.txt"]),
+        ("language_statistics", "a pattern, got nowhere.txt", ["--corpus", "nowhere.txt"]),
         ("bidirectional", "seeds must hold at least one", ["--seeds"]),
         ("ptb", "num_layers must be at least 1", ["--num-layers", "0"]),
         ("ptb", "decay must be at least 0", ["--decay", "-1"]),

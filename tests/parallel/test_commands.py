@@ -11,7 +11,7 @@ from parallel.pair import finish as finish_pair
 from parallel.pair import free_port, start_pair
 from subprocesses import ROOT, SMALL, environment, finish, start
 
-FEW = ("--epochs", "12", "--sample-every", "12", "--hidden-size", "64")
+FEW = ("--epochs", "4", "--sample-every", "4", "--hidden-size", "32")
 SCALING = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
 
 
@@ -59,7 +59,7 @@ def test_in_two_processes_of_two_devices(alone, tmp_path):
     lines = lines.replace(" --coordinator", f"{more} --coordinator")
     said = bash(lines + "\nwait $!")
     assert "on 4 x cpu (cpu) in 2 processes" in said
-    assert said.count("epoch 12, perplexity") == 1  # the first process alone prints
+    assert said.count("epoch 4, perplexity") == 1  # the first process alone prints
     assert summary(tmp_path)["perplexity"] == pytest.approx(alone["perplexity"], rel=0.01)
 
 

@@ -96,7 +96,7 @@ def test_a_limited_vocabulary_is_trained_and_kept_by_resume(poems, run):
         (["--corpus"], "corpus must name at least one text, got none"),
         (["--corpus", "none.txt"], "an existing file, a folder of .txt files or a pattern, got no"),
         (["--corpus", "*.csv"], "or a pattern, got *.csv"),
-        (["--corpus", "spring.txt"], "it looks like gb18030: --encoding gb18030"),
+        (["--corpus", "spring.txt"], "it may be gb18030: --encoding gb18030"),
         (["--encoding", "klingon"], "encoding must be one that Python knows"),
         (["--max-vocabulary", "1"], "max_vocabulary must be at least 2, got 1"),
         (["--unit", "byte", "--max-vocabulary", "9"], "must be left out with bytes"),
@@ -115,7 +115,7 @@ def test_wrong_flags_are_one_line(poems, run, more, message):
     ("more", "message"),
     [
         (["--text", "none.txt"], "or a pattern, got none.txt"),
-        (["--text", "spring.txt"], "it looks like gb18030: --encoding gb18030"),
+        (["--text", "spring.txt"], "it may be gb18030: --encoding gb18030"),
         (["--text", "spring.txt", "--encoding", "klingon"], "encoding must be one that Python"),
         (["--text", "spring.txt", "--unit", "byte", "--max-vocabulary", "9"], "bytes always has"),
     ],
