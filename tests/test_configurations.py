@@ -4,6 +4,7 @@ Promotion is strict in all tests anyway.
 """
 
 import contextlib
+import functools
 import itertools
 import threading
 
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import in_matrix
 
 import jaxrnn
 from jaxrnn.runs.interrupts import deferred_interrupts
@@ -24,12 +26,12 @@ SWITCHES = {
     "promotion as usual": lambda: jax.numpy_dtype_promotion("standard"),
 }
 PAIRS = list(itertools.combinations(SWITCHES, 2))
-IN_CI = [("none", "enable_x64"), ("disable_jit", "debug_nans")]
+IN_CI = [(("none", "enable_x64"), "rnn"), (("disable_jit", "debug_nans"), "rnn")]
 
 
-def outcomes():
-    """What unroll, its gradient, training, scoring and generation give."""
-    config = jaxrnn.ModelConfig(cell="gru", hidden_size=3, embedding_size=2, init="uniform")
+def outcomes(name):
+    """What unroll, its gradient, training, scoring and generation give with a cell."""
+    config = jaxrnn.ModelConfig(cell=name, hidden_size=3, embedding_size=2, init="uniform")
     model = jaxrnn.build_language_model(config, V)
     training = jaxrnn.TrainConfig(
         windows="sequential", batch_size=B, num_steps=T, epochs=1, optimizer="adam",
@@ -37,7 +39,7 @@ def outcomes():
     )  # fmt: skip
     ids = np.arange(B * T + B, dtype=np.int32) % V
     state = jaxrnn.init_state(model, training.make_optimizer(), V, B, jax.random.key(0))
-    cell = jaxrnn.lstm(3)
+    cell = getattr(jaxrnn, name)(3)
     params = jaxrnn.recurrent(cell).init(jax.random.key(1), V)
 
     def loss(params, inputs):
@@ -55,18 +57,19 @@ def outcomes():
 
 @pytest.fixture(scope="module")
 def expected():
-    return outcomes()
+    return functools.cache(outcomes)
 
 
 @pytest.mark.parametrize(
-    "pair",
-    [pytest.param(p, marks=[] if p in IN_CI else pytest.mark.matrix) for p in PAIRS],
-    ids=" and ".join,
+    ("pair", "cell"),
+    [*IN_CI, *in_matrix(*itertools.product(PAIRS, ("gru", "lstm")))],
+    ids=lambda value: " and ".join(value) if isinstance(value, tuple) else value,
 )
-def test_switches_of_jax_change_no_outcome(pair, expected):
+def test_switches_of_jax_change_no_outcome(pair, cell, expected):
+    without = expected(cell)
     with SWITCHES[pair[0]](), SWITCHES[pair[1]]():
-        came = outcomes()
-    for a, b in zip(jax.tree.leaves(came), jax.tree.leaves(expected), strict=True):
+        came = outcomes(cell)
+    for a, b in zip(jax.tree.leaves(came), jax.tree.leaves(without), strict=True):
         # Other programs round otherwise: sums of a dozen numbers, and three steps of Adam.
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 

@@ -9,6 +9,7 @@ import glob
 import gzip
 import hashlib
 import io
+import itertools
 import lzma
 import os
 import zipfile
@@ -23,6 +24,8 @@ BYTES_PER_PIECE = 1 << 22
 SUFFIXES = (".txt", ".gz", ".zip")
 """The files in a folder that are texts, in upper or lower case."""
 PACKED = (".gz", ".zip")
+MAX_FILES = 10_000
+"""The most files that a folder or pattern may stand for."""
 
 LIKELY = ["gb18030", "big5", "cp932", "euc_jp", "cp949", "utf_16", "utf_32", "cp1252", "cp1251"]
 """The encodings to guess from: those of most texts that are not UTF-8."""
@@ -44,22 +47,36 @@ def find_files(name: str) -> list[Path]:
 
     Args:
         name: a file; a folder, which stands for the `.txt`, `.gz` and `.zip` files in it and below;
-            or a pattern, such as "poems/*.txt", in which ** stands for any folders.  A leading ~ is
-            the home folder.
+            or a pattern, such as "poems/*.txt".  A leading ~ is the home folder.
 
     Returns:
-        The files, sorted by their paths.
+        The files, sorted by their paths, without hidden ones.
+
+    Raises:
+        ValueError: there are too many: / is not meant as a text.
     """
     with contextlib.suppress(RuntimeError):  # there is no home folder
         name = str(Path(name).expanduser())
     if os.path.isfile(name):  # unlike Path.is_file, False for a name that is too long
         return [Path(name)]
-    if os.path.isdir(name):
-        everything = glob.iglob("**", root_dir=name, recursive=True)
-        found = [Path(name, file) for file in everything if Path(file).suffix.lower() in SUFFIXES]
-    else:
-        found = list(map(Path, glob.iglob(name, recursive=True)))
-    return sorted(path for path in found if path.is_file())
+    is_folder = os.path.isdir(name)
+    everything = _files_below(name) if is_folder else map(Path, glob.iglob(name))
+    found = list(itertools.islice(everything, MAX_FILES + 1))
+    if len(found) > MAX_FILES:
+        raise ValueError(f"{name} must stand for at most {MAX_FILES:,} files")
+    return sorted(path for path in found if path.is_file() and (not is_folder or _is_text(path)))
+
+
+def _is_text(path: Path) -> bool:
+    """Return whether a file in a folder is one of its texts, by its name."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _files_below(folder: str) -> Iterator[Path]:
+    """Yield all files and folders in a folder and below; no links are followed."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        yield from (Path(parent, each) for each in (*folders, *files))
 
 
 class HashingReader(io.RawIOBase):

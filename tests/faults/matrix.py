@@ -9,8 +9,10 @@ for that many minutes in all.
 """
 
 import collections
+import os
 
 import pytest
+from subprocesses import UNOPTIMISED
 
 
 def pytest_addoption(parser):
@@ -20,6 +22,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "matrix: only with --matrix, whose rows it adds to")
+    if config.getoption("--matrix"):
+        os.environ[UNOPTIMISED] = "0"
 
 
 def pytest_collection_modifyitems(config, items):

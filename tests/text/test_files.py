@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import random
+import re
 import zipfile
 
 import numpy as np
@@ -43,7 +44,7 @@ def poems(tmp_path, monkeypatch):
         ("poems", "a\nb\nd\nc"),
         ("poems/*.txt", "b\n"),
         ("poems/*.[tT]*", "a\nb\n"),
-        ("poems/**/*.txt*", "b\nc"),
+        ("poems/*/*.txt*", "c"),
         ("~/poems/b.txt", "b\n"),
         ("~/poems", "a\nb\nd\nc"),
         (["poems/b.txt", "poems/a.TXT"], "b\na"),
@@ -83,6 +84,21 @@ def test_a_name_without_files_is_named(poems, names):
     assert str(caught.value).endswith(f"got {missing}")
     with pytest.raises(ValueError, match="at least one text, got none"):
         load_corpus([])
+
+
+@pytest.mark.parametrize("name", ["many", "many/*", "many/a/*"])
+def test_a_folder_of_everything_is_refused_at_once(tmp_path, monkeypatch, name):
+    """Someone asks for /: no more is looked at than a text may have."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("jaxrnn.text.files.MAX_FILES", 10)
+    (tmp_path / "many" / "a").mkdir(parents=True)
+    (tmp_path / "many" / "a" / "loop").symlink_to(tmp_path / "many")
+    for number in range(9):
+        (tmp_path / name.rstrip("*") / f"{number}.txt").write_text("a")
+    (tmp_path / name.rstrip("*") / "9.md").write_text("a")
+    (tmp_path / name.rstrip("*") / "10.md").write_text("a")
+    with pytest.raises(ValueError, match=rf"{re.escape(name)} must stand for at most 10 files"):
+        find_files(name)
 
 
 @pytest.mark.parametrize(
