@@ -25,6 +25,7 @@ from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.commands import command_line
 from jaxrnn.runs import Kind
 from jaxrnn.runs.settings import MAX_TO_GENERATE
+from jaxrnn.text.units import visible
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,14 @@ def generate(settings: Settings) -> None:
     if len(prompts) == settings.samples == 1 and not settings.json and sys.stdout.isatty():
         pieces = jaxrnn.generate_stream(*run, prompts[0], settings.length, **options)
         for piece in itertools.chain(prompts, pieces):
-            print(piece, end="", flush=True)
+            print(visible(piece), end="", flush=True)
         print()
         return
     for sample in jaxrnn.generate_samples(
         *run, prompts, settings.length, num_samples=settings.samples, **options
     ):
-        print(as_json(sample) if settings.json else sample.text)
+        text = visible(sample.text) if sys.stdout.isatty() else sample.text
+        print(as_json(sample) if settings.json else text)
 
 
 def prompts_of(given: tuple[str, ...]) -> list[str]:

@@ -12,6 +12,7 @@ from jaxrnn.runs.pictures import plot_perplexity
 from jaxrnn.runs.record import device, environment
 from jaxrnn.runs.run import Run
 from jaxrnn.runs.summary import read_summary, write_summary
+from jaxrnn.text.units import visible
 from jaxrnn.training import Progress, TrainState
 from jaxrnn.training.processes import is_first
 
@@ -114,7 +115,7 @@ def report_epoch(run: Run, log: Log, state: TrainState, progress: Progress) -> d
     if report:
         tqdm.write(_format_row(row))
         for sample in run.samples(state):
-            tqdm.write("  - " + sample.replace("\n", "\n    "))
+            tqdm.write("  - " + visible(sample).replace("\n", "\n    "))
     log.add(row)
     return held_out
 

@@ -50,6 +50,21 @@ def bytes_to_text(content: bytes) -> str:
     return content.decode("utf-8", "surrogateescape")
 
 
+_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
+_PICTURES |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+
+
+def visible(text: str) -> str:
+    r"""Replace control characters by pictures of them: a terminal would obey what a model writes.
+
+    Example:
+        >>> from jaxrnn.text.units import visible
+        >>> visible("red \x1b[31m")
+        'red ␛[31m'
+    """
+    return text.translate(_PICTURES)
+
+
 def printable(text: str) -> str:
     """Replace what is not UTF-8 in a text made of bytes by U+FFFD, the replacement character."""
     return text_to_bytes(text).decode("utf-8", "replace")

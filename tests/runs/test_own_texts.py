@@ -1,6 +1,7 @@
 """Runs on your own files: several of them, in another encoding, as bytes, with few tokens."""
 
 import json
+import sys
 
 import pytest
 from subprocesses import SMALL
@@ -136,3 +137,21 @@ def test_tokenize_takes_the_same_files(poems, run):
     assert said.startswith("840 characters, 9 distinct, in t\n")
     code, said, complained = run("train", *flags("--corpus", "t", "--prompts", "叶"))
     assert code == 0, complained
+
+
+def test_control_characters_reach_no_terminal(poems, run, monkeypatch):
+    """A terminal would obey them.  Through a pipe the text is as it is."""
+    (poems / "log.txt").write_text("\x1b[31mred\x1b[0m \x07\x9b1m\n" * 60)
+    code, said, complained = run("train", *flags("--corpus", "log.txt", "--epochs", 30))
+    assert code == 0, complained
+    assert "\x1b" not in said
+    assert "␛" in said
+    raw = run("generate", "run", "--prompt", "\x1b[3", "red", "--length", 30)[1]
+    assert "\x1b" in raw
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for prompts in (["\x1b[3"], ["\x1b[3", "red"]):
+        shown = run("generate", "run", "--prompt", *prompts, "--length", 30)[1]
+        assert shown.startswith("␛[3")
+        assert not {"\x1b", "\x07", "\x9b"} & set(shown)
+    as_json = run("generate", "run", "--prompt", "\x1b[3", "--length", 30, "--json")[1]
+    assert json.loads(as_json)["text"].startswith("\x1b[3")
