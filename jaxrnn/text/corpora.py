@@ -30,11 +30,10 @@ class Corpus(NamedTuple):
     name: str
     """A known name, or the paths as given."""
     text: str
-    """The text, or the part that was asked for; all line breaks are line feeds.  If it was read as
-    bytes, those that are not UTF-8 are surrogate escapes (PEP 383)."""
+    """The text, or the part that was asked for; all line breaks are line feeds.  Bytes that are not
+    UTF-8, if they were asked for, are surrogate escapes (PEP 383)."""
     digest: str
-    """The SHA-256 of the file that was read, in hexadecimal; of several, that of the lines of
-    their digests."""
+    """The SHA-256 of the file, in hexadecimal; of several, that of the lines of their digests."""
     source: str
     """A description of the origin: a file, or the download address."""
 
@@ -122,6 +121,7 @@ BUNDLED = "songs"
 Its original song lyrics in Chinese were written for the package and are dedicated to the public
 domain (CC0 1.0).
 """
+KNOWN = (*SOURCES, BUNDLED)
 
 
 def load_corpus(
@@ -150,8 +150,8 @@ def load_corpus(
 
     Raises:
         CorpusNotFoundError: there is no such file, or the corpus is unavailable.
-        ValueError: the text is empty, in another encoding or too large, a file is damaged, a zip
-            has not exactly one text, or a known corpus has another digest.
+        ValueError: the text is empty, in another encoding, damaged or too large, a zip does not
+            hold one text, or a known corpus has another digest.
 
     Example:
         >>> import jaxrnn
@@ -183,19 +183,16 @@ def load_corpus(
 
 
 def files_of(names: Sequence[str]) -> list[Path]:
-    """Return the files that some names stand for, in their order; of each name at least one.
-
-    Raises:
-        CorpusNotFoundError: there is none for one of the names.
-    """
+    """Return the files that some names stand for, at least one each, or raise an error."""
     files = []
     for name in names:
         found = find_files(name)
+        if not found and name in KNOWN:
+            raise ValueError(f"corpus {name} must be given alone, without other files")
         if not found:
-            known = ", ".join((*SOURCES, BUNDLED))
             raise CorpusNotFoundError(
-                f"corpus must be one of {known}, or an existing file, a folder of .txt files or a"
-                f" pattern, got {name}"
+                f"corpus must be one of {', '.join(KNOWN)}, or an existing file, a folder of .txt"
+                f" files or a pattern, got {name}"
             )
         files += found
     if not files:

@@ -131,6 +131,8 @@ def read_pieces(path: Path, file: Any, encoding: str | None, num_bytes: int) -> 
                     place = num_read + len(piece) - len(error.object) + error.start
                     line = num_lines + 1 + error.object[: error.start].count(b"\n")
                     raise ValueError(_wrong_encoding(path, encoding, error, place, line)) from error
+                except UnicodeError as error:  # without a place: there is no byte order mark
+                    raise ValueError(f"{path} must be text in {encoding}: {error}") from error
                 num_lines += piece.count(b"\n")
             num_read += len(piece)
             if text:
@@ -144,7 +146,7 @@ def check_encoding(encoding: str) -> None:
     """Raise a ValueError unless Python knows a text encoding of this name."""
     try:
         "".encode(encoding)
-    except LookupError as error:
+    except (LookupError, UnicodeError) as error:
         raise ValueError(
             "encoding must be one that Python knows, such as utf-8, gb18030 or latin-1, got"
             f" {encoding!r}"

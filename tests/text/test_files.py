@@ -141,7 +141,20 @@ def test_the_likely_encoding_is_named(tmp_path):
         load_corpus(str(tmp_path / "poem.txt"))
 
 
-@pytest.mark.parametrize("encoding", ["no-such", "base64", "rot13", ""])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "idna", "punycode"])
+def test_an_encoding_without_a_place_for_its_error_names_the_file(tmp_path, encoding):
+    (tmp_path / "poem.txt").write_bytes(b"abc \xff" + b"x" * 99)
+    with pytest.raises(ValueError, match=rf"poem\.txt must be text in {encoding}"):
+        load_corpus(str(tmp_path / "poem.txt"), encoding=encoding)
+
+
+def test_a_known_corpus_is_not_joined_with_files(tmp_path):
+    (tmp_path / "poem.txt").write_text("abc")
+    with pytest.raises(ValueError, match="corpus songs must be given alone, without other files"):
+        load_corpus(["songs", str(tmp_path / "poem.txt")])
+
+
+@pytest.mark.parametrize("encoding", ["no-such", "base64", "rot13", "undefined", ""])
 def test_an_encoding_that_python_lacks_is_named(tmp_path, encoding):
     (tmp_path / "poem.txt").write_text("abc")
     with pytest.raises(ValueError, match="encoding must be one that Python knows, such as utf-8"):
