@@ -25,7 +25,7 @@ from experiments.blanks import BLANK, TOP, Filler, candidates, learn_to_fill
 from experiments.shared import pictures
 from experiments.shared.memory import check_fits
 from experiments.shared.tables import print_head, print_row
-from jaxrnn.checks import check_positive_integer
+from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.commands import command_line
 from jaxrnn.commands.progress import Bar, track
 from jaxrnn.layers import Layer
@@ -67,6 +67,8 @@ class Settings:
             check_positive_integer(name, getattr(self, name))
         if not self.seeds:
             raise ValueError("seeds must hold at least one, got none")
+        for seed in self.seeds:
+            check_seed("seeds", seed)
 
 
 def leak(settings: Settings) -> dict[str, Any]:

@@ -25,7 +25,7 @@ import jaxrnn
 from experiments.shared import pictures
 from experiments.shared.memory import check_fits
 from experiments.shared.tables import print_head, print_row
-from jaxrnn.checks import check_positive_integer
+from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.commands import command_line
 from jaxrnn.commands.progress import Bar, track
 from jaxrnn.layers import Layer
@@ -69,6 +69,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("hidden_size", "epochs", "num_steps", "truncate"):
             check_positive_integer(name, getattr(self, name))
+        check_seed("seed", self.seed)
         if self.truncate >= self.num_steps:
             raise ValueError(f"truncate must be below num_steps = {self.num_steps}")
 

@@ -22,7 +22,7 @@ import jaxrnn
 from experiments.shared import pictures
 from experiments.shared.memory import check_fits
 from experiments.shared.tables import print_head, print_row
-from jaxrnn.checks import check_positive_integer
+from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.commands import command_line
 from jaxrnn.commands.progress import Bar, track
 from jaxrnn.layers import Layer
@@ -60,6 +60,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("max_chars", "held_out_chars", "hidden_size", "epochs"):
             check_positive_integer(name, getattr(self, name))
+        check_seed("seed", self.seed)
 
 
 def train(settings: Settings, cell: Any, texts: Texts, num_steps: int) -> tuple[Layer, Params]:

@@ -29,8 +29,11 @@ def check_integer(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be an integer, got {value!r}")
 
 
-def check_positive_integer(name: str, value: Any, high: int | None = None) -> None:
-    """Raise unless `value` is an integer in `1..high`; None means no upper limit."""
+def check_positive_integer(name: str, value: Any, high: int | None = INT32_MAX) -> None:
+    """Raise unless `value` is an integer in `1..high`; None means no upper limit.
+
+    JAX would raise an OverflowError for an integer that its default type cannot hold.
+    """
     check_integer(name, value)
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")

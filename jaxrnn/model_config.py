@@ -7,7 +7,6 @@ from typing import Literal
 from jaxrnn.cells import BaseCell, gru, lstm, rnn
 from jaxrnn.checks import (
     FLOAT32_MAX,
-    INT32_MAX,
     check_choice,
     check_number,
     check_positive_integer,
@@ -64,9 +63,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         check_choice("cell", self.cell, tuple(CELLS))
         check_positive_integer("num_layers", self.num_layers, MAX_LAYERS)
-        check_positive_integer("hidden_size", self.hidden_size, INT32_MAX)
+        check_positive_integer("hidden_size", self.hidden_size)
         if self.embedding_size is not None:
-            check_positive_integer("embedding_size", self.embedding_size, INT32_MAX)
+            check_positive_integer("embedding_size", self.embedding_size)
         check_choice("init", self.init, ("normal", "uniform", "orthogonal"))
         if self.init_scale is not None:
             check_number("init_scale", self.init_scale, low=0.0, high=FLOAT32_MAX)

@@ -9,7 +9,6 @@ import numpy as np
 
 from jaxrnn.checks import (
     FLOAT32_MAX,
-    INT32_MAX,
     check_array,
     check_positive_integer,
     check_range,
@@ -93,7 +92,7 @@ def start(
         (the state after the prompts, a function that adds tokens until there are so many)
     """
     check_layer("model", model)
-    check_positive_integer("num_tokens", num_tokens, INT32_MAX)
+    check_positive_integer("num_tokens", num_tokens)
     if not model.causal:
         raise ValueError("model must be causal: one that sees the future cannot continue a text")
     vocab_size = model.output_size(0)

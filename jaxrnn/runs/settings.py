@@ -78,8 +78,8 @@ class Settings:
         check_encoding(self.encoding)
         if self.max_vocabulary is not None:
             self._check_max_vocabulary(self.max_vocabulary)
-        for name in ("max_chars", "sample_every"):
-            check_positive_integer(name, getattr(self, name))
+        check_positive_integer("max_chars", self.max_chars, None)  # NumPy's, which are larger
+        check_positive_integer("sample_every", self.sample_every)
         check_positive_integer("sample_length", self.sample_length, MAX_TO_GENERATE)
         for name in ("held_out_chars", "save_every"):
             check_number(name, getattr(self, name), low=0)

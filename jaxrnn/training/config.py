@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import optax
 
-from jaxrnn.checks import INT32_MAX, check_choice, check_number, check_positive_integer, check_seed
+from jaxrnn.checks import check_choice, check_number, check_positive_integer, check_seed
 from jaxrnn.text.epoch_plans import EpochPlans
 from jaxrnn.training.optimizer import make_optimizer
 
@@ -60,7 +60,7 @@ class TrainConfig:
         check_choice("parallel", self.parallel, ("jit", "pmap"))
         sizes = ("batch_size", "num_steps", "epochs", "decay_after", "max_skipped", "accumulate")
         for name in sizes:
-            check_positive_integer(name, getattr(self, name), INT32_MAX)
+            check_positive_integer(name, getattr(self, name))
         if self.devices is not None:
             check_positive_integer("devices", self.devices)
         self.check_rows(self.devices or 1)

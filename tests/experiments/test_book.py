@@ -1,5 +1,6 @@
 """The book's other experiments in a small form: each ends, draws, and leaves its numbers."""
 
+import dataclasses
 import json
 import os
 import re
@@ -8,7 +9,17 @@ from pathlib import Path
 import jax
 import pytest
 
-from experiments import ptb, results, time_machine
+from experiments import (
+    bidirectional,
+    gradients,
+    jaychou,
+    language_statistics,
+    no_hidden_state,
+    ptb,
+    results,
+    sine,
+    time_machine,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +139,32 @@ def test_a_table_says_which_of_its_runs_is_under_way(monkeypatch, capsys):
     assert said[0] == "run 1 of 27: RNN 512, sequential windows, seed 0"
     assert said[26] == "run 27 of 27: LSTM, Adam, seed 0"
     assert len(said) == 27 + 2 + 13
+
+
+EXPERIMENTS = [bidirectional, gradients, jaychou, language_statistics, no_hidden_state, ptb, sine]
+MAY_BE_HUGE = {"max_chars", "held_out_chars", "max_vocabulary"}
+"""Settings that Python and NumPy take as they are: a text has no more than it has."""
+
+
+def integers_of(settings):
+    """(a part of the settings, the name of a field that is a whole number or several), for all."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from integers_of(value)
+        elif type(value) is int or (isinstance(value, tuple) and value and type(value[0]) is int):
+            yield settings, field.name
+
+
+@pytest.mark.parametrize("module", EXPERIMENTS, ids=lambda module: module.__name__.split(".")[1])
+def test_no_integer_is_too_large_for_jax(module):
+    """JAX would raise an OverflowError, with a traceback, when it has long begun."""
+    checked = [each for each in integers_of(module.Settings()) if each[1] not in MAY_BE_HUGE]
+    assert checked
+    for part, name in checked:
+        huge = (10**20,) if isinstance(getattr(part, name), tuple) else 10**20
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            dataclasses.replace(part, **{name: huge})
 
 
 def test_an_unknown_preset_is_named(run):
