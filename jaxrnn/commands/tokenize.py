@@ -20,6 +20,7 @@ from jaxrnn.text.corpora import files_of
 from jaxrnn.text.files import check_encoding
 from jaxrnn.text.pieces import pieces_of
 from jaxrnn.text.token_file import write_token_file
+from jaxrnn.text.vocabulary import check_max_vocabulary
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Settings:
 def tokenize(settings: Settings) -> None:
     """Write the folder, and print what is in it."""
     check_encoding(settings.encoding)
+    check_max_vocabulary(settings.max_vocabulary, settings.unit)
     files = files_of(settings.text)
     keep, unit = settings.keep_line_breaks, settings.unit
     tokens = write_token_file(

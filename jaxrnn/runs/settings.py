@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jaxrnn.checks import check_choice, check_integer, check_number, check_positive_integer
+from jaxrnn.checks import check_choice, check_number, check_positive_integer
 from jaxrnn.fine_tuning import NewTokens
 from jaxrnn.model_config import ModelConfig
 from jaxrnn.runs.checkpoints import Kind
@@ -14,6 +14,7 @@ from jaxrnn.runs.texts import BOOK, Names, Texts, open_tokens, prepare_texts, re
 from jaxrnn.text import Corpus, Unit, UnknownTokenError, Vocabulary
 from jaxrnn.text.files import check_encoding
 from jaxrnn.text.token_file import open_token_file
+from jaxrnn.text.vocabulary import check_max_vocabulary
 from jaxrnn.training.config import TrainConfig
 
 MAX_TO_GENERATE = 1_000_000
@@ -76,8 +77,9 @@ class Settings:
         if not self.corpus:
             raise ValueError("corpus must name at least one text, got none")
         check_encoding(self.encoding)
-        if self.max_vocabulary is not None:
-            self._check_max_vocabulary(self.max_vocabulary)
+        check_max_vocabulary(self.max_vocabulary, self.unit)
+        if self.max_vocabulary and self.from_run:
+            raise ValueError("max_vocabulary must be left out with --from, which has a vocabulary")
         check_positive_integer("max_chars", self.max_chars, None)  # NumPy's, which are larger
         check_positive_integer("sample_every", self.sample_every)
         check_positive_integer("sample_length", self.sample_length, MAX_TO_GENERATE)
@@ -86,15 +88,6 @@ class Settings:
         check_choice("new_tokens", self.new_tokens, ("refuse", "add", "unk"))
         if self.from_run and os.path.realpath(self.from_run) == os.path.realpath(self.out):
             raise ValueError(f"--from and --out must be different folders, got {self.out} twice")
-
-    def _check_max_vocabulary(self, max_vocabulary: int) -> None:
-        check_integer("max_vocabulary", max_vocabulary)
-        if max_vocabulary < 2:
-            raise ValueError(f"max_vocabulary must be at least 2, got {max_vocabulary}")
-        if self.unit == "byte":
-            raise ValueError("max_vocabulary must be left out with bytes, which are always 256")
-        if self.from_run:
-            raise ValueError("max_vocabulary must be left out with --from, which has a vocabulary")
 
     def vocabulary_of(self, previous: Record | None) -> Vocabulary | None:
         """Return the vocabulary to read the text with; None means the text's own.

@@ -20,6 +20,17 @@ class UnknownTokenError(ValueError):
     """A text holds tokens that are not in the vocabulary."""
 
 
+def check_max_vocabulary(max_vocabulary: int | None, unit: Unit) -> None:
+    """Raise unless the vocabulary of a text may be limited to so many tokens and `<unk>`."""
+    if max_vocabulary is None:
+        return
+    check_positive_integer("max_vocabulary", max_vocabulary)
+    if max_vocabulary < 2:
+        raise ValueError(f"max_vocabulary must be at least 2, got {max_vocabulary}")
+    if unit == "byte":
+        raise ValueError("max_vocabulary must be left out with bytes, which are always 256")
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """The tokens of a text in the order of their ids, with their counts.

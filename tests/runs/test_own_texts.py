@@ -101,6 +101,7 @@ def test_a_limited_vocabulary_is_trained_and_kept_by_resume(poems, run):
         (["--encoding", "klingon"], "encoding must be one that Python knows"),
         (["--max-vocabulary", "1"], "max_vocabulary must be at least 2, got 1"),
         (["--unit", "byte", "--max-vocabulary", "9"], "must be left out with bytes"),
+        (["--max-vocabulary", "9" * 20], "max_vocabulary must be at most 2,147,483,647"),
         (["--from", "x", "--max-vocabulary", "9"], "must be left out with --from"),
         (["--unit", "letter"], "unit"),
     ],
@@ -118,7 +119,11 @@ def test_wrong_flags_are_one_line(poems, run, more, message):
         (["--text", "none.txt"], "or a pattern, got none.txt"),
         (["--text", "spring.txt"], "it may be gb18030: --encoding gb18030"),
         (["--text", "spring.txt", "--encoding", "klingon"], "encoding must be one that Python"),
-        (["--text", "spring.txt", "--unit", "byte", "--max-vocabulary", "9"], "bytes always has"),
+        (
+            ["--text", "spring.txt", "--unit", "byte", "--max-vocabulary", "9"],
+            "left out with bytes",
+        ),
+        (["--text", "spring.txt", "--max-vocabulary", "1"], "max_vocabulary must be at least 2"),
     ],
 )
 def test_wrong_flags_of_tokenize_are_one_line(poems, run, more, message):
