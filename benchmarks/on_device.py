@@ -172,7 +172,7 @@ def _compiled_way(name: str, sizes: LayerSizes) -> Step:
 
 
 def main() -> None:
-    """Compile everything, then measure and print the table."""
+    """Compile and measure one row after another, and print the table."""
     parser = arguments(__doc__, repetitions=10)
     parser.add_argument("--seconds", type=float, default=150, help="begin no row after this time")
     parser.add_argument("--small", action="store_true", help="tiny sizes, for a rehearsal")
