@@ -45,7 +45,7 @@ from jaxrnn.training.processes import is_first, max_over_processes, wait_for_all
 class Flags(Settings):
     """The settings of a run, by the names of their flags."""
 
-    corpus: Annotated[Names, tyro.conf.arg(metavar="TEXT...")] = "jaychou"
+    corpus: Annotated[Names, tyro.conf.arg(metavar="TEXT...")] = Settings.corpus
     from_run: Annotated[Path | None, tyro.conf.arg(name="from")] = None  # a keyword of Python
 
 

@@ -1,4 +1,4 @@
-"""What a command says of how far it is, in a terminal and elsewhere."""
+"""Tests of the progress that a command shows, in a terminal and elsewhere."""
 
 import errno
 import io
@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
         return True
 
     def frames(self):
-        """What was to be seen, one after the other."""
+        """Return the states of the bar that were shown, in their order."""
         return [frame for frame in self.getvalue().split("\r") if frame.strip()]
 
 
@@ -79,7 +79,7 @@ def test_the_first_line_is_there_at_once(stderr):
 
 
 def test_work_that_says_nothing_is_told_of_all_the_same(stderr, monkeypatch):
-    """As long as it compiles, it cannot call `show`."""
+    """A line is shown although a program that compiles cannot call `show`."""
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.01)
     deadline = time.monotonic() + 60
     with Bar("GRU", total=40):

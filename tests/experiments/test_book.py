@@ -83,7 +83,7 @@ def test_a_network_larger_than_memory_is_one_line(name, run, tmp_path):
 
 
 def data(name):
-    """Skips where JAXRNN_DATA has not got the file."""
+    """Skip the test unless JAXRNN_DATA holds the file."""
     folder = os.environ.get("JAXRNN_DATA")
     if not folder or not (Path(folder) / name).is_file():
         pytest.skip(f"needs {name} in JAXRNN_DATA")

@@ -1,4 +1,4 @@
-"""What the book's experiments measure, against the slow way to measure it."""
+"""Tests of the measurements of the book's experiments against slow ways to make them."""
 
 import jax
 import jax.numpy as jnp

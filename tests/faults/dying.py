@@ -57,7 +57,7 @@ def _train(out, arguments, deadly, log):
 
 
 def _changes(event, arguments, out):
-    """Whether an audited event of Python is about to change something below `out`."""
+    """Return whether an audited event of Python is about to change something below `out`."""
     if event == "open":
         path, _, flags = arguments
         if not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):

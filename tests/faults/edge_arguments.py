@@ -112,7 +112,7 @@ def draw(generator):
 
 
 def make_folder(folder, run, tokens):
-    """Where a command is started: texts, a run, and what may not be waited for or touched."""
+    """Make a folder to start a command in: texts, a run, and traps such as pipes."""
     folder.mkdir()
     (folder / "tiny.txt").write_text("abcd efgh\nhgfe dcba\n" * 60)
     (folder / "分开.txt").write_text("分开 不分开\n" * 200)
@@ -205,7 +205,7 @@ def _run(name, arguments, folder, log, programs):
 
 
 def outside(ending, folder, out):
-    """What was opened for writing that belongs neither to `out` nor to a device or a cache."""
+    """Return what was opened for writing outside `out`, devices and caches."""
     own = os.path.abspath(folder / out).replace("\n", "?")
     fine = (own, f"{folder}/runs", f"{folder}-cache", f"{folder}-tmp", "/dev/", "/proc/")
     fine += (os.path.dirname(programs_folder()),)
@@ -220,6 +220,6 @@ def outside(ending, folder, out):
 
 
 def last_value(flag, arguments, default):
-    """What a command takes for the value of a flag."""
+    """Return the value that a command takes for a flag."""
     values = [b for a, b in itertools.pairwise(arguments) if a == flag]
     return values[-1] if values else default

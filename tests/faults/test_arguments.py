@@ -35,7 +35,7 @@ def prepared(tmp_path_factory):
 
 
 def check(name, arguments, folder, before):
-    """What every ending has to be like."""
+    """Check what must hold of every ending of a command."""
     ending = run_watched(name, arguments, folder, SECONDS)
     told = f"{name} {arguments}: {ending}"
     assert ending.code is not None, f"still running: {told}"

@@ -1,4 +1,4 @@
-"""What JAX and NumPy would take in silence, or answer with a riddle: an error that names it."""
+"""Bad input that JAX and NumPy would accept, or report obscurely, is named in an error."""
 
 import jax
 import jax.numpy as jnp
