@@ -40,6 +40,16 @@ def linearize(
         return Partial(_push_all, push)
 
 
+def shared_gates(push: Any, num_gates: int) -> tuple[bool, ...]:
+    """Return for each gate whether the derivative reads its input and hidden part as one sum."""
+    if not isinstance(push, _Elementwise):
+        return (False,) * num_gates
+    apart = {read.gate for read in push.reads if not read.summed}
+    for terms in push.other_terms:
+        apart |= {gate for kind, gate in terms if kind == "input"}
+    return tuple(gate not in apart for gate in range(num_gates))
+
+
 def _push_all(push: Any, d_input_gates: Any, d_hidden_gates: Any, d_start: Any) -> Any:
     if d_input_gates is None:
         d_input_gates = tuple(map(jnp.zeros_like, d_hidden_gates))

@@ -1,12 +1,10 @@
-"""The portable engine: one scan over time that runs any cell, and its derivative.
+"""The portable loops over time, which run any cell on any device.
 
-Autodiff of a scan would add a `[H, G*H]` product and a full-size accumulation to every backward
-step, and would linearise the gates one small step at a time.  The rule in this module linearises
-all steps in bulk.  Only sequential work stays in the loop: multiplications, additions and one
-matrix product.  The rule is a `custom_jvp` whose tangent loop is linear, so JAX can transpose it.
-Forward and reverse mode, higher orders, vmap, remat, pmap and shard_map all follow from it.
+`run` is the loop of a cell's equations.  `run_and_linearize` is the same loop, followed by the
+derivative of all its steps in bulk.  `run_tangent` is the loop of the tangents: it is linear, so
+JAX can transpose it.  `derivative.py` makes the engine's derivative of the three.
 
-The engine ignores the direction and expects the padding of its inputs to be filled; `jaxrnn.unroll`
+The loops ignore the direction and expect the padding of their inputs to be filled; `jaxrnn.unroll`
 takes care of both.
 """
 
@@ -37,12 +35,36 @@ class Steps(NamedTuple):
     resets: Any  # bool [T, B] | None: True where the step starts from the reset carry
 
 
-def autodiff(
+class Linearized(NamedTuple):
+    """A run and the derivative of its steps."""
+
+    kept: Any
+    """The hidden states `[T, B, H]` or, with `return_carries`, the carries."""
+    last: Any
+    """The carry after the last step."""
+    hidden_gates: Gates | None
+    """The hidden gates of each step, G arrays `[T, B, H]`; None without `return_carries`."""
+    push: Any
+    """The derivative of `cell.update` at each step; see `linearize`."""
+
+
+class FromOutside(NamedTuple):
+    """What reaches the tangents of a run from parameters and inputs."""
+
+    input_gates: Gates
+    """Tangents of the input gates, G arrays `[T, B, H]`."""
+    hidden_gates: tuple[Any, ...]
+    """Tangents of the hidden gates, G arrays; None for a gate where `input_gates` has the sum."""
+    new: Any
+    """Tangents of the new carries `[T, B, ...]`, or None for zero."""
+
+
+def run(
     options: Options, params: LoopParams, steps: Steps, carry: Any, reset_carry: Any
 ) -> tuple[Any, Any]:
-    """Run the loop and leave its derivative to JAX.
+    """Run a cell over time.
 
-    It is the engine of a StepCell, and the oracle that `scan` is tested against.
+    Differentiated by JAX it is the engine of a StepCell, and the oracle of the engine's derivative.
 
     Returns:
         (the hidden states [T, B, H] or, with `return_carries`, the carries; the last carry)
@@ -50,56 +72,110 @@ def autodiff(
 
     def advance(input_gates: Gates, start: Any) -> tuple[Any, Any]:
         # Casting inside the loop sums the gradient of w_hh over time in full precision.
-        return _advance(options.cell, _cast_w_hh(options, params), input_gates, start)
+        return _advance(options.cell, cast_w_hh(options, params), input_gates, start)
 
     step = _loop_body(advance, reset_carry, lambda hidden_gates, new: options.kept(new))
-    carry, kept = lax.scan(step, carry, steps, unroll=_unroll(options, steps))
+    carry, kept = lax.scan(step, carry, steps, unroll=_unroll(options, steps.input_gates))
     return kept, carry
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def scan(
+def run_and_linearize(
     options: Options, params: LoopParams, steps: Steps, carry: Any, reset_carry: Any
-) -> tuple[Any, Any]:
-    """Run the loop of `autodiff`, with the derivative of this module."""
-    return autodiff(options, params, steps, carry, reset_carry)
-
-
-@scan.defjvp
-def _scan_jvp(options: Options, primals: Any, tangents: Any) -> tuple[Any, Any]:
-    params, steps, carry, reset_carry = primals
-    d_params, d_steps, d_carry, d_reset_carry = tangents
-    cell = options.cell
-    assert isinstance(cell, Cell)
-    cast_w_hh = functools.partial(_cast_w_hh, options)
-    params, d_params = jax.jvp(cast_w_hh, (params,), (d_params,))
-
+) -> Linearized:
+    """Run a `Cell` over time and linearise all its steps in bulk, given weights to multiply by."""
+    cell: Any = options.cell
     advance = functools.partial(_advance, cell, params)
     step = _loop_body(advance, reset_carry, lambda hidden_gates, new: (hidden_gates, new))
-    last, (hidden_gates, carries) = lax.scan(step, carry, steps, unroll=_unroll(options, steps))
-    hidden_gates = _split(cell, hidden_gates)  # split here: the loop stores one array faster
-    starts = _start_carries(carry, carries, steps.resets, reset_carry)
-    # An update may be singular in the padding, but not at a valid step.  Nothing reads the result.
-    fill = functools.partial(fill_padding, steps.valid)
-    arguments = jax.tree.map(fill, (steps.input_gates, hidden_gates, starts))
-    push = jax.vmap(functools.partial(linearize, cell, params.cell))(*arguments)
-    d_from_inputs = _tangent_from_params_and_inputs(
-        cell, (params, d_params), arguments, push, d_steps.input_gates
-    )
-    multiply_by_w_hh = transposable_product(params.w_hh)
+    unroll = _unroll(options, steps.input_gates)
+    last, (hidden_gates, carries) = lax.scan(step, carry, steps, unroll=unroll)
+    gates = split(cell, hidden_gates)  # split here: the loop stores one array faster
+    starts = start_carries(carry, carries, steps.resets, reset_carry)
+    push = linearize_steps(cell, steps.valid, params.cell, steps.input_gates, gates, starts)
+    if not options.return_carries:
+        return Linearized(carries.hidden, last, None, push)
+    return Linearized(carries, last, gates, push)
 
-    def d_step(d_carry: Any, now: Any) -> tuple[Any, Any]:
-        push, d_from_inputs, valid, reset = now
+
+def linearize_steps(
+    cell: Cell, valid: Any, cell_params: Any, input_gates: Gates, hidden_gates: Gates, starts: Any
+) -> Any:
+    """Return the derivative of `cell.update` at all steps, a pytree with a leading axis of time."""
+    arguments = fill_arguments(valid, (input_gates, hidden_gates, starts))
+    return jax.vmap(functools.partial(linearize, cell, cell_params))(*arguments)
+
+
+def fill_arguments(valid: Any, arguments: Any) -> Any:
+    """Fill the padding of the arguments of `cell.update` at all steps.
+
+    An update may be singular in the padding, but not at a valid step.  Nothing reads the result.
+    """
+    return jax.tree.map(functools.partial(fill_padding, valid), arguments)
+
+
+def run_tangent(
+    options: Options,
+    w_hh: Any,
+    push: Any,
+    valid: Any,
+    resets: Any,
+    from_outside: FromOutside,
+    d_carry: Any,
+    d_reset_carry: Any,
+) -> tuple[Any, Any]:
+    """Run the loop of the tangents, which is linear in its last three arguments.
+
+    Only sequential work stays in the loop: multiplications, additions and one matrix product.
+
+    Returns:
+        (the tangents of what `run` keeps; that of the last carry)
+    """
+    cell: Any = options.cell
+    d_inputs, d_hidden, d_new = from_outside
+    d_hidden = tuple(
+        jnp.zeros_like(d_input) if d is None else d
+        for d, d_input in zip(d_hidden, d_inputs, strict=True)
+    )
+    d_start = jax.tree.map(jnp.zeros_like, d_carry)
+    d_from_outside = jax.vmap(lambda push, *d: push(*d, d_start))(push, d_inputs, d_hidden)
+    if d_new is not None:
+        d_from_outside = jax.tree.map(jnp.add, d_from_outside, d_new)
+    multiply_by_w_hh = transposable_product(w_hh)
+
+    def step(d_carry: Any, now: Any) -> tuple[Any, Any]:
+        push, d_from_outside, valid, reset = now
         d_start = d_carry if reset is None else where_rows(reset, d_reset_carry, d_carry)
-        d_hidden_gates = _split(cell, multiply_by_w_hh(d_start.hidden))
-        d_new = jax.tree.map(jnp.add, push(None, d_hidden_gates, d_start), d_from_inputs)
+        d_hidden_gates = split(cell, multiply_by_w_hh(d_start.hidden))
+        d_new = jax.tree.map(jnp.add, push(None, d_hidden_gates, d_start), d_from_outside)
         if valid is not None:
             d_new = where_rows(valid, d_new, d_carry)
         return d_new, options.kept(d_new)
 
-    over_time = (push, d_from_inputs, steps.valid, steps.resets)
-    d_last, d_kept = lax.scan(d_step, d_carry, over_time, unroll=_unroll(options, steps))
-    return (options.kept(carries), last), (d_kept, d_last)
+    now = (push, d_from_outside, valid, resets)
+    d_last, d_kept = lax.scan(step, d_carry, now, unroll=_unroll(options, d_inputs))
+    return d_kept, d_last
+
+
+def hidden_gates_of(cell: BaseCell, params: LoopParams, hidden: Any) -> Gates:
+    """Return the hidden gates, G arrays `[..., B, H]`, of hidden states `[..., B, H]`."""
+    return split(cell, _hidden_gates(params, hidden))
+
+
+def start_carries(carry: Any, carries: Any, resets: Any, reset_carry: Any) -> Any:
+    """Return the carries `[T, B, ...]` before each step, given the carries after each step."""
+    previous = jax.tree.map(lambda c, cs: jnp.concatenate([c[None], cs[:-1]]), carry, carries)
+    if resets is None:
+        return previous
+    return where_rows(resets, jax.tree.map(lambda r: r[None], reset_carry), previous)
+
+
+def cast_w_hh(options: Options, params: LoopParams) -> LoopParams:
+    """Cast the recurrent weights to the dtype of the products' operands."""
+    return params._replace(w_hh=cast_weights(params.w_hh, options.dtype))
+
+
+def split(cell: BaseCell, gates: Any) -> Gates:
+    """Split gates `[..., G*H]` into G arrays `[..., H]`."""
+    return tuple(jnp.split(gates, len(cell.gates), axis=-1))
 
 
 def _loop_body(
@@ -109,7 +185,7 @@ def _loop_body(
 ) -> Callable[[Any, Steps], tuple[Any, Any]]:
     """Return the body of the loop: (carry, one of the steps) -> (new carry, output of the scan).
 
-    Here padding and resets take effect; `scan` repeats both for the tangents.
+    Here padding and resets take effect; `run_tangent` repeats both for the tangents.
 
     Args:
         advance: (input_gates, start) -> (hidden gates in one array, new carry).
@@ -129,8 +205,8 @@ def _loop_body(
     return step
 
 
-def _unroll(options: Options, steps: Steps) -> int:
-    return options.steps_per_iteration(len(steps.input_gates[0]))
+def _unroll(options: Options, over_time: Gates) -> int:
+    return options.steps_per_iteration(len(over_time[0]))
 
 
 def _advance(cell: BaseCell, params: LoopParams, input_gates: Gates, start: Any) -> tuple[Any, Any]:
@@ -145,7 +221,7 @@ def _advance(cell: BaseCell, params: LoopParams, input_gates: Gates, start: Any)
     else:
         assert isinstance(cell, Cell)
         hidden_gates = _hidden_gates(params, start.hidden)
-        new = cell.update(params.cell, input_gates, _split(cell, hidden_gates), start)
+        new = cell.update(params.cell, input_gates, split(cell, hidden_gates), start)
     check_new_carry(cell, start, new)
     return hidden_gates, new
 
@@ -155,45 +231,3 @@ def _hidden_gates(params: LoopParams, hidden: Any) -> Any:
     if params.b_hh is not None:
         gates += params.b_hh.reshape((1,) * (gates.ndim - 1) + (-1,))
     return gates
-
-
-def _split(cell: BaseCell, gates: Any) -> Gates:
-    return tuple(jnp.split(gates, len(cell.gates), axis=-1))
-
-
-def _cast_w_hh(options: Options, params: LoopParams) -> LoopParams:
-    return params._replace(w_hh=cast_weights(params.w_hh, options.dtype))
-
-
-def _start_carries(carry: Any, carries: Any, resets: Any, reset_carry: Any) -> Any:
-    """Return the carries `[T, B, ...]` before each step, given the carries after each step."""
-    previous = jax.tree.map(lambda c, cs: jnp.concatenate([c[None], cs[:-1]]), carry, carries)
-    if resets is None:
-        return previous
-    return where_rows(resets, jax.tree.map(lambda r: r[None], reset_carry), previous)
-
-
-def _tangent_from_params_and_inputs(
-    cell: Any, params_and_tangent: Any, arguments: Any, push: Any, d_input_gates: Gates
-) -> Any:
-    """Return the part of the new carries' tangents that comes from parameters and inputs.
-
-    It is computed for all steps at once.  Its transpose is therefore the weights' gradients in
-    bulk: for `w_hh`, *one* product `[H, T*B] @ [T*B, G*H]`.
-    """
-    (params, d_params), starts = params_and_tangent, arguments[2]
-
-    def hidden_gates_of(params: LoopParams) -> Gates:
-        return _split(cell, _hidden_gates(params, starts.hidden))
-
-    _, d_hidden_gates = jax.jvp(hidden_gates_of, (params,), (d_params,))
-    no_start = jax.tree.map(jnp.zeros_like, starts)
-    d_new = jax.vmap(lambda push, *d: push(*d))(push, d_input_gates, d_hidden_gates, no_start)
-    if not jax.tree.leaves(params.cell):
-        return d_new
-
-    def updates(cell_params: Any) -> Any:
-        return jax.vmap(functools.partial(cell.update, cell_params))(*arguments)
-
-    _, d_from_cell = jax.jvp(updates, (params.cell,), (d_params.cell,))
-    return jax.tree.map(jnp.add, d_new, d_from_cell)
