@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxrnn.cells import BaseCell, LoopParams
 from jaxrnn.checks import widen_ids
 from jaxrnn.matmul import gather_row_parts, matmul, round_to
-from jaxrnn.recurrence import cudnn, derivative, scan
+from jaxrnn.recurrence import cudnn, primitives, scan
 from jaxrnn.recurrence.arguments import check_arguments, check_sequence
 from jaxrnn.recurrence.boundaries import (
     Context,
@@ -25,7 +25,7 @@ from jaxrnn.recurrence.remat import run_in_chunks
 from jaxrnn.recurrence.weights import RecurrentParams, cast_weights, project_outputs
 from jaxrnn.typing import AnyArray, Array, Bool, Carry, DType, Float, Gates, Inputs, Integer
 
-ENGINES: dict[str, Callable[..., Any]] = {"scan": derivative.run, "autodiff": scan.run}
+ENGINES: dict[str, Callable[..., Any]] = {"scan": primitives.run, "autodiff": scan.run}
 
 
 def unroll(
