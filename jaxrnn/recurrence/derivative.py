@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from jaxrnn.recurrence import scan
 from jaxrnn.recurrence.linearization import shared_gates
@@ -137,9 +136,7 @@ SCANS = Loops(scan.run_and_linearize, scan.run_tangent)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def run(
-    options: Options, params: Any, steps: Any, carry: Any, reset_carry: Any
-) -> tuple[Any, Any]:
+def run(options: Options, params: Any, steps: Any, carry: Any, reset_carry: Any) -> tuple[Any, Any]:
     """Run a `Cell` like `scan.run`, with the derivative of this module."""
     return scan.run(options, params, steps, carry, reset_carry)
 

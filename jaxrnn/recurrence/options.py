@@ -3,7 +3,6 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -64,7 +63,7 @@ class Options:
         """Return the part of a carry that the loop stacks over time."""
         return carry if self.return_carries else carry.hidden
 
-    def steps_per_iteration(self, num_steps: int) -> int:
+    def steps_per_iteration(self, num_steps: int, on_gpu: bool) -> int:
         """Return `scan_unroll`, or a default chosen by measurement (docs/performance.md).
 
         Larger loop bodies keep XLA's CPU threads busy.  They pay off where the gates are expensive
@@ -76,7 +75,7 @@ class Options:
             return self.scan_unroll
         if num_steps < 16:
             return 1
-        if jax.default_backend() == "gpu":
+        if on_gpu:
             return 8
         if len(self.cell.gates) == 1:
             return 1

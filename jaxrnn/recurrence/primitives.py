@@ -33,9 +33,7 @@ class _Call(NamedTuple):
     structure: Any  # that of the arguments whose leaves are the operands
 
 
-def run(
-    options: Options, params: Any, steps: Any, carry: Any, reset_carry: Any
-) -> tuple[Any, Any]:
+def run(options: Options, params: Any, steps: Any, carry: Any, reset_carry: Any) -> tuple[Any, Any]:
     """Run a `Cell` like `scan.run`, by the fastest implementation there is."""
     return _bind(_run, scan.run, options, (params, steps, carry, reset_carry))
 
@@ -125,8 +123,8 @@ def _transpose_tangent(cotangents: Any, *operands: Any, call: _Call) -> Any:
     cotangents = [ad.instantiate_zeros(cotangent) for cotangent in cotangents]
     arguments = known, cotangents
     program = jax.make_jaxpr(transposed)(*arguments)
-    operands, structure = jax.tree.flatten(arguments)
-    results = iter(_run_cotangent.bind(*operands, call=_Call(program, call.options, structure)))
+    leaves, structure = jax.tree.flatten(arguments)
+    results = iter(_run_cotangent.bind(*leaves, call=_Call(program, call.options, structure)))
     return [next(results) if is_linear else None for is_linear in linear]
 
 
@@ -142,5 +140,22 @@ def _lower(context: mlir.LoweringRuleContext, *operands: Any, call: _Call) -> An
     return mlir.lower_fun(function, multiple_results=True)(context, *operands)
 
 
+def _lower_for_gpu(context: mlir.LoweringRuleContext, *operands: Any, call: _Call) -> Any:
+    """Let the loops take as many steps an iteration as a GPU needs, wherever they were traced."""
+
+    def adapt(equation: Any) -> Any:
+        if equation.primitive is not scan_p:
+            return equation
+        steps = call.options.steps_per_iteration(equation.params["length"], on_gpu=True)
+        return equation.replace(params=equation.params | {"unroll": steps})
+
+    program = call.program
+    adapted = program.jaxpr.replace(eqns=[adapt(equation) for equation in program.jaxpr.eqns])
+    call = call._replace(program=program.replace(jaxpr=adapted))
+    return _lower(context, *operands, call=call)
+
+
 for _each in (_run, _run_and_linearize, _run_tangent, _run_cotangent):
     mlir.register_lowering(_each, _lower)
+    for _platform in ("cuda", "rocm"):
+        mlir.register_lowering(_each, _lower_for_gpu, platform=_platform)

@@ -85,13 +85,12 @@ def test_turns_of_several_steps_change_nothing(num_steps, reverse, x64):
 
 
 @pytest.mark.parametrize("cell", [jaxrnn.rnn(3), jaxrnn.gru(3)], ids=["rnn", "gru"])
-def test_steps_per_iteration_depend_on_the_device(cell, monkeypatch):
+def test_steps_per_iteration_depend_on_the_device(cell):
     options = Options(cell)
     on_a_cpu = [1, 1, 1] if cell.name == "rnn" else [1, 5, 4]
-    assert [options.steps_per_iteration(t) for t in (15, 35, 37)] == on_a_cpu
-    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
-    assert [options.steps_per_iteration(t) for t in (15, 35, 256)] == [1, 8, 8]
-    assert Options(cell, scan_unroll=3).steps_per_iteration(35) == 3
+    assert [options.steps_per_iteration(t, on_gpu=False) for t in (15, 35, 37)] == on_a_cpu
+    assert [options.steps_per_iteration(t, on_gpu=True) for t in (15, 35, 256)] == [1, 8, 8]
+    assert Options(cell, scan_unroll=3).steps_per_iteration(35, on_gpu=True) == 3
 
 
 @pytest.mark.parametrize("name", [*in_matrix("rnn", "gru"), "lstm"])
