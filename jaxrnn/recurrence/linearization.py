@@ -35,9 +35,11 @@ def linearize(
     update = functools.partial(cell.update, cell_params)
     _, push = jax.linearize(update, input_gates, hidden_gates, start)
     try:
-        return _elementwise(push, input_gates, hidden_gates, start)
+        found = coefficients(push, input_gates, hidden_gates, start)
     except Exception:  # jaxprs may change; JAX's own program is always correct
         return Partial(_push_all, push)
+    joined = jnp.concatenate(found.hidden, axis=-1)
+    return _Elementwise(joined, found.others, found.reads, found.order)
 
 
 def shared_gates(push: Any, num_gates: int) -> tuple[bool, ...]:
@@ -56,12 +58,25 @@ def _push_all(push: Any, d_input_gates: Any, d_hidden_gates: Any, d_start: Any) 
     return push(d_input_gates, d_hidden_gates, d_start)
 
 
-class _Read(NamedTuple):
+class Read(NamedTuple):
     """One dependence of an array of the new carry on a hidden gate."""
 
     gate: int
     new: int
     summed: bool  # the input gate has the same coefficient, so the two are added first
+
+
+class Coefficients(NamedTuple):
+    """An elementwise derivative: each array of the new carry has one coefficient per source."""
+
+    hidden: tuple[Any, ...]
+    """`[B, H]` for each of `reads`."""
+    others: tuple[Terms, ...]
+    """For each array of the new carry, its sources besides `reads`."""
+    reads: tuple[Read, ...]
+    """What the new carry's arrays read of the hidden gates."""
+    order: tuple[int, ...]
+    """In which to compute the new carry's arrays; later ones read earlier ones."""
 
 
 @functools.partial(
@@ -71,12 +86,12 @@ class _Read(NamedTuple):
 )
 @dataclasses.dataclass(frozen=True)
 class _Elementwise:
-    """A derivative in which each array of the new carry has one coefficient per source."""
+    """The derivative that `Coefficients` describe, as a pytree and a function."""
 
     hidden_coefficients: Any  # [B, len(reads) * H], one array, so that the loop multiplies once
-    other_terms: tuple[Terms, ...]  # for each array of the new carry, its sources besides `reads`
-    reads: tuple[_Read, ...]
-    order: tuple[int, ...]  # in which to compute the new carry's arrays; later ones read earlier
+    other_terms: tuple[Terms, ...]
+    reads: tuple[Read, ...]
+    order: tuple[int, ...]
 
     def __call__(self, d_input_gates: Any, d_hidden_gates: Any, d_start: Any) -> Any:
         starts, structure = jax.tree.flatten(d_start)
@@ -95,11 +110,11 @@ class _Elementwise:
         return jax.tree.unflatten(structure, [tangents["new", i] for i in range(len(starts))])
 
 
-def _elementwise(push: Any, input_gates: Gates, hidden_gates: Gates, start: Any) -> _Elementwise:
-    """Reduce `push` to coefficients, or raise a NotElementwiseError."""
+def coefficients(push: Any, input_gates: Gates, hidden_gates: Gates, start: Any) -> Coefficients:
+    """Reduce a derivative from `jax.linearize` to coefficients, or raise a NotElementwiseError."""
     starts, like = jax.tree.leaves(start), hidden_gates[0]
     if any(s.shape != like.shape or s.dtype != like.dtype for s in starts):
-        raise NotElementwiseError
+        raise NotElementwiseError("a carry that is not made of arrays [B, H]")
     program = jax.make_jaxpr(push)(input_gates, hidden_gates, start)
     inputs: list[Terms] = [
         {(kind, index): 1.0}
@@ -111,7 +126,7 @@ def _elementwise(push: Any, input_gates: Gates, hidden_gates: Gates, start: Any)
     def broadcast(coefficient: Any) -> Any:
         return jnp.broadcast_to(jnp.asarray(coefficient, like.dtype), like.shape)
 
-    reads, hidden_coefficients = [], []
+    reads, hidden = [], []
     for gate, new in itertools.product(range(len(hidden_gates)), sums):
         coefficient = sums[new].pop(("hidden", gate), None)
         if coefficient is None:
@@ -119,13 +134,9 @@ def _elementwise(push: Any, input_gates: Gates, hidden_gates: Gates, start: Any)
         summed = sums[new].get(("input", gate)) is coefficient
         if summed:
             del sums[new]["input", gate]
-        reads.append(_Read(gate, new, summed))
-        hidden_coefficients.append(broadcast(coefficient))
+        reads.append(Read(gate, new, summed))
+        hidden.append(broadcast(coefficient))
     if not reads:
-        raise NotElementwiseError
-    return _Elementwise(
-        hidden_coefficients=jnp.concatenate(hidden_coefficients, axis=-1),
-        other_terms=tuple(jax.tree.map(broadcast, sums[new]) for new in range(len(sums))),
-        reads=tuple(reads),
-        order=tuple(sums),
-    )
+        raise NotElementwiseError("an update that reads no hidden gate")
+    others = tuple(jax.tree.map(broadcast, sums[new]) for new in range(len(sums)))
+    return Coefficients(tuple(hidden), others, tuple(reads), tuple(sums))

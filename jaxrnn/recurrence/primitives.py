@@ -20,7 +20,7 @@ from jax.extend.core import Primitive, jaxpr_as_fun
 from jax.extend.core.primitives import scan_p
 from jax.interpreters import ad, batching, mlir
 
-from jaxrnn.recurrence import derivative, scan
+from jaxrnn.recurrence import derivative, native, scan
 from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.scan import Linearized
 
@@ -31,6 +31,7 @@ class _Call(NamedTuple):
     program: Any  # the portable loop, traced for the operands
     options: Options
     structure: Any  # that of the arguments whose leaves are the operands
+    tangent: Any = None  # of a loop of cotangents: the call that it transposes, and what is linear
 
 
 def run(options: Options, params: Any, steps: Any, carry: Any, reset_carry: Any) -> tuple[Any, Any]:
@@ -124,7 +125,8 @@ def _transpose_tangent(cotangents: Any, *operands: Any, call: _Call) -> Any:
     arguments = known, cotangents
     program = jax.make_jaxpr(transposed)(*arguments)
     leaves, structure = jax.tree.flatten(arguments)
-    results = iter(_run_cotangent.bind(*leaves, call=_Call(program, call.options, structure)))
+    transposed_call = _Call(program, call.options, structure, (call, tuple(linear)))
+    results = iter(_run_cotangent.bind(*leaves, call=transposed_call))
     return [next(results) if is_linear else None for is_linear in linear]
 
 
@@ -155,7 +157,20 @@ def _lower_for_gpu(context: mlir.LoweringRuleContext, *operands: Any, call: _Cal
     return _lower(context, *operands, call=call)
 
 
+def _lower_for_cpu(loop: Any, context: mlir.LoweringRuleContext, *operands: Any, call: _Call) -> Any:
+    """Use native code where there is some."""
+    if (function := native.find(loop, call, context)) is None:
+        return _lower(context, *operands, call=call)
+    return mlir.lower_fun(function, multiple_results=True)(context, *operands)
+
+
 for _each in (_run, _run_and_linearize, _run_tangent, _run_cotangent):
     mlir.register_lowering(_each, _lower)
     for _platform in ("cuda", "rocm"):
         mlir.register_lowering(_each, _lower_for_gpu, platform=_platform)
+for _each, _loop in (
+    (_run, native.run),
+    (_run_and_linearize, native.run_and_linearize),
+    (_run_cotangent, native.run_cotangent),
+):
+    mlir.register_lowering(_each, functools.partial(_lower_for_cpu, _loop), platform="cpu")

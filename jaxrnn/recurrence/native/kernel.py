@@ -1,0 +1,147 @@
+"""Calls of a cell's native code, with the arguments and results of the portable loops.
+
+Operands and results go by position (`handlers.h`); an array without elements stands for one that
+is absent.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn.recurrence.equations import Equations
+from jaxrnn.recurrence.options import Options
+from jaxrnn.recurrence.scan import FromOutside, split
+
+
+class Kernel(NamedTuple):
+    """A cell's compiled code."""
+
+    equations: Equations
+    target: str
+    """The prefix of the names that XLA knows its functions by."""
+    library: Any
+
+
+def run(kernel: Kernel, options: Options, *arguments: Any) -> tuple[Any, Any]:
+    """Run like `scan.run`."""
+    kept, last, *_ = _forward(kernel, options, False, *arguments)
+    return kept, last
+
+
+def run_and_linearize(kernel: Kernel, options: Options, *arguments: Any) -> Any:
+    """Run like `scan.run_and_linearize`, with the same leaves in the result."""
+    return _forward(kernel, options, True, *arguments)
+
+
+def _forward(
+    kernel: Kernel, options: Options, linearize: bool, params: Any, steps: Any, *carries: Any
+) -> tuple[Any, Any, Any, Any]:
+    cell, (carry, reset_carry) = options.cell, carries
+    arrays, sizes = jax.tree.leaves(carry), steps.input_gates[0].shape
+    result = _Results(sizes, params.w_hh.dtype)
+    own = [jnp.broadcast_to(p.reshape(-1), sizes[-1:]) for p in jax.tree.leaves(params.cell)]
+    operands = (
+        *(params.w_hh, params.b_hh, *own),
+        *(jnp.concatenate(steps.input_gates, axis=-1), steps.valid, steps.resets),
+        *(*arrays, *(jax.tree.leaves(reset_carry) or [None] * len(arrays))),
+    )
+    hidden, num_gates, reads = hidden_position(carry), len(cell.gates), kernel.equations.reads
+    shapes = (
+        [result(1, options.return_carries or i == hidden) for i in range(len(arrays))],
+        [jax.ShapeDtypeStruct(sizes[1:], result.dtype) for _ in arrays],
+        result(num_gates, linearize and options.return_carries),
+        result(len(reads), linearize),
+        [result(1, linearize) for terms in kernel.equations.others for _ in terms],
+    )
+    kept, last, hidden_gates, *coefficients = _call(kernel, "forward", sizes, operands, shapes)
+    if options.return_carries:
+        return kept, last, split(cell, hidden_gates), coefficients
+    return kept[hidden], last, None, coefficients
+
+
+def run_cotangent(
+    kernel: Kernel,
+    options: Options,
+    tangent_arguments: Any,
+    cotangents: tuple[Any, Any],
+) -> tuple[FromOutside, Any, Any]:
+    """Run the loop of tangents backward.
+
+    Args:
+        kernel: the cell's code.
+        options: the static options.
+        tangent_arguments: those of `scan.run_tangent`, of which the last three are not read.
+        cotangents: those of its results.
+
+    Returns:
+        The cotangents of the last three arguments.
+    """
+    w_hh, push, valid, resets, from_outside, d_carry, d_reset_carry = tangent_arguments
+    d_kept, d_last = cotangents
+    arrays, hidden = jax.tree.leaves(d_last), hidden_position(d_last)
+    num_gates, sizes = len(options.cell.gates), jax.tree.leaves(d_kept)[0].shape
+    result = _Results(sizes, w_hh.dtype)
+    over_time = [d_kept if i == hidden else None for i in range(len(arrays))]
+    if options.return_carries:
+        over_time = jax.tree.leaves(d_kept)
+    operands = (
+        *(w_hh, *jax.tree.leaves(push), valid, resets),
+        *(*over_time, *arrays),
+    )
+    state = jax.ShapeDtypeStruct(sizes[1:], result.dtype)
+    shapes = (
+        result(num_gates),
+        [result(1, apart is not None) for apart in from_outside.hidden_gates],
+        [result(1, from_outside.new is not None) for _ in arrays],
+        [state for _ in arrays],
+        [state if resets is not None else result(0) for _ in arrays],
+    )
+    results = _call(kernel, "backward", sizes, operands, shapes)
+    d_gates, d_apart, d_new, d_start, d_reset = results
+    d_gates = split(options.cell, d_gates)
+    gates = zip(d_gates, d_apart, from_outside.hidden_gates, strict=True)
+    d_inputs, d_hidden = zip(
+        *((both, None) if apart is None else (d_input, both) for both, d_input, apart in gates),
+        strict=True,
+    )
+    structure = jax.tree.structure(d_last)
+    d_new = None if from_outside.new is None else structure.unflatten(d_new)
+    d_reset = None if d_reset_carry is None else structure.unflatten(d_reset)
+    return FromOutside(d_inputs, d_hidden, d_new), structure.unflatten(d_start), d_reset
+
+
+def hidden_position(carry: Any) -> int:
+    """Return the position of the hidden state among the arrays of a carry."""
+    before = carry[: type(carry)._fields.index("hidden")]
+    return len(jax.tree.leaves(before))
+
+
+class _Results:
+    """The shapes of results over time, in multiples of H columns."""
+
+    def __init__(self, sizes: tuple[int, int, int], dtype: Any) -> None:
+        self.sizes, self.dtype = sizes, dtype
+
+    def __call__(self, multiple: int, present: bool = True) -> jax.ShapeDtypeStruct:
+        num_steps, batch_size, size = self.sizes
+        shape = (num_steps, batch_size, multiple * size) if present and multiple else (0,)
+        return jax.ShapeDtypeStruct(shape, self.dtype)
+
+
+def _call(kernel: Kernel, name: str, sizes: Any, operands: Any, shapes: Any) -> Any:
+    """Call a function of the code; return its results in the structure of their shapes."""
+    dtype = operands[0].dtype
+    num_steps, batch_size, size = sizes
+    packed = getattr(kernel.library, f"{name}_packed_size")(size)
+    leaves, structure = jax.tree.flatten(shapes)
+    *results, _ = jax.ffi.ffi_call(
+        f"{kernel.target}_{name}", [*leaves, jax.ShapeDtypeStruct((packed,), dtype)]
+    )(
+        *(jnp.zeros(0, dtype) if operand is None else operand for operand in operands),
+        T=np.int64(num_steps),
+        B=np.int64(batch_size),
+        H=np.int64(size),
+    )
+    return structure.unflatten(results)
