@@ -56,7 +56,7 @@ def _sum_over_merged_axis(rows: Any, others: Any, *, precision: Any) -> Any:
     return _sum_over_axes(*merged, precision=precision)
 
 
-def _on_one_device(context: mlir.LoweringRuleContext) -> bool:
+def is_on_one_device(context: mlir.LoweringRuleContext) -> bool:
     """Return whether all rows that the program sees are on one device.
 
     In shard_map and pmap a program sees the part of its own device.
@@ -94,7 +94,7 @@ _outer_sum = _primitive("sum_of_outer_products", _sum_over_axes)
 def _lower_outer_sum(
     context: mlir.LoweringRuleContext, rows: Any, others: Any, **params: Any
 ) -> Any:
-    function = _sum_over_merged_axis if _on_one_device(context) else _sum_over_axes
+    function = _sum_over_merged_axis if is_on_one_device(context) else _sum_over_axes
     return mlir.lower_fun(function, multiple_results=False)(context, rows, others, **params)
 
 

@@ -99,6 +99,8 @@ def trace(cell: Cell, dtype: Any = np.dtype("float32")) -> Equations:
         lambda: (cell.initial_carry(shape[0], dtype), cell.init_params(jax.random.key(0)))
     )
     params = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, dtype), params)
+    if shape in {p.shape for p in jax.tree.leaves(params)}:
+        raise NotPerUnitError("it has a matrix among its parameters")
 
     def update(x: Any, h: Any, carry: Any, params: Any) -> Any:
         return cell.update(params, x, h, carry)
@@ -115,15 +117,15 @@ def trace(cell: Cell, dtype: Any = np.dtype("float32")) -> Equations:
         return update(*arguments), structure[0].hidden, structure[0].others
 
     try:
-        programs = [
+        plain, with_derivative = (
             _Tracer(shape).program(jax.make_jaxpr(function)(*arguments))
             for function in (update, linearized)
-        ]
+        )
     except NotElementwiseError as error:
         raise NotPerUnitError(f"its derivative mixes units or has {error}") from error
     (found,) = structure
     others = tuple(tuple(sorted(terms)) for terms in found.others)
-    return Equations(*programs, found.reads, others, found.order)
+    return Equations(plain, with_derivative, found.reads, others, found.order)
 
 
 class _Tracer:
@@ -198,7 +200,7 @@ class _Tracer:
         before, after = equation.invars[0].aval.dtype, equation.outvars[0].aval.dtype
         if before == after or not isinstance(operand, Value):
             return operand
-        if before == bool and jnp.issubdtype(after, jnp.floating):
+        if before.kind == "b" and jnp.issubdtype(after, jnp.floating):
             return self.operation("select_n", (operand, 0.0, 1.0), None)
         raise NotPerUnitError(f"it converts {before} to {after}")
 

@@ -10,7 +10,7 @@ from jaxrnn.cells import BaseCell, StepCell
 from jaxrnn.checks import check_choice, check_positive_integer
 from jaxrnn.typing import DType
 
-IMPLEMENTATIONS = (None, "scan", "autodiff", "cudnn")
+IMPLEMENTATIONS = (None, "scan", "native", "autodiff", "cudnn")
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,7 +46,7 @@ class Options:
         """The implementation that runs the loop: "scan", "autodiff" or "cudnn"."""
         if isinstance(self.cell, StepCell):  # only JAX can differentiate it
             return "autodiff"
-        return self.implementation or "scan"
+        return self.implementation if self.implementation in ("autodiff", "cudnn") else "scan"
 
     def changes(self) -> list[str]:
         """Return the options that differ from their defaults, as `name=value`."""

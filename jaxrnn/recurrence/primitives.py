@@ -20,18 +20,21 @@ from jax.extend.core import Primitive, jaxpr_as_fun
 from jax.extend.core.primitives import scan_p
 from jax.interpreters import ad, batching, mlir
 
-from jaxrnn.recurrence import derivative, native, scan
+from jaxrnn.primitives import is_on_one_device
+from jaxrnn.recurrence import derivative, scan
+from jaxrnn.recurrence.native import lowering as native
 from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.scan import Linearized
 
 
-class _Call(NamedTuple):
+class Call(NamedTuple):
     """The static parameters of a primitive; its operands and results are arrays."""
 
     program: Any  # the portable loop, traced for the operands
     options: Options
     structure: Any  # that of the arguments whose leaves are the operands
-    tangent: Any = None  # of a loop of cotangents: the call that it transposes, and what is linear
+    results: Any  # the structure of the results
+    transposed: Any = None  # for a loop of cotangents: the call, and which operands are linear
 
 
 def run(options: Options, params: Any, steps: Any, carry: Any, reset_carry: Any) -> tuple[Any, Any]:
@@ -53,19 +56,18 @@ def _bind(primitive: Primitive, loop: Callable[..., Any], options: Options, argu
     operands, structure = jax.tree.flatten(arguments)
     function = functools.partial(loop, options)
     program, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
-    call = _Call(program, options, structure)
-    results = primitive.bind(*operands, call=call)
-    return jax.tree.unflatten(jax.tree.structure(shapes), results)
+    call = Call(program, options, structure, jax.tree.structure(shapes))
+    return jax.tree.unflatten(call.results, primitive.bind(*operands, call=call))
 
 
-def _primitive(name: str, function: Callable[[_Call], Callable[..., Any]]) -> Primitive:
+def _primitive(name: str, function: Callable[[Call], Callable[..., Any]]) -> Primitive:
     """Make a primitive, given a function of its operands that vmap takes instead."""
     primitive = Primitive(name)
     primitive.multiple_results = True
     primitive.def_impl(lambda *operands, call: jaxpr_as_fun(call.program)(*operands))
     primitive.def_abstract_eval(lambda *avals, call: call.program.out_avals)
 
-    def batch(operands: Any, axes: Any, *, call: _Call) -> Any:
+    def batch(operands: Any, axes: Any, *, call: Call) -> Any:
         results = jax.vmap(function(call), in_axes=tuple(axes))(*operands)
         return results, [0] * len(results)
 
@@ -73,7 +75,7 @@ def _primitive(name: str, function: Callable[[_Call], Callable[..., Any]]) -> Pr
     return primitive
 
 
-def _flat(loop: Callable[..., Any], call: _Call) -> Callable[..., Any]:
+def _flat(loop: Callable[..., Any], call: Call) -> Callable[..., Any]:
     """Return a loop as a function of operands."""
 
     def function(*operands: Any) -> Any:
@@ -82,7 +84,7 @@ def _flat(loop: Callable[..., Any], call: _Call) -> Callable[..., Any]:
     return function
 
 
-def _portable(call: _Call) -> Callable[..., Any]:
+def _portable(call: Call) -> Callable[..., Any]:
     return jaxpr_as_fun(call.program)
 
 
@@ -94,7 +96,7 @@ _run_cotangent = _primitive("rnn_run_cotangent", _portable)
 _LOOPS = derivative.Loops(run_and_linearize, run_tangent)
 
 
-def _jvp(rule: Callable[..., Any], primals: Any, tangents: Any, *, call: _Call) -> Any:
+def _jvp(rule: Callable[..., Any], primals: Any, tangents: Any, *, call: Call) -> Any:
     tangents = [
         None if jax.numpy.issubdtype(primal.dtype, bool) else ad.instantiate_zeros(tangent)
         for primal, tangent in zip(primals, tangents, strict=True)
@@ -103,12 +105,12 @@ def _jvp(rule: Callable[..., Any], primals: Any, tangents: Any, *, call: _Call) 
     return tuple(jax.tree.leaves(part) for part in rule(_LOOPS, call.options, *arguments))
 
 
-def _loop_jvp(primals: Any, tangents: Any, *, call: _Call) -> Any:
+def _loop_jvp(primals: Any, tangents: Any, *, call: Call) -> Any:
     primals = tuple(primals)
     return jax.jvp(_portable(call), primals, tuple(map(ad.instantiate_zeros, tangents)))
 
 
-def _transpose_tangent(cotangents: Any, *operands: Any, call: _Call) -> Any:
+def _transpose_tangent(cotangents: Any, *operands: Any, call: Call) -> Any:
     """Run the loop of tangents backward."""
     linear = [ad.is_undefined_primal(operand) for operand in operands]
     known = [operand for operand, is_linear in zip(operands, linear, strict=True) if not is_linear]
@@ -125,8 +127,9 @@ def _transpose_tangent(cotangents: Any, *operands: Any, call: _Call) -> Any:
     arguments = known, cotangents
     program = jax.make_jaxpr(transposed)(*arguments)
     leaves, structure = jax.tree.flatten(arguments)
-    transposed_call = _Call(program, call.options, structure, (call, tuple(linear)))
-    results = iter(_run_cotangent.bind(*leaves, call=transposed_call))
+    number = jax.tree.structure([0] * len(program.out_avals))
+    backward = Call(program, call.options, structure, number, (call, tuple(linear)))
+    results = iter(_run_cotangent.bind(*leaves, call=backward))
     return [next(results) if is_linear else None for is_linear in linear]
 
 
@@ -137,12 +140,12 @@ ad.primitive_jvps[_run_cotangent] = _loop_jvp
 ad.primitive_transposes[_run_tangent] = _transpose_tangent
 
 
-def _lower(context: mlir.LoweringRuleContext, *operands: Any, call: _Call) -> Any:
+def _lower(context: mlir.LoweringRuleContext, *operands: Any, call: Call) -> Any:
     function = jaxpr_as_fun(call.program)
     return mlir.lower_fun(function, multiple_results=True)(context, *operands)
 
 
-def _lower_for_gpu(context: mlir.LoweringRuleContext, *operands: Any, call: _Call) -> Any:
+def _lower_for_gpu(context: mlir.LoweringRuleContext, *operands: Any, call: Call) -> Any:
     """Let the loops take as many steps an iteration as a GPU needs, wherever they were traced."""
 
     def adapt(equation: Any) -> Any:
@@ -157,9 +160,14 @@ def _lower_for_gpu(context: mlir.LoweringRuleContext, *operands: Any, call: _Cal
     return _lower(context, *operands, call=call)
 
 
-def _lower_for_cpu(loop: Any, context: mlir.LoweringRuleContext, *operands: Any, call: _Call) -> Any:
-    """Use native code where there is some."""
-    if (function := native.find(loop, call, context)) is None:
+def _lower_for_cpu(
+    find: Callable[..., Any], context: mlir.LoweringRuleContext, *operands: Any, call: Call
+) -> Any:
+    """Use native code where there is some, and where it pays."""
+    if not is_on_one_device(context) or context.module_context.lowering_parameters.for_export:
+        # XLA would gather what several devices hold, and an exported program cannot call our code.
+        return _lower(context, *operands, call=call)
+    if (function := find(call, context.avals_in, context.avals_out)) is None:
         return _lower(context, *operands, call=call)
     return mlir.lower_fun(function, multiple_results=True)(context, *operands)
 
@@ -168,9 +176,9 @@ for _each in (_run, _run_and_linearize, _run_tangent, _run_cotangent):
     mlir.register_lowering(_each, _lower)
     for _platform in ("cuda", "rocm"):
         mlir.register_lowering(_each, _lower_for_gpu, platform=_platform)
-for _each, _loop in (
-    (_run, native.run),
-    (_run_and_linearize, native.run_and_linearize),
-    (_run_cotangent, native.run_cotangent),
+for _each, _find in (
+    (_run, native.forward),
+    (_run_and_linearize, native.forward),
+    (_run_cotangent, native.backward),
 ):
-    mlir.register_lowering(_each, functools.partial(_lower_for_cpu, _loop), platform="cpu")
+    mlir.register_lowering(_each, functools.partial(_lower_for_cpu, _find), platform="cpu")

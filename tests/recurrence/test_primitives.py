@@ -16,7 +16,9 @@ def lowered_for(platforms, scan_unroll=None, num_steps=32):
     case = make_case("rnn", jnp.float32)
 
     def loss(params, inputs):
-        outputs, _ = jaxrnn.unroll(case.cell, params, inputs, scan_unroll=scan_unroll)
+        outputs, _ = jaxrnn.unroll(
+            case.cell, params, inputs, implementation="scan", scan_unroll=scan_unroll
+        )
         return outputs.sum()
 
     arguments = case.params, jnp.zeros((num_steps, B, D), jnp.float32)

@@ -1,22 +1,179 @@
-"""Compiling C++ code with the system's compiler, and keeping the result."""
+"""Compiling generated code with the system's compiler, and keeping it in the user's cache.
+
+The name of a library is a digest of all that it depends on: its source, the compiler, the flags,
+the processor and jaxlib.  Nothing is loaded from a folder or file that other users can write.
+"""
 
 import ctypes
+import functools
 import hashlib
+import logging
+import os
+import platform
+import shutil
+import signal
+import stat
 import subprocess
+import sys
 import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
+
 import jax
-from jaxrnn.recurrence.native.source import HEADERS, header_text
 
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared", "-w")
+logger = logging.getLogger(__name__)
 
-def build(source):
-    digest = hashlib.sha256("".join([source, *map(header_text, HEADERS)]).encode()).hexdigest()[:16]
-    out = Path("/tmp/w/natcache"); out.mkdir(exist_ok=True)
-    path = out / f"{digest}.so"
+FLAGS = (
+    *("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno"),
+    *("-fPIC", "-shared", "-w"),
+)
+SECONDS = 60
+"""How long a compiler may take."""
+
+
+class BuildError(Exception):
+    """There is no library; the message says why."""
+
+
+class Library(NamedTuple):
+    """A compiled and loaded library."""
+
+    digest: str
+    functions: ctypes.CDLL
+
+
+def build(source: str, headers: dict[str, str], flags: tuple[str, ...] = ()) -> Library:
+    """Return the library of a C++ source, from the cache or freshly compiled.
+
+    Args:
+        source: the text of the only source file.
+        headers: the texts of the headers that it includes, by name.
+        flags: for the compiler, besides `FLAGS`.
+
+    Raises:
+        BuildError: there is no compiler, no folder for the cache, or the code does not compile.
+    """
+    compiler = find_compiler()
+    flags = (*FLAGS, *flags)
+    parts = [source, *headers, *headers.values(), *compiler, *flags, processor(), version("jaxlib")]
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+    path = cache_folder() / f"{digest}.so"
     if not path.exists():
-        with tempfile.TemporaryDirectory() as d:
-            for h in HEADERS: (Path(d)/h).write_text(header_text(h))
-            (Path(d)/"cell.cc").write_text(source)
-            subprocess.run(["g++", *FLAGS, "-I", jax.ffi.include_dir(), "-I", d, str(Path(d)/"cell.cc"), "-o", str(path)], check=True)
-    return digest, ctypes.CDLL(str(path))
+        _compile(compiler.path, flags, source, headers, path)
+    check_private(path, stat.S_ISREG, "a file")
+    try:
+        return Library(digest, ctypes.CDLL(str(path)))
+    except OSError as error:
+        raise BuildError(f"the compiled code cannot be loaded ({error})") from error
+
+
+class Compiler(NamedTuple):
+    """A C++ compiler."""
+
+    path: str
+    version: str
+
+
+@functools.cache
+def find_compiler() -> Compiler:
+    """Return the system's C++ compiler, the value of CXX before others.
+
+    Raises:
+        BuildError: there is none that answers.
+    """
+    if sys.platform not in ("linux", "darwin"):
+        raise BuildError(f"no code is generated on {sys.platform}")
+    names = [name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name]
+    found = [path for path in map(shutil.which, names) if path]
+    if not found:
+        raise BuildError(f"no C++ compiler was found: install one of {', '.join(names[-3:])}")
+    return Compiler(found[0], _run([found[0], "--version"]))
+
+
+@functools.cache
+def processor() -> str:
+    """Return what tells this processor from others, as far as compiled code is concerned."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    kinds = ("model name", "flags", "Features", "CPU part")
+    return "\n".join(sorted({line for line in lines if line.startswith(kinds)}))
+
+
+def cache_folder() -> Path:
+    """Return the folder of compiled code, made if it is missing.
+
+    Raises:
+        BuildError: it cannot be made, or is not the user's own.
+    """
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(base, "jaxrnn", "native")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except (OSError, RuntimeError) as error:  # RuntimeError: no home
+        raise BuildError(f"there is no folder for compiled code ({error})") from error
+    check_private(folder, stat.S_ISDIR, "a folder")
+    return folder
+
+
+def check_private(path: Path, is_right_kind: Callable[[int], bool], kind: str) -> None:
+    """Raise a BuildError unless only this user can write to a path."""
+    try:
+        status = path.lstat()
+    except OSError as error:
+        raise BuildError(f"{path} cannot be read ({error})") from error
+    if not is_right_kind(status.st_mode):
+        raise BuildError(f"{path} is not {kind}")
+    if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise BuildError(f"other users can write to {path}: nothing is loaded from there")
+
+
+def _compile(
+    compiler: str, flags: tuple[str, ...], source: str, headers: dict[str, str], path: Path
+) -> None:
+    """Compile beside `path` and rename, so that no other process sees half a library."""
+    started = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            for name, text in {**headers, "source.cc": source}.items():
+                Path(folder, name).write_text(text)
+            result = Path(folder, path.name)
+            includes = ("-I", folder, "-I", jax.ffi.include_dir())
+            _run([compiler, *flags, *includes, f"{folder}/source.cc", "-o", str(result)])
+            result.chmod(0o700)
+            with result.open("rb") as file:
+                os.fsync(file.fileno())
+            result.replace(path)
+    except OSError as error:
+        raise BuildError(f"compiled code cannot be written to {path.parent} ({error})") from error
+    logger.info("compiled native code for a cell in %.1f s", time.monotonic() - started)
+
+
+def _run(command: list[str]) -> str:
+    """Run a compiler, with all that it starts, for at most a minute; return its output."""
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        raise BuildError(f"the compiler {command[0]} does not run ({error})") from error
+    try:
+        output, _ = process.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise BuildError(f"the compiler {command[0]} took longer than {SECONDS} s") from error
+    if process.returncode:
+        first = next((line for line in output.splitlines() if "error" in line), output.strip())
+        raise BuildError(f"the compiler {command[0]} failed: {first[:200]}")
+    return output

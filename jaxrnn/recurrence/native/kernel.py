@@ -19,26 +19,30 @@ class Kernel(NamedTuple):
     """A cell's compiled code."""
 
     equations: Equations
+    params: Any
+    """The shapes of the cell's own parameters."""
     target: str
     """The prefix of the names that XLA knows its functions by."""
     library: Any
+    """The loaded code."""
+
+    def fits(self, push: Any) -> bool:
+        """Return whether its coefficients are those of a derivative from `linearize`."""
+        reads, order = getattr(push, "reads", None), getattr(push, "order", None)
+        return (reads, order) == (self.equations.reads, self.equations.order)
 
 
-def run(kernel: Kernel, options: Options, *arguments: Any) -> tuple[Any, Any]:
-    """Run like `scan.run`."""
-    kept, last, *_ = _forward(kernel, options, False, *arguments)
-    return kept, last
-
-
-def run_and_linearize(kernel: Kernel, options: Options, *arguments: Any) -> Any:
-    """Run like `scan.run_and_linearize`, with the same leaves in the result."""
-    return _forward(kernel, options, True, *arguments)
-
-
-def _forward(
-    kernel: Kernel, options: Options, linearize: bool, params: Any, steps: Any, *carries: Any
-) -> tuple[Any, Any, Any, Any]:
-    cell, (carry, reset_carry) = options.cell, carries
+def run_forward(
+    kernel: Kernel,
+    options: Options,
+    linearize: bool,
+    params: Any,
+    steps: Any,
+    carry: Any,
+    reset_carry: Any,
+) -> tuple[Any, ...]:
+    """Run like `scan.run`, or like `scan.run_and_linearize` with the same leaves in the result."""
+    cell = options.cell
     arrays, sizes = jax.tree.leaves(carry), steps.input_gates[0].shape
     result = _Results(sizes, params.w_hh.dtype)
     own = [jnp.broadcast_to(p.reshape(-1), sizes[-1:]) for p in jax.tree.leaves(params.cell)]
@@ -56,30 +60,28 @@ def _forward(
         [result(1, linearize) for terms in kernel.equations.others for _ in terms],
     )
     kept, last, hidden_gates, *coefficients = _call(kernel, "forward", sizes, operands, shapes)
-    if options.return_carries:
-        return kept, last, split(cell, hidden_gates), coefficients
-    return kept[hidden], last, None, coefficients
+    kept = kept if options.return_carries else kept[hidden]
+    if not linearize:
+        return kept, last
+    return kept, last, split(cell, hidden_gates) if hidden_gates.size else None, coefficients
 
 
-def run_cotangent(
-    kernel: Kernel,
-    options: Options,
-    tangent_arguments: Any,
-    cotangents: tuple[Any, Any],
+def run_backward(
+    kernel: Kernel, options: Options, tangent_arguments: Any, d_kept: Any, d_last: Any
 ) -> tuple[FromOutside, Any, Any]:
-    """Run the loop of tangents backward.
+    """Run the loop of `scan.run_tangent` backward.
 
     Args:
         kernel: the cell's code.
         options: the static options.
         tangent_arguments: those of `scan.run_tangent`, of which the last three are not read.
-        cotangents: those of its results.
+        d_kept: the cotangent of its first result.
+        d_last: that of its second.
 
     Returns:
         The cotangents of the last three arguments.
     """
-    w_hh, push, valid, resets, from_outside, d_carry, d_reset_carry = tangent_arguments
-    d_kept, d_last = cotangents
+    w_hh, push, valid, resets, from_outside, _, d_reset_carry = tangent_arguments
     arrays, hidden = jax.tree.leaves(d_last), hidden_position(d_last)
     num_gates, sizes = len(options.cell.gates), jax.tree.leaves(d_kept)[0].shape
     result = _Results(sizes, w_hh.dtype)
@@ -106,7 +108,7 @@ def run_cotangent(
         *((both, None) if apart is None else (d_input, both) for both, d_input, apart in gates),
         strict=True,
     )
-    structure = jax.tree.structure(d_last)
+    structure: Any = jax.tree.structure(d_last)
     d_new = None if from_outside.new is None else structure.unflatten(d_new)
     d_reset = None if d_reset_carry is None else structure.unflatten(d_reset)
     return FromOutside(d_inputs, d_hidden, d_new), structure.unflatten(d_start), d_reset
@@ -135,6 +137,7 @@ def _call(kernel: Kernel, name: str, sizes: Any, operands: Any, shapes: Any) -> 
     dtype = operands[0].dtype
     num_steps, batch_size, size = sizes
     packed = getattr(kernel.library, f"{name}_packed_size")(size)
+    structure: Any
     leaves, structure = jax.tree.flatten(shapes)
     *results, _ = jax.ffi.ffi_call(
         f"{kernel.target}_{name}", [*leaves, jax.ShapeDtypeStruct((packed,), dtype)]

@@ -142,7 +142,7 @@ def _pull_back(equations: Equations) -> Iterator[str]:
     """
     sources: dict[str, Any] = {"start": "dc", "input": "dx", "new": "n", "hidden": "dh"}
     first = len(equations.reads)
-    numbers = {}
+    numbers: dict[Any, int] = {}
     for new, others in enumerate(equations.others):
         for source in others:
             numbers[new, source] = first + len(numbers)

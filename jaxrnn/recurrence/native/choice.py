@@ -1,0 +1,93 @@
+"""Whether a program uses native code."""
+
+import ctypes
+import functools
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import ShapedArray
+
+from jaxrnn.cells import BaseCell, Cell
+from jaxrnn.recurrence.equations import NotPerUnitError, trace
+from jaxrnn.recurrence.native.build import BuildError, build
+from jaxrnn.recurrence.native.kernel import Kernel, hidden_position
+from jaxrnn.recurrence.native.source import HEADERS, cell_source, header_text
+from jaxrnn.recurrence.options import Options
+
+SWITCH = "JAXRNN_NATIVE"
+"""The environment variable: 0 for never, 1 for wherever it is possible."""
+
+
+def obstacle(cell: BaseCell) -> str | None:
+    """Return why there is no native code for a cell, or None if there is."""
+    if os.environ.get(SWITCH) == "0":
+        return f"it is switched off by {SWITCH}=0"
+    if not isinstance(cell, Cell):
+        return f"the step of the StepCell {cell.name} is not split into gates and a product"
+    found = _kernel(cell, np.dtype("float32"))
+    return found if isinstance(found, str) else None
+
+
+def kernel_for(options: Options, w_hh: Any, sizes: tuple[Any, ...]) -> Kernel | None:
+    """Return the code that a program should use for a run, or None for the portable loops.
+
+    Args:
+        options: the static options of the run.
+        w_hh: the recurrent weights, or what stands for them: an aval if they are a matrix.
+        sizes: (T, B, H), where symbolic dimensions are not integers.
+    """
+    if not isinstance(w_hh, ShapedArray):
+        return None
+    dtype, switch = w_hh.dtype, os.environ.get(SWITCH)
+    asked = options.implementation == "native" or switch == "1"
+    if switch == "0" or options.implementation not in (None, "native"):
+        return None
+    if dtype != np.float32 and not (asked and dtype == np.float64):
+        return None
+    if options.dtype not in (None, dtype) or not all(isinstance(size, int) for size in sizes):
+        return None
+    if 0 in sizes or not (asked or pays(*sizes)):
+        return None
+    cell: Any = options.cell
+    found = _kernel(cell, np.dtype(dtype))
+    return None if isinstance(found, str) else found
+
+
+def pays(num_steps: int, batch_size: int, size: int) -> bool:
+    """Return whether native code is faster than the portable loops."""
+    return num_steps > 1
+
+
+@functools.lru_cache(maxsize=256)
+def _kernel(cell: Cell, dtype: Any) -> Kernel | str:
+    """Return the code of a cell, or why there is none."""
+    try:
+        equations = trace(cell, dtype)
+        carry, params = jax.eval_shape(
+            lambda: (cell.initial_carry(1), cell.init_params(jax.random.key(0)))
+        )
+        arrays, own = len(jax.tree.leaves(carry)), jax.tree.leaves(params)
+        source = cell_source(equations, len(cell.gates), arrays, hidden_position(carry), len(own))
+        headers = {name: header_text(name) for name in HEADERS}
+        flags = ("-DJAXRNN_FLOAT64",) if dtype == np.float64 else ()
+        digest, functions = build(source, headers, flags)
+    except NotPerUnitError as error:
+        return f"the cell {cell.name} is not eligible: {error}"
+    except BuildError as error:
+        return str(error)
+    shapes = jax.tree.map(jnp.shape, params)
+    return Kernel(equations, shapes, _register(digest, functions), functions)
+
+
+@functools.cache
+def _register(digest: str, functions: Any) -> str:
+    """Make the functions of a library known to XLA; return the prefix of their names."""
+    for name in ("forward", "backward"):
+        size = getattr(functions, f"{name}_packed_size")
+        size.restype, size.argtypes = ctypes.c_int64, [ctypes.c_int64]
+        handler = jax.ffi.pycapsule(getattr(functions, name))
+        jax.ffi.register_ffi_target(f"jaxrnn_{digest}_{name}", handler, platform="cpu")
+    return f"jaxrnn_{digest}"

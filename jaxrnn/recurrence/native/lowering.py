@@ -1,0 +1,63 @@
+"""What the primitives of a run become where native code serves them.
+
+Each function returns a function of a primitive's operands, or None for the portable loop.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from jaxrnn.recurrence.native.choice import kernel_for
+from jaxrnn.recurrence.native.kernel import run_backward, run_forward
+from jaxrnn.recurrence.scan import Linearized
+
+
+def forward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callable[..., Any] | None:
+    """Serve `run` and `run_and_linearize`.
+
+    Args:
+        call: the static parameters of the primitive.
+        avals: the shapes and dtypes of its operands.
+        results: those of its results.
+    """
+    params, steps, *_ = call.structure.unflatten(avals)
+    kernel = kernel_for(call.options, params.w_hh, steps.input_gates[0].shape)
+    done = call.results.unflatten(results)
+    linearize = isinstance(done, Linearized)
+    if kernel is None or jax.tree.map(lambda p: p.shape, params.cell) != kernel.params:
+        return None
+    if linearize and not kernel.fits(done.push):
+        return None
+
+    def function(*operands: Any) -> Any:
+        arguments = call.structure.unflatten(operands)
+        return jax.tree.leaves(run_forward(kernel, call.options, linearize, *arguments))
+
+    return function
+
+
+def backward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callable[..., Any] | None:
+    """Serve the loop of cotangents; the arguments are those of `forward`."""
+    del results
+    tangent, linear = call.transposed
+
+    def arguments(operands: Sequence[Any]) -> tuple[Any, Any, Any]:
+        known, cotangents = call.structure.unflatten(operands)
+        known = iter(known)
+        missing = object()  # for the tangents
+        leaves = [missing if is_linear else next(known) for is_linear in linear]
+        tangent_arguments = tangent.structure.unflatten(leaves)
+        return tangent_arguments, *tangent.results.unflatten(cotangents)
+
+    tangent_arguments, d_kept, _ = arguments(avals)
+    w_hh, push, *_ = tangent_arguments
+    kernel = kernel_for(call.options, w_hh, jax.tree.leaves(d_kept)[0].shape)
+    if kernel is None or not kernel.fits(push):
+        return None
+
+    def function(*operands: Any) -> Any:
+        found = jax.tree.leaves(run_backward(kernel, call.options, *arguments(operands)))
+        return [d for d, is_linear in zip(found, linear[-len(found) :], strict=True) if is_linear]
+
+    return function
