@@ -53,7 +53,13 @@ from jaxrnn.layers import (
 )
 from jaxrnn.matmul import matmul
 from jaxrnn.model_config import ModelConfig, build_language_model
-from jaxrnn.recurrence import BlockDiagonal, LowRank, RecurrentParams, unroll
+from jaxrnn.recurrence import (
+    BlockDiagonal,
+    LowRank,
+    RecurrentParams,
+    implementations,
+    unroll,
+)
 from jaxrnn.runs import load_run
 from jaxrnn.scoring import Score, score
 from jaxrnn.sequences import SortedSteps, last_valid, pad, sort_valid, unpad, valid_steps
@@ -80,6 +86,7 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "zero_carry",
     # a cell over time
     "unroll",
+    "implementations",
     "RecurrentParams",
     "LowRank",
     "BlockDiagonal",

@@ -20,6 +20,7 @@ from jaxrnn.recurrence.boundaries import (
     valid_steps,
     zero_padding,
 )
+from jaxrnn.recurrence.native import choice as native
 from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.remat import run_in_chunks
 from jaxrnn.recurrence.weights import RecurrentParams, cast_weights, project_outputs
@@ -63,10 +64,13 @@ def unroll(
         resets: where a sequence restarts: `resets[t]` is a boundary between `t - 1` and `t`.
         reset_carry: the carry that it restarts from; None means `cell.initial_carry`.
         reverse: run from the last step of each sequence to its first; the outputs stay in place.
-        implementation: "scan" is the engine with its own derivative.  "autodiff" is the same loop
-            differentiated by JAX.  "cudnn" calls NVIDIA's kernels for `jaxrnn.lstm` on float32
-            vectors without resets; it needs a GPU, is slower there than "scan", and supports
-            reverse mode only.  None means "scan" for a Cell and "autodiff" for a StepCell.
+        implementation: "scan" is the engine with its own derivative.  "native" is the same on CPUs
+            in compiled C++, for cells whose units do not read each other.  "autodiff" is the loop
+            of "scan" differentiated by JAX.  "cudnn" calls NVIDIA's kernels for `jaxrnn.lstm` on
+            float32 vectors without resets; it needs a GPU, is slower there than "scan", and
+            supports reverse mode only.  None chooses when a program is compiled: "native" for one
+            CPU where there is such code and it pays, else "scan"; "autodiff" for a StepCell.
+            `jaxrnn.implementations` says what there is for a cell.
         scan_unroll: time steps per iteration of the loop (`lax.scan`'s `unroll`).  None means eight
             if JAX's default device is a GPU, where one takes up to twice as long.  On a CPU it
             means about five for a cell with several gates, which was up to a fifth faster, and one
@@ -114,6 +118,8 @@ def run(
     check_arguments(options, params, inputs, carry, context)
     if options.engine == "cudnn":
         cudnn.check_eligible(options, params, inputs, context.resets)
+    if options.implementation == "native":
+        native.check_eligible(options, params.w_hh)
     num_steps, batch_size = inputs.shape[:2]
     initial_carry = functools.partial(options.cell.initial_carry, batch_size, params.w_ih.dtype)
     valid = valid_steps(context.lengths, num_steps)
@@ -162,10 +168,10 @@ def _run_chunk(
         if sequence.inputs.shape[1] > 0:
             return cudnn.run(params, sequence.inputs, sequence.valid, carry, options.reverse)
         engine = "scan"  # cuDNN refuses a batch without rows
+    if options.reverse:  # a reversed run meets the padding first, and skips it
+        sequence = flip_within(None, sequence)
     input_gates = _project(options, params, sequence.inputs)
     steps = scan.Steps(input_gates, sequence.valid, sequence.resets)
-    if options.reverse:  # a reversed run meets the padding first, and skips it
-        steps = flip_within(None, steps)
     loop_params = LoopParams(params.w_hh, params.b_hh, params.cell)
     carries, last = ENGINES[engine](options, loop_params, steps, carry, reset_carry)
     hidden = carries.hidden if options.return_carries else carries

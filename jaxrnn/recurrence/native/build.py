@@ -7,6 +7,7 @@ the processor and jaxlib.  Nothing is loaded from a folder or file that other us
 import ctypes
 import functools
 import hashlib
+import itertools
 import logging
 import os
 import platform
@@ -30,6 +31,7 @@ FLAGS = (
     *("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno"),
     *("-fPIC", "-shared", "-w"),
 )
+_JAXLIB = version("jaxlib")  # its headers are compiled in
 SECONDS = 60
 """How long a compiler may take."""
 
@@ -56,18 +58,31 @@ def build(source: str, headers: dict[str, str], flags: tuple[str, ...] = ()) -> 
     Raises:
         BuildError: there is no compiler, no folder for the cache, or the code does not compile.
     """
-    compiler = find_compiler()
-    flags = (*FLAGS, *flags)
-    parts = [source, *headers, *headers.values(), *compiler, *flags, processor(), version("jaxlib")]
-    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
-    path = cache_folder() / f"{digest}.so"
-    if not path.exists():
-        _compile(compiler.path, flags, source, headers, path)
-    check_private(path, stat.S_ISREG, "a file")
+    found = _build(source, tuple(headers.items()), (*FLAGS, *flags))
+    if isinstance(found, BuildError):
+        raise found
+    return found
+
+
+@functools.cache  # a failure, too, happens once
+def _build(
+    source: str, headers: tuple[tuple[str, str], ...], flags: tuple[str, ...]
+) -> Library | BuildError:
     try:
+        compiler = find_compiler()
+        parts = [source, *itertools.chain(*headers), *compiler, *flags, processor(), _JAXLIB]
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+        path = cache_folder() / f"{digest}.so"
+        if not path.exists():
+            _compile(compiler.path, flags, source, dict(headers), path)
+        check_private(path, stat.S_ISREG, "a file")
         return Library(digest, ctypes.CDLL(str(path)))
+    except BuildError as error:
+        failure = error
     except OSError as error:
-        raise BuildError(f"the compiled code cannot be loaded ({error})") from error
+        failure = BuildError(f"the compiled code cannot be loaded ({error})")
+    logger.info("no native code: %s", failure)
+    return failure
 
 
 class Compiler(NamedTuple):
@@ -77,13 +92,27 @@ class Compiler(NamedTuple):
     version: str
 
 
-@functools.cache
 def find_compiler() -> Compiler:
     """Return the system's C++ compiler, the value of CXX before others.
 
     Raises:
         BuildError: there is none that answers.
     """
+    found = _find_compiler()
+    if isinstance(found, BuildError):
+        raise found
+    return found
+
+
+@functools.cache
+def _find_compiler() -> Compiler | BuildError:
+    try:
+        return _first_compiler()
+    except BuildError as error:
+        return error
+
+
+def _first_compiler() -> Compiler:
     if sys.platform not in ("linux", "darwin"):
         raise BuildError(f"no code is generated on {sys.platform}")
     names = [name for name in (os.environ.get("CXX"), "c++", "g++", "clang++") if name]

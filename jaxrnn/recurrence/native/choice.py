@@ -20,6 +20,21 @@ from jaxrnn.recurrence.options import Options
 SWITCH = "JAXRNN_NATIVE"
 """The environment variable: 0 for never, 1 for wherever it is possible."""
 
+# The sequences from which on native code was faster, by whether a derivative is taken: each call
+# rearranges the recurrent weights first, which takes as long as one or two steps of one row.
+_SHORTEST = {True: 2, False: 8}
+
+
+def check_eligible(options: Options, w_hh: Any) -> None:
+    """Raise a ValueError that names why there is no native code for a run."""
+    reason = obstacle(options.cell)
+    if not isinstance(w_hh, jax.Array | np.ndarray):
+        reason = f"w_hh is a {type(w_hh).__name__}, not a matrix"
+    elif options.dtype not in (None, w_hh.dtype):
+        reason = f"it does not multiply in {options.dtype}"
+    if reason is not None:
+        raise ValueError(f'implementation "native" cannot be used: {reason}')
+
 
 def obstacle(cell: BaseCell) -> str | None:
     """Return why there is no native code for a cell, or None if there is."""
@@ -31,13 +46,16 @@ def obstacle(cell: BaseCell) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def kernel_for(options: Options, w_hh: Any, sizes: tuple[Any, ...]) -> Kernel | None:
+def kernel_for(
+    options: Options, w_hh: Any, sizes: tuple[Any, ...], training: bool
+) -> Kernel | None:
     """Return the code that a program should use for a run, or None for the portable loops.
 
     Args:
         options: the static options of the run.
         w_hh: the recurrent weights, or what stands for them: an aval if they are a matrix.
         sizes: (T, B, H), where symbolic dimensions are not integers.
+        training: whether the run is part of a derivative.
     """
     if not isinstance(w_hh, ShapedArray):
         return None
@@ -49,16 +67,11 @@ def kernel_for(options: Options, w_hh: Any, sizes: tuple[Any, ...]) -> Kernel | 
         return None
     if options.dtype not in (None, dtype) or not all(isinstance(size, int) for size in sizes):
         return None
-    if 0 in sizes or not (asked or pays(*sizes)):
+    if 0 in sizes or not (asked or sizes[0] >= _SHORTEST[training]):
         return None
     cell: Any = options.cell
     found = _kernel(cell, np.dtype(dtype))
     return None if isinstance(found, str) else found
-
-
-def pays(num_steps: int, batch_size: int, size: int) -> bool:
-    """Return whether native code is faster than the portable loops."""
-    return num_steps > 1
 
 
 @functools.lru_cache(maxsize=256)

@@ -22,9 +22,9 @@ def forward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callable
         results: those of its results.
     """
     params, steps, *_ = call.structure.unflatten(avals)
-    kernel = kernel_for(call.options, params.w_hh, steps.input_gates[0].shape)
     done = call.results.unflatten(results)
     linearize = isinstance(done, Linearized)
+    kernel = kernel_for(call.options, params.w_hh, steps.input_gates[0].shape, linearize)
     if kernel is None or jax.tree.map(lambda p: p.shape, params.cell) != kernel.params:
         return None
     if linearize and not kernel.fits(done.push):
@@ -52,7 +52,7 @@ def backward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callabl
 
     tangent_arguments, d_kept, _ = arguments(avals)
     w_hh, push, *_ = tangent_arguments
-    kernel = kernel_for(call.options, w_hh, jax.tree.leaves(d_kept)[0].shape)
+    kernel = kernel_for(call.options, w_hh, jax.tree.leaves(d_kept)[0].shape, True)
     if kernel is None or not kernel.fits(push):
         return None
 

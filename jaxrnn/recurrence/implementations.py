@@ -1,0 +1,39 @@
+"""Which implementations there are for a cell, and why not the others."""
+
+import jax
+
+from jaxrnn.cells import BaseCell, Cell
+from jaxrnn.cells.lstm import lstm_update
+from jaxrnn.recurrence.native.choice import obstacle
+
+
+def implementations(cell: BaseCell) -> dict[str, str]:
+    """Return what `implementation=` of `unroll` can be for a cell.
+
+    Asking for "native" compiles its code, which takes some seconds the first time.
+
+    Returns:
+        For each name "available", or the reason why it is not.
+
+    Raises:
+        TypeError: `cell` is not a cell.
+
+    Example:
+        >>> import jaxrnn
+        >>> jaxrnn.implementations(jaxrnn.lstm(8))["scan"]
+        'available'
+    """
+    if not isinstance(cell, BaseCell):
+        raise TypeError(f"cell must be a Cell, such as jaxrnn.lstm(256), got {cell!r}")
+    available = "available"
+    cudnn = available
+    if getattr(cell, "update", None) is not lstm_update:
+        cudnn = "it has no kernel for this cell, only for jaxrnn.lstm"
+    elif jax.default_backend() != "gpu":
+        cudnn = "it needs a GPU with cuDNN"
+    return {
+        "native": obstacle(cell) or available,
+        "scan": available if isinstance(cell, Cell) else "only JAX can differentiate a StepCell",
+        "autodiff": available,
+        "cudnn": cudnn,
+    }
