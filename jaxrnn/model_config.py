@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from jaxrnn.cells import BaseCell, gru, lstm, rnn
+from jaxrnn.cells import Cell, gru, lstm, rnn
 from jaxrnn.checks import (
     FLOAT32_MAX,
     check_choice,
@@ -19,7 +19,7 @@ from jaxrnn.typing import Initializer
 MAX_LAYERS = 1000
 """The largest number of layers; each is compiled separately, which takes about a second."""
 
-CELLS: dict[str, Callable[[int], BaseCell]] = {"rnn": rnn, "gru": gru, "lstm": lstm}
+CELLS: dict[str, Callable[[int], Cell]] = {"rnn": rnn, "gru": gru, "lstm": lstm}
 """The factories of the cells, by name."""
 
 
@@ -87,6 +87,18 @@ class ModelConfig:
             )
 
 
+def make_cell(config: ModelConfig) -> Cell:
+    """Make the recurrent cell of a configuration.
+
+    Example:
+        >>> import jaxrnn
+        >>> from jaxrnn.model_config import make_cell
+        >>> make_cell(jaxrnn.ModelConfig(cell="gru", hidden_size=8))
+        gru(8)
+    """
+    return CELLS[config.cell](config.hidden_size)
+
+
 def build_language_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
     """Build the language model that a configuration describes.
 
@@ -101,7 +113,7 @@ def build_language_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
         kernel_init = SymmetricUniform(config.init_scale)
     bias_init = kernel_init if config.init == "uniform" else "zeros"
     layer = recurrent(
-        CELLS[config.cell](config.hidden_size),
+        make_cell(config),
         kernel_init=kernel_init,
         bias_init=bias_init,
         forget_gate_bias=config.forget_gate_bias,

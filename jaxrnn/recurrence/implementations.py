@@ -4,7 +4,7 @@ import jax
 
 from jaxrnn.cells import BaseCell, Cell
 from jaxrnn.cells.lstm import lstm_update
-from jaxrnn.recurrence.native.choice import obstacle
+from jaxrnn.recurrence.native.choice import code_digest, obstacle
 
 
 def implementations(cell: BaseCell) -> dict[str, str]:
@@ -37,3 +37,11 @@ def implementations(cell: BaseCell) -> dict[str, str]:
         "autodiff": available,
         "cudnn": cudnn,
     }
+
+
+def default_implementation(cell: BaseCell) -> str:
+    """Return what runs a cell by default on one device, with the digest of native code."""
+    if not isinstance(cell, Cell):
+        return "autodiff"
+    digest = code_digest(cell) if jax.default_backend() == "cpu" else None
+    return "scan" if digest is None else f"native {digest}"

@@ -10,7 +10,8 @@ from typing import Any
 
 import jax
 
-from jaxrnn.model_config import ModelConfig
+from jaxrnn.model_config import ModelConfig, make_cell
+from jaxrnn.recurrence.implementations import default_implementation
 from jaxrnn.text import Vocabulary
 from jaxrnn.training.config import TrainConfig, flat_settings
 from jaxrnn.training.parallel import count_devices
@@ -152,11 +153,18 @@ class Record:
         )
 
 
-def environment(training: TrainConfig) -> dict[str, str]:
-    """Return versions, flags and device: what the last bits depend on besides the record."""
+def environment(model: ModelConfig, training: TrainConfig) -> dict[str, str]:
+    """Return versions, flags, code and device: what the last bits depend on besides the record."""
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
     flags = {name: os.environ.get(name, "") for name in FLAGS}
-    return {"python": platform.python_version(), **packages, **flags, "device": device(training)}
+    sharded = training.parallel == "jit" and count_devices(training) > 1
+    return {
+        "python": platform.python_version(),
+        **packages,
+        **flags,
+        "recurrence": "scan" if sharded else default_implementation(make_cell(model)),
+        "device": device(training),
+    }
 
 
 def device(training: TrainConfig) -> str:

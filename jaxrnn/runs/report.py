@@ -188,7 +188,7 @@ def report_end(
         "params_digest": params_digest(state.params),
         "origin": run.start.origin and dataclasses.asdict(run.start.origin),
         "config": config,
-        "versions": environment(settings.training),
+        "versions": environment(settings.model, settings.training),
         "device": device(settings.training),
     }
     write_summary(settings.out, summary)

@@ -175,7 +175,7 @@ def make_meta(record: Record, items: dict[str, Any], **more: str) -> dict[str, A
     meta = {
         "format": FORMAT,
         "record": record.to_json(),
-        "environment": environment(record.training),
+        "environment": environment(record.model, record.training),
         "arrays": {item: describe(arrays) for item, arrays in items.items()},
         **more,
     }

@@ -128,7 +128,7 @@ class Saver:
     def _check_same_run(self, saved: Saved) -> None:
         settings = self.run.settings
         differences = self.run.record(Progress()).differences(saved.record)
-        there, here = saved.meta["environment"], environment(settings.training)
+        there, here = saved.meta["environment"], environment(settings.model, settings.training)
         changed = {
             name: f"{name}: {there.get(name, '')} in the checkpoint, {value} here"
             for name, value in here.items()

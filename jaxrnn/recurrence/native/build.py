@@ -203,6 +203,7 @@ def _run(command: list[str]) -> str:
         process.communicate()
         raise BuildError(f"the compiler {command[0]} took longer than {SECONDS} s") from error
     if process.returncode:
-        first = next((line for line in output.splitlines() if "error" in line), output.strip())
+        lines = output.strip().splitlines() or [f"exit status {process.returncode}"]
+        first = next((line for line in lines if "error" in line), lines[0])
         raise BuildError(f"the compiler {command[0]} failed: {first[:200]}")
     return output

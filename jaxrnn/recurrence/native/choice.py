@@ -20,6 +20,8 @@ from jaxrnn.recurrence.options import Options
 SWITCH = "JAXRNN_NATIVE"
 """The environment variable: 0 for never, 1 for wherever it is possible."""
 
+_PREFIX = "jaxrnn_"
+
 # The sequences from which on native code was faster, by whether a derivative is taken: each call
 # rearranges the recurrent weights first, which takes as long as one or two steps of one row.
 _SHORTEST = {True: 2, False: 8}
@@ -44,6 +46,14 @@ def obstacle(cell: BaseCell) -> str | None:
         return f"the step of the StepCell {cell.name} is not split into gates and a product"
     found = _kernel(cell, np.dtype("float32"))
     return found if isinstance(found, str) else None
+
+
+def code_digest(cell: BaseCell) -> str | None:
+    """Return what tells a cell's native code from other code, or None if there is none."""
+    if obstacle(cell) is not None:
+        return None
+    kernel: Any = _kernel(cell, np.dtype("float32"))
+    return kernel.target.removeprefix(_PREFIX)
 
 
 def kernel_for(
@@ -102,5 +112,5 @@ def _register(digest: str, functions: Any) -> str:
         size = getattr(functions, f"{name}_packed_size")
         size.restype, size.argtypes = ctypes.c_int64, [ctypes.c_int64]
         handler = jax.ffi.pycapsule(getattr(functions, name))
-        jax.ffi.register_ffi_target(f"jaxrnn_{digest}_{name}", handler, platform="cpu")
-    return f"jaxrnn_{digest}"
+        jax.ffi.register_ffi_target(f"{_PREFIX}{digest}_{name}", handler, platform="cpu")
+    return f"{_PREFIX}{digest}"
