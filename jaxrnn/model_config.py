@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from jaxrnn.cells import Cell, gru, lstm, rnn
+from jaxrnn.cells import BaseCell, gru, lstm, rnn
 from jaxrnn.checks import (
     FLOAT32_MAX,
     check_choice,
@@ -19,7 +19,7 @@ from jaxrnn.typing import Initializer
 MAX_LAYERS = 1000
 """The largest number of layers; each is compiled separately, which takes about a second."""
 
-CELLS: dict[str, Callable[[int], Cell]] = {"rnn": rnn, "gru": gru, "lstm": lstm}
+CELLS: dict[str, Callable[[int], BaseCell]] = {"rnn": rnn, "gru": gru, "lstm": lstm}
 """The factories of the cells, by name."""
 
 
@@ -87,7 +87,7 @@ class ModelConfig:
             )
 
 
-def make_cell(config: ModelConfig) -> Cell:
+def make_cell(config: ModelConfig) -> BaseCell:
     """Make the recurrent cell of a configuration.
 
     Example:

@@ -224,7 +224,10 @@ _CALLS = {
     "custom_vjp_call": "call_jaxpr",
 }
 # Operations that leave the number of each unit as it is.
-_SAME = {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "copy", "optimization_barrier"}
+_SAME = {
+    *("broadcast_in_dim", "reshape", "squeeze", "expand_dims"),
+    *("copy", "optimization_barrier", "stop_gradient"),
+}
 _OF_FLOATS = (
     "abs acos acosh add add_any asin asinh atan atan2 atanh cbrt ceil clamp cos cosh div erf erfc"
     " exp exp2 expm1 floor integer_pow log log1p logistic max min mul neg pow rsqrt sign sin sinh"

@@ -10,44 +10,13 @@ import pytest
 from conftest import make_case
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_equations import SIZE, make_cell, random_update
 
 import jaxrnn
 from jaxrnn.recurrence import linearization
 from jaxrnn.recurrence.linearization import linearize
 
-SIZE = 4
 ROWS = 3
-OF_ONE = [
-    jnp.tanh,
-    jax.nn.sigmoid,
-    jax.nn.relu,
-    jax.nn.softplus,
-    jax.nn.gelu,
-    jnp.sin,
-    jnp.square,
-    jnp.negative,
-    jax.jit(jnp.cos),
-    lambda x: 0.5 - x / 3,
-    lambda x: x / jnp.sqrt(1 + x * x),
-    lambda x: jnp.where(x > 0, x, 0),
-    jnp.zeros_like,
-    jax.lax.stop_gradient,
-]
-OF_TWO = [
-    jnp.add,
-    jnp.subtract,
-    jnp.multiply,
-    jnp.maximum,
-    jnp.logaddexp,
-    jax.jit(lambda x, y: x * y),
-    lambda x, y: x / (1 + y * y),
-    lambda x, y: jnp.where(x > y, x, -y),
-]
-
-
-def make_cell(update):
-    zeros = jaxrnn.zero_carry(jaxrnn.LSTMCarry, SIZE)
-    return jaxrnn.Cell("test", SIZE, gates=("a", "b"), initial_carry=zeros, update=update)
 
 
 def draw_arguments(cell, seed=0, dtype=jnp.float64):
@@ -105,17 +74,8 @@ def test_random_equations(data):
     """Equations drawn at random: no unit reads another one, and all coefficients are found."""
     choose = functools.partial(st.integers, 0)
     steps = data.draw(st.lists(st.tuples(choose(99), choose(99), choose(99)), max_size=8))
-
-    def update(cell_params, input_gates, hidden_gates, carry):
-        values = [carry.hidden, carry.memory, *hidden_gates, *input_gates]
-        for number, first, second in steps:
-            a, b = values[-1 - first % len(values)], values[-1 - second % len(values)]
-            function = (OF_ONE + OF_TWO)[number % (len(OF_ONE) + len(OF_TWO))]
-            values.append(function(a) if function in OF_ONE else function(a, b))
-        return jaxrnn.LSTMCarry(values[-1] + values[2], values[-2])
-
     with jax.enable_x64(True):
-        push = check(make_cell(update))
+        push = check(make_cell(random_update(steps)))
     # Two arrays of two input and two hidden gates, two of the carry, and each other.
     assert coefficients_a_unit(push) <= 13
 

@@ -1,0 +1,53 @@
+"""Cells whose equations are drawn at random; no unit reads another one."""
+
+import jax
+import jax.numpy as jnp
+
+import jaxrnn
+
+SIZE = 4
+OF_ONE = [
+    jnp.tanh,
+    jax.nn.sigmoid,
+    jax.nn.relu,
+    jax.nn.softplus,
+    jax.nn.gelu,
+    jnp.sin,
+    jnp.square,
+    jnp.negative,
+    jax.jit(jnp.cos),
+    lambda x: 0.5 - x / 3,
+    lambda x: x / jnp.sqrt(1 + x * x),
+    lambda x: jnp.where(x > 0, x, 0),
+    jnp.zeros_like,
+    jax.lax.stop_gradient,
+]
+OF_TWO = [
+    jnp.add,
+    jnp.subtract,
+    jnp.multiply,
+    jnp.maximum,
+    jnp.logaddexp,
+    jax.jit(lambda x, y: x * y),
+    lambda x, y: x / (1 + y * y),
+    lambda x, y: jnp.where(x > y, x, -y),
+]
+
+
+def random_update(steps):
+    """Equations of two gates and two arrays, given (function, operand, operand) of each step."""
+
+    def update(cell_params, input_gates, hidden_gates, carry):
+        values = [carry.hidden, carry.memory, *hidden_gates, *input_gates]
+        for number, first, second in steps:
+            a, b = values[-1 - first % len(values)], values[-1 - second % len(values)]
+            function = (OF_ONE + OF_TWO)[number % (len(OF_ONE) + len(OF_TWO))]
+            values.append(function(a) if function in OF_ONE else function(a, b))
+        return jaxrnn.LSTMCarry(values[-1] + values[2], values[-2])
+
+    return update
+
+
+def make_cell(update):
+    zeros = jaxrnn.zero_carry(jaxrnn.LSTMCarry, SIZE)
+    return jaxrnn.Cell("test", SIZE, gates=("a", "b"), initial_carry=zeros, update=update)

@@ -1,0 +1,324 @@
+"""Native code against JAX's derivative of the portable loop, and when a program uses it."""
+
+import concurrent.futures
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import CELLS, WHEN, D, H, T, make_case
+from jax.sharding import NamedSharding, PartitionSpec
+from marks import in_matrix
+from random_equations import make_cell, random_update
+
+import jaxrnn
+from jaxrnn.recurrence.native import build
+
+pytestmark = pytest.mark.skipif(
+    jaxrnn.implementations(jaxrnn.rnn(2))["native"] != "available", reason="no compiler"
+)
+TOLERANCE = {jnp.float64: 1e-12, jnp.float32: 1e-5}
+
+
+def loss(case, implementation, when, options, params, inputs, carry, reset_carry):
+    """A sum to which every step of every array contributes, each with a different weight."""
+    if "resets" in when:
+        when = when | {"reset_carry": reset_carry}
+    results = jaxrnn.unroll(
+        case.cell, params, inputs, carry, implementation=implementation, **when, **options
+    )
+    terms = [jnp.sin(leaf + i) ** 2 for i, leaf in enumerate(jax.tree.leaves(results))]
+    return sum(term.sum() for term in terms), results
+
+
+def check(case, dtype, when=WHEN["whole"], **options):
+    """Results and gradients are those of autodiff, up to rounding."""
+    tolerance = TOLERANCE[dtype]
+
+    def run(implementation):
+        function = functools.partial(loss, case, implementation, when, options)
+        derivative = jax.value_and_grad(function, argnums=(0, 1, 2, 3), has_aux=True)
+        return jax.jit(derivative)(case.params, case.inputs, case.carry, case.reset_carry)
+
+    for native, expected in zip(
+        *map(jax.tree.leaves, map(run, ("native", "autodiff"))), strict=True
+    ):
+        scale = max(1, np.abs(expected).max(initial=0))
+        np.testing.assert_allclose(native, expected, rtol=0, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("when", WHEN)
+@pytest.mark.parametrize("name", CELLS)
+def test_results_and_gradients_equal_autodiff(name, when):
+    check(make_case(name, jnp.float32), jnp.float32, WHEN[when])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"return_carries": True}, {"reverse": True}, {"remat_every": 3}],
+    ids=lambda options: next(iter(options)),
+)
+@pytest.mark.parametrize("name", [*in_matrix("rnn", "gru", "relu"), "lstm", "peephole"])
+def test_options_equal_autodiff_in_float64(name, options, x64):
+    check(make_case(name), jnp.float64, WHEN["both"], **options)
+
+
+SIZES = [(1, 1, 1), (2, 3, 17), (5, 7, 64), (3, 130, 33), (60, 2, 20), (4, 9, 130)]
+SIZES += in_matrix((10_000, 1, 5), (3, 12, 520), (7, 13, 257), (2, 6, 96), (9, 25, 31))
+
+
+@pytest.mark.parametrize(("num_steps", "batch_size", "size"), SIZES)
+@pytest.mark.parametrize("name", [*in_matrix("rnn", "lstm"), "gru"])
+def test_sizes_that_leave_tails(name, num_steps, batch_size, size, x64):
+    cell = getattr(jaxrnn, name)(size)
+    keys = jax.random.split(jax.random.key(0), 4)
+    params = jaxrnn.recurrent(cell).init(keys[0], D)
+    params = jax.tree.map(lambda p: p.astype(jnp.float64), params)
+    inputs = jax.random.normal(keys[1], (num_steps, batch_size, D), jnp.float64)
+    zeros = cell.initial_carry(batch_size, jnp.float64)
+    carries = [jax.tree.map(lambda c, k=k: jax.random.normal(k, c.shape), zeros) for k in keys[2:]]
+    case = make_case("lstm")._replace(cell=cell, params=params, inputs=inputs)
+    case = case._replace(carry=carries[0], reset_carry=carries[1])
+    lengths = jnp.arange(batch_size) % (num_steps + 1)
+    check(case, jnp.float64, {"lengths": lengths})
+
+
+def random_cells(number):
+    generator = np.random.default_rng(0)
+    return [
+        generator.integers(0, 100, (generator.integers(1, 9), 3)).tolist() for _ in range(number)
+    ]
+
+
+@pytest.mark.parametrize("steps", [*random_cells(12), *in_matrix(*random_cells(300)[12:])])
+def test_random_programs(steps, x64, monkeypatch):
+    # Code that is hardly optimised compiles in half the time.
+    flags = tuple(flag.replace("-O3", "-O1") for flag in build.FLAGS)
+    monkeypatch.setattr("jaxrnn.recurrence.native.build.FLAGS", flags)
+    case = make_case("lstm")
+    cell = make_cell(random_update(steps))
+    params = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
+    size, batch_size = cell.hidden_size, case.inputs.shape[1]
+    params = jax.tree.map(lambda p: p.astype(jnp.float64), params)
+    carry, reset_carry = (
+        jax.tree.map(lambda c: c[:, :size], carry) for carry in (case.carry, case.reset_carry)
+    )
+    assert carry.hidden.shape == (batch_size, size)
+    case = case._replace(cell=cell, params=params, carry=carry, reset_carry=reset_carry)
+    check(case, jnp.float64, WHEN["both"], return_carries=True)
+
+
+@pytest.mark.parametrize("outer", [jax.jacfwd, jax.jacrev])
+@pytest.mark.parametrize("name", ["gru", "peephole"])
+def test_second_derivatives(name, outer, x64):
+    case = make_case(name)
+
+    def product(implementation):
+        def function(direction):
+            params = case.params._replace(w_hh=case.params.w_hh + direction * case.params.w_hh)
+            both = WHEN["both"]
+            return loss(case, implementation, both, {}, params, *case[2:])[0]
+
+        return jax.jit(outer(jax.grad(function)))(jnp.float64(0.1))
+
+    np.testing.assert_allclose(product("native"), product("autodiff"), rtol=1e-10)
+
+
+def test_nan_in_the_padding_reaches_nothing():
+    case = make_case("lstm", jnp.float32)
+    lengths = WHEN["lengths"]["lengths"]
+    padding = jnp.arange(T)[:, None] >= lengths[None]
+    dirty = jnp.where(padding[..., None], jnp.nan, case.inputs)
+
+    def run(inputs):
+        function = functools.partial(loss, case, "native", {"lengths": lengths}, {}, case.params)
+        return jax.jit(jax.value_and_grad(function, has_aux=True))(inputs, case.carry, case.carry)
+
+    jax.tree.map(np.testing.assert_array_equal, run(dirty), run(case.inputs))
+
+
+def test_nan_stays_in_its_row():
+    case = make_case("gru", jnp.float32)
+    outputs, _ = jaxrnn.unroll(
+        case.cell, case.params, case.inputs.at[2, 1].set(jnp.nan), implementation="native"
+    )
+    expected = np.zeros(outputs.shape[:2], bool)
+    expected[2:, 1] = True
+    np.testing.assert_array_equal(np.isnan(outputs).all(axis=-1), expected)
+    np.testing.assert_array_equal(np.isnan(outputs).any(axis=-1), expected)
+
+
+def test_calls_at_once_give_the_same_bits():
+    cell = jaxrnn.lstm(48)
+    params = jaxrnn.recurrent(cell).init(jax.random.key(0), 5)
+    inputs = jax.random.normal(jax.random.key(1), (30, 8, 5))
+
+    @jax.jit
+    def gradient(params, inputs):
+        run = functools.partial(jaxrnn.unroll, cell, implementation="native")
+        return jax.grad(lambda params: run(params, inputs)[0].sum())(params)
+
+    expected = gradient(params, inputs)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for result in pool.map(lambda _: gradient(params, inputs), range(64)):
+            jax.tree.map(np.testing.assert_array_equal, result, expected)
+
+
+def compiled(function, *arguments):
+    """How often the program for a function calls native code, and its text."""
+    text = jax.jit(function).lower(*arguments).compile().as_text()
+    return len(re.findall('custom_call_target="jaxrnn_', text)), text
+
+
+def gradient(case, **options):
+    """The gradient of a run, as a function of parameters and inputs."""
+
+    def function(params, inputs):
+        outputs, _ = jaxrnn.unroll(case.cell, params, inputs, **options)
+        return jnp.sum(outputs.astype(params.b_ih.dtype) ** 2)
+
+    return jax.grad(function)
+
+
+@pytest.fixture
+def lstm():
+    return make_case("lstm", jnp.float32)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_program_calls_native_code_by_default(name):
+    case = make_case(name, jnp.float32)
+    calls, text = compiled(gradient(case), case.params, case.inputs)
+    assert calls == 2
+    assert " while(" not in text
+
+
+@pytest.mark.parametrize("implementation", ["scan", "autodiff"])
+def test_other_implementations_do_not(lstm, implementation):
+    function = gradient(lstm, implementation=implementation)
+    assert compiled(function, lstm.params, lstm.inputs)[0] == 0
+
+
+def test_short_sequences_do_not(lstm):
+    def run(params, inputs):
+        return jaxrnn.unroll(lstm.cell, params, inputs)[0]
+
+    assert compiled(gradient(lstm), lstm.params, lstm.inputs[:1])[0] == 0
+    assert compiled(run, lstm.params, lstm.inputs[:4])[0] == 0
+    assert compiled(run, lstm.params, jnp.concatenate([lstm.inputs] * 2))[0] == 1
+
+
+def test_other_dtypes_do_not(lstm, x64):
+    assert compiled(gradient(lstm, dtype=jnp.bfloat16), lstm.params, lstm.inputs)[0] == 0
+    case = make_case("lstm", jnp.float64)
+    assert compiled(gradient(case), case.params, case.inputs)[0] == 0
+    assert compiled(gradient(case, implementation="native"), case.params, case.inputs)[0] == 2
+
+
+def test_the_environment_switches_it(lstm, monkeypatch):
+    monkeypatch.setenv("JAXRNN_NATIVE", "0")
+    assert compiled(gradient(lstm), lstm.params, lstm.inputs)[0] == 0
+    assert "JAXRNN_NATIVE" in jaxrnn.implementations(lstm.cell)["native"]
+    monkeypatch.setenv("JAXRNN_NATIVE", "1")
+    assert compiled(gradient(lstm), lstm.params, lstm.inputs[:1])[0] == 2
+
+
+def test_vmap_hands_over_to_the_scan(lstm):
+    inputs = jnp.stack([lstm.inputs, 2 * lstm.inputs])
+    mapped = jax.vmap(gradient(lstm), in_axes=(None, 0))
+    assert compiled(mapped, lstm.params, inputs)[0] == 0
+    single = [gradient(lstm)(lstm.params, each).w_hh for each in inputs]
+    np.testing.assert_allclose(mapped(lstm.params, inputs).w_hh, single, atol=1e-5)
+
+
+def test_forward_mode_runs_native_code_and_a_loop_of_tangents(lstm):
+    def tangent(params, inputs):
+        run = functools.partial(jaxrnn.unroll, lstm.cell, inputs=inputs)
+        return jax.jvp(run, (params,), (params,))[1][0]
+
+    assert compiled(tangent, lstm.params, lstm.inputs)[0] == 1
+    _, expected = jax.jvp(
+        lambda p: jaxrnn.unroll(lstm.cell, p, lstm.inputs, implementation="autodiff")[0],
+        (lstm.params,),
+        (lstm.params,),
+    )
+    np.testing.assert_allclose(tangent(lstm.params, lstm.inputs), expected, atol=1e-5)
+
+
+def test_an_export_holds_no_native_code(lstm):
+    exported = jax.export.export(jax.jit(gradient(lstm)))(lstm.params, lstm.inputs)
+    assert "jaxrnn_" not in exported.mlir_module()
+
+
+def test_weights_of_other_forms_take_the_scan(lstm):
+    layer = jaxrnn.recurrent(lstm.cell, projection_size=3)
+    params = layer.init(jax.random.key(0), D)
+    function = gradient(lstm)
+    assert compiled(function, params, lstm.inputs)[0] == 0
+
+
+def test_rows_on_several_devices_take_the_scan():
+    """XLA would gather the operands of a custom call."""
+    case = make_case("lstm", jnp.float32)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    inputs = jnp.concatenate([case.inputs] * 4, axis=1)[:, :16]
+    sharded = jax.device_put(inputs, NamedSharding(mesh, PartitionSpec(None, "data")))
+    calls, text = compiled(gradient(case), case.params, sharded)
+    assert calls == 0
+    assert "all-gather" not in text
+
+
+def test_shard_map_and_pmap_keep_it():
+    case = make_case("lstm", jnp.float32)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    inputs = jnp.concatenate([case.inputs] * 4, axis=1)[:, :16]
+    one_device = gradient(case)(case.params, inputs)
+    columns = PartitionSpec(None, "data")
+
+    @functools.partial(
+        jax.shard_map, mesh=mesh, in_specs=(PartitionSpec(), columns), out_specs=PartitionSpec()
+    )
+    def sharded(params, inputs):  # the gradient of what is the same everywhere sums over devices
+        return gradient(case)(params, inputs)
+
+    calls, _ = compiled(sharded, case.params, inputs)
+    assert calls == 2
+    # Sums over 16 rows of seven steps.
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+    jax.tree.map(close, jax.jit(sharded)(case.params, inputs), one_device)
+
+    def mapped(params, inputs):
+        return jax.lax.psum(gradient(case)(params, inputs), "data")
+
+    split = inputs.reshape(T, 4, 4, D)
+    run = jax.pmap(mapped, axis_name="data", in_axes=(None, 1), out_axes=None)
+    jax.tree.map(close, run(case.params, split), one_device)
+
+
+def test_what_native_code_cannot_do_is_an_error_when_it_is_asked_for(lstm):
+    layer = jaxrnn.recurrent(lstm.cell, projection_size=3)
+    params = layer.init(jax.random.key(0), D)
+    for cell, arguments, options, message in [
+        (lstm.cell, params, {}, "w_hh is a LowRank"),
+        (lstm.cell, lstm.params, {"dtype": jnp.bfloat16}, "multiply in bfloat16"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            jaxrnn.unroll(cell, arguments, lstm.inputs, implementation="native", **options)
+
+
+def mixing_update(cell_params, input_gates, hidden_gates, carry):
+    return jaxrnn.HiddenCarry(jnp.tanh(input_gates[0] + jnp.roll(hidden_gates[0], 1, axis=-1)))
+
+
+def test_a_cell_whose_units_read_each_other_takes_the_scan(lstm):
+    zeros = jaxrnn.zero_carry(jaxrnn.HiddenCarry, H)
+    cell = jaxrnn.Cell("mixing", H, gates=("a",), initial_carry=zeros, update=mixing_update)
+    reason = jaxrnn.implementations(cell)["native"]
+    assert reason.startswith("the cell mixing is not eligible: it has")
+    params = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
+    with pytest.raises(ValueError, match="not eligible"):
+        jaxrnn.unroll(cell, params, lstm.inputs, implementation="native")
+    case = lstm._replace(cell=cell)
+    assert compiled(gradient(case), params, lstm.inputs)[0] == 0
