@@ -95,7 +95,7 @@ def test_the_same_text_elsewhere_and_what_reports_may_change(small, run):
 def test_another_device_is_refused_with_the_difference(small, run, monkeypatch):
     _, settings = small
     assert run("train", *settings, "--epochs", 1)[0] == 0
-    monkeypatch.setattr("jaxrnn.runs.saver.environment", lambda _: {"device": "8 x TPU"})
+    monkeypatch.setattr("jaxrnn.runs.saver.environment", lambda *_: {"device": "8 x TPU"})
     code, _, error = run("train", *settings, "--resume", "--epochs", 2)
     assert code == 2
     assert "device: 1 x cpu (cpu) in the checkpoint, 8 x TPU here" in error
@@ -105,7 +105,7 @@ def test_other_versions_are_said_and_not_refused(small, run, monkeypatch):
     _, settings = small
     assert run("train", *settings, "--epochs", 1)[0] == 0
     monkeypatch.setattr(
-        "jaxrnn.runs.saver.environment", lambda _: {"jax": "9.9", "device": "1 x cpu (cpu)"}
+        "jaxrnn.runs.saver.environment", lambda *_: {"jax": "9.9", "device": "1 x cpu (cpu)"}
     )
     code, said, _ = run("train", *settings, "--resume", "--epochs", 2)
     assert code == 0

@@ -94,7 +94,7 @@ JAXRNN_LANE_BY_LANE(sinh)
 JAXRNN_LANE_BY_LANE(sqrt)
 JAXRNN_LANE_BY_LANE(tan)
 
-static inline Vector abs(Vector x) { return x < 0 ? -x : x == 0 ? Vector{} : x; }
+static inline Vector abs(Vector x) { return x <= 0 ? Vector{} - x : x; }
 static inline Vector sign(Vector x) {
   return x > 0 ? splat(1) : x < 0 ? splat(-1) : x;
 }
@@ -143,8 +143,9 @@ static inline Vector exp(Vector x) {
 
 // A quotient of two polynomials, with the coefficients of Eigen.
 static inline Vector tanh(Vector x) {
-  const Scalar one = 7.90531110763549805f;  // where the result rounds to one
-  Vector c = x > one ? splat(one) : x < -one ? splat(-one) : x;
+  const Scalar end = 7.90531110763549805f;  // beyond it the quotient would exceed one
+  const Scalar one = 9.010914f;             // beyond it tanh rounds to one, and its slope to zero
+  Vector c = x > end ? splat(end) : x < -end ? splat(-end) : x;
   Vector s = c * c;
   Vector p = splat(-2.76076847742355e-16f);
   p = p * s + 2.00018790482477e-13f;
@@ -157,7 +158,8 @@ static inline Vector tanh(Vector x) {
   q = q * s + 1.18534705686654e-04f;
   q = q * s + 2.26843463243900e-03f;
   q = q * s + 4.89352518554385e-03f;
-  return abs(x) < 4e-4f ? x : c * p / q;
+  Vector result = abs(x) < 4e-4f ? x : c * p / q;
+  return x > one ? splat(1) : x < -one ? splat(-1) : result;
 }
 #endif
 
