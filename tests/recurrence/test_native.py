@@ -2,7 +2,10 @@
 
 import concurrent.futures
 import functools
+import math
 import re
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +17,9 @@ from marks import in_matrix
 from random_equations import make_cell, random_update
 
 import jaxrnn
+from jaxrnn.recurrence import primitives, scan
 from jaxrnn.recurrence.native import build
+from jaxrnn.recurrence.options import Options
 
 pytestmark = pytest.mark.skipif(
     jaxrnn.implementations(jaxrnn.rnn(2))["native"] != "available", reason="no compiler"
@@ -322,3 +327,75 @@ def test_a_cell_whose_units_read_each_other_takes_the_scan(lstm):
         jaxrnn.unroll(cell, params, lstm.inputs, implementation="native")
     case = lstm._replace(cell=cell)
     assert compiled(gradient(case), params, lstm.inputs)[0] == 0
+
+
+FUNCTIONS = {
+    "tanh": (jnp.tanh, np.tanh),
+    "sigmoid": (jax.nn.sigmoid, lambda x: 1 / (1 + np.exp(-x))),
+    "exp": (jnp.exp, np.exp),
+    "softplus": (jax.nn.softplus, lambda x: np.logaddexp(x, 0)),
+    "expm1": (jnp.expm1, np.expm1),
+    "erf": (jax.lax.erf, np.vectorize(math.erf)),
+}
+
+
+def apply(function, numbers, implementation):
+    """Apply a function as the update of a cell, to an array [B, H]."""
+
+    def update(cell_params, input_gates, hidden_gates, carry):
+        return jaxrnn.HiddenCarry(function(input_gates[0]) + 0 * hidden_gates[0])
+
+    batch_size, size = numbers.shape
+    zeros = jaxrnn.zero_carry(jaxrnn.HiddenCarry, size)
+    cell = jaxrnn.Cell("function", size, gates=("a",), initial_carry=zeros, update=update)
+    steps = scan.Steps((jnp.asarray(numbers)[None],), None, None)
+    params = jaxrnn.LoopParams(jnp.zeros((size, size)), None, ())
+    options = Options(cell, implementation=implementation)
+    run = functools.partial(primitives.run, options)
+    return np.asarray(jax.jit(run)(params, steps, zeros(batch_size), None)[0][0])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_are_as_accurate_as_those_of_xla(name):
+    function, exact = FUNCTIONS[name]
+    magnitudes = np.geomspace(1e-30, 87, 25_000).astype(np.float32)
+    numbers = np.concatenate([magnitudes, -magnitudes]).reshape(100, 500)
+    expected = exact(numbers.astype(np.float64))
+    normal = np.abs(expected) > 1e-37  # the CPU may flush smaller ones to zero
+    unit = np.spacing(np.abs(expected.astype(np.float32))).astype(np.float64)
+
+    def largest_error(implementation):
+        error = np.abs(apply(function, numbers, implementation) - expected) / unit
+        return error[normal].max()
+
+    assert largest_error("native") <= largest_error("scan") + 0.1  # units in the last place
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_extreme_numbers_are_those_of_xla(name):
+    numbers = np.array([[0, 1e-38, 9, 9.1, 88.7, 88.8, 104, 1e4, 3e38, np.inf, np.nan]], np.float32)
+    numbers = np.concatenate([numbers, -numbers])
+    native, xla = (apply(FUNCTIONS[name][0], numbers, how) for how in ("native", "scan"))
+    np.testing.assert_allclose(native, xla, rtol=1e-6, atol=1e-37)
+
+
+THREADS = """
+import os, sys
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
+import hashlib, jax, numpy as np, jaxrnn
+cell = jaxrnn.lstm(70)
+params = jaxrnn.recurrent(cell).init(jax.random.key(0), 5)
+inputs = jax.random.normal(jax.random.key(1), (20, 45, 5))
+run = lambda p, x: (jaxrnn.unroll(cell, p, x, implementation="native")[0] ** 2).sum()
+arrays = jax.tree.leaves(jax.jit(jax.grad(run, argnums=(0, 1)))(params, inputs))
+# The weights' gradients are products of XLA, whose bits may depend on its threads.
+print(hashlib.sha256(np.asarray(arrays[-1]).tobytes()).hexdigest())
+"""
+
+
+def test_the_bits_do_not_depend_on_the_number_of_threads():
+    def digest(number):
+        command = [sys.executable, "-c", THREADS, str(number)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert digest(1) == digest(2)
