@@ -209,6 +209,14 @@ def test_the_page_on_gpus_runs_on_a_cpu(as_users_run):
     assert page["config"].devices == jax.device_count()
 
 
+def test_the_page_on_native_code_prints_what_it_shows(capsys, as_users_run):
+    if jaxrnn.implementations(jaxrnn.rnn(2))["native"] != "available":
+        pytest.skip("no compiler")
+    run_page("native.md")
+    shown = re.findall(r"```\n\n```\n(.*?)```", (DOCS / "native.md").read_text("utf-8"), re.S)
+    assert capsys.readouterr().out == "".join(shown)
+
+
 def test_the_generation_page_runs(capsys):
     page = run_page("generation.md")
     assert page["continued"].startswith("the cat sat on")

@@ -106,6 +106,7 @@ JAX_PEERS = {
 TRAIN_STEP: dict[str, Callable[..., Step]] = {
     "jaxrnn": ours,
     "limit": floor,
+    "jaxrnn, scan": functools.partial(ours, implementation="scan"),
     "jaxrnn, autodiff": functools.partial(ours, implementation="autodiff"),
     "jaxrnn, cuDNN": ours_by_cudnn,
     **{name: functools.partial(jax_train_step, make) for name, make in JAX_PEERS.items()},
@@ -115,6 +116,9 @@ TRAIN_STEP: dict[str, Callable[..., Step]] = {
 
 FORWARD: dict[str, Callable[[Workload], Step]] = {
     "jaxrnn": functools.partial(jax_forward, jax_models.ours),
+    "jaxrnn, scan": functools.partial(
+        jax_forward, functools.partial(jax_models.ours, implementation="scan")
+    ),
     **{name: functools.partial(jax_forward, make) for name, make in JAX_PEERS.items()},
     "PyTorch": pytorch.forward,
     "torch.compile": functools.partial(pytorch.forward, compiled=True),

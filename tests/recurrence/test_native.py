@@ -54,8 +54,13 @@ def check(case, dtype, when=WHEN["whole"], **options):
         np.testing.assert_allclose(native, expected, rtol=0, atol=tolerance * scale)
 
 
-@pytest.mark.parametrize("when", WHEN)
-@pytest.mark.parametrize("name", CELLS)
+EVERY_CELL = [(name, when) for name in CELLS for when in WHEN]
+IN_CI = [(name, "both") for name in CELLS] + [("lstm", when) for when in WHEN if when != "both"]
+
+
+@pytest.mark.parametrize(
+    ("name", "when"), [*IN_CI, *in_matrix(*(case for case in EVERY_CELL if case not in IN_CI))]
+)
 def test_results_and_gradients_equal_autodiff(name, when):
     check(make_case(name, jnp.float32), jnp.float32, WHEN[when])
 
@@ -65,13 +70,15 @@ def test_results_and_gradients_equal_autodiff(name, when):
     [{"return_carries": True}, {"reverse": True}, {"remat_every": 3}],
     ids=lambda options: next(iter(options)),
 )
-@pytest.mark.parametrize("name", [*in_matrix("rnn", "gru", "relu"), "lstm", "peephole"])
+@pytest.mark.parametrize("name", [*in_matrix("rnn", "gru", "relu", "peephole"), "lstm"])
 def test_options_equal_autodiff_in_float64(name, options, x64):
     check(make_case(name), jnp.float64, WHEN["both"], **options)
 
 
-SIZES = [(1, 1, 1), (2, 3, 17), (5, 7, 64), (3, 130, 33), (60, 2, 20), (4, 9, 130)]
-SIZES += in_matrix((10_000, 1, 5), (3, 12, 520), (7, 13, 257), (2, 6, 96), (9, 25, 31))
+SIZES = [(1, 1, 1), (3, 130, 33), (60, 2, 20), (4, 9, 200)]
+SIZES += in_matrix(
+    (2, 3, 17), (5, 7, 64), (10_000, 1, 5), (3, 12, 520), (7, 13, 257), (2, 6, 96), (9, 25, 31)
+)
 
 
 @pytest.mark.parametrize(("num_steps", "batch_size", "size"), SIZES)
@@ -112,11 +119,17 @@ def test_random_programs(steps, x64, monkeypatch):
     )
     assert carry.hidden.shape == (batch_size, size)
     case = case._replace(cell=cell, params=params, carry=carry, reset_carry=reset_carry)
-    check(case, jnp.float64, WHEN["both"], return_carries=True)
+    check(case, jnp.float64)
 
 
-@pytest.mark.parametrize("outer", [jax.jacfwd, jax.jacrev])
-@pytest.mark.parametrize("name", ["gru", "peephole"])
+@pytest.mark.parametrize(
+    ("name", "outer"),
+    [
+        ("gru", jax.jacfwd),
+        ("peephole", jax.jacrev),
+        *in_matrix(("gru", jax.jacrev), ("peephole", jax.jacfwd)),
+    ],
+)
 def test_second_derivatives(name, outer, x64):
     case = make_case(name)
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "loops.h"
+#include "xla/ffi/api/ffi.h"
 
 class Reader {
  public:

@@ -9,6 +9,7 @@
 #include "vectors.h"
 
 constexpr int kColumns = kRegisters >= 32 ? 4 : 2;  // vectors of weights in registers, about
+constexpr int kChunksOfThread = 4;                  // in one step
 
 constexpr int at_least_one(int n) { return n < 1 ? 1 : n; }
 
@@ -28,10 +29,10 @@ static inline void for_tiles(int64_t first, int64_t end, const Tile& tile) {
 }
 
 // sums[row][column] += rows[row] times packed weights, K products each.
-template <int Rows, int Columns>
+template <int Stride, int Rows, int Columns>
 static inline void multiply(Vector (&sums)[Rows][Columns], const Scalar* const (&rows)[Rows],
                             const Scalar* weights, int64_t K) {
-  for (int64_t k = 0; k < K; k++, weights += Columns * kLanes) {
+  for (int64_t k = 0; k < K; k++, weights += Stride * kLanes) {
     Vector w[Columns];
     for (int c = 0; c < Columns; c++) w[c] = load(weights + c * kLanes);
     for (int r = 0; r < Rows; r++)
@@ -43,8 +44,8 @@ static inline int lanes_left(int64_t units, int64_t first) {
   return (int)std::max<int64_t>(0, std::min<int64_t>(kLanes, units - first));
 }
 
-// How the work of one step is shared: in blocks of units, and in groups of rows where the blocks
-// are fewer than the threads.
+// How the work of one step is shared: in blocks of units, and in groups of rows where blocks alone
+// are too few to keep all threads busy to the end of the step.
 struct Chunks {
   int64_t blocks, groups, rows_of_group, threads;
 
@@ -53,8 +54,8 @@ struct Chunks {
     // A thread is worth waking for some microseconds of work.
     threads = std::max<int64_t>(1, std::min<int64_t>(pool, products / 60000));
     const int64_t tiles = (batch + tile - 1) / tile;
-    groups = std::max<int64_t>(1, std::min(tiles, (2 * threads + blocks - 1) / blocks));
-    if (blocks >= threads && blocks % threads == 0) groups = 1;
+    const int64_t wanted = threads == 1 ? 1 : kChunksOfThread * threads;
+    groups = std::max<int64_t>(1, std::min(tiles, (wanted + blocks - 1) / blocks));
     rows_of_group = (tiles + groups - 1) / groups * tile;
     groups = (batch + rows_of_group - 1) / rows_of_group;
   }
@@ -76,7 +77,8 @@ struct Forward {
   static int64_t blocks(int64_t H) { return (H + Blocks * kLanes - 1) / (Blocks * kLanes); }
   static int64_t packed_size(int64_t H) { return blocks(H) * H * Columns * kLanes; }
 
-  void run(xla::ffi::ThreadPool& pool) const {
+  template <typename Pool>
+  void run(Pool& pool) const {
     const Chunks chunks(blocks(H), B, Tile, double(B) * H * G * H, pool.num_threads());
     Phases::run(pool, T + 1, chunks.blocks * chunks.groups, chunks.threads,
                 [this, chunks](int64_t phase, int64_t chunk) {
@@ -127,7 +129,7 @@ struct Forward {
       const Vector bias = b_hh ? load(b_hh + c / Blocks * H + unit, lanes) : Vector{};
       for (int r = 0; r < Rows; r++) sums[r][c] = bias;
     }
-    if (any_valid) multiply(sums, start, packed + block * H * Columns * kLanes, H);
+    if (any_valid) multiply<Columns>(sums, start, packed + block * H * Columns * kLanes, H);
     for (int v = 0; v < Blocks; v++) {
       const int64_t unit = (block * Blocks + v) * kLanes;
       const int lanes = lanes_left(H, unit);
@@ -191,7 +193,8 @@ struct Backward {
   static int64_t blocks(int64_t H) { return (H + Columns * kLanes - 1) / (Columns * kLanes); }
   static int64_t packed_size(int64_t H) { return blocks(H) * G * H * Columns * kLanes; }
 
-  void run(xla::ffi::ThreadPool& pool) const {
+  template <typename Pool>
+  void run(Pool& pool) const {
     const Chunks chunks(blocks(H), B, Tile, double(B) * H * G * H, pool.num_threads());
     Phases::run(pool, T + 2, chunks.blocks * chunks.groups, chunks.threads,
                 [this, chunks](int64_t phase, int64_t chunk) {
@@ -199,8 +202,12 @@ struct Backward {
                   if (phase == 0) return group == 0 ? prepare(block) : void();
                   const int64_t first = group * chunks.rows_of_group;
                   const int64_t end = std::min(B, first + chunks.rows_of_group);
+                  const int64_t vectors = (H + kLanes - 1) / kLanes - block * Columns;
                   for_tiles<Tile>(first, end, [&](int64_t row, auto rows) {
-                    step<decltype(rows)::value>(T - phase, block, row);
+                    constexpr int Rows = decltype(rows)::value;
+                    if (vectors == 1) return step<Rows, 1>(T - phase, block, row);
+                    if (vectors == 2) return step<Rows, 2>(T - phase, block, row);
+                    step<Rows, Columns>(T - phase, block, row);
                   });
                 });
   }
@@ -222,17 +229,17 @@ struct Backward {
           memset(d_reset_carry[i] + b * H + first, 0, units * sizeof(Scalar));
   }
 
-  // Step t, or the end of the run at t = -1.
-  template <int Rows>
+  // Step t, or the end of the run at t = -1, for the first `Used` vectors of a block.
+  template <int Rows, int Used>
   void step(int64_t t, int64_t block, int64_t first_row) const {
-    Vector sums[Rows][Columns] = {};
+    Vector sums[Rows][Used] = {};
     if (t < T - 1) {
       const Scalar* rows[Rows];
       for (int r = 0; r < Rows; r++)
         rows[r] = d_hidden_gates + ((t + 1) * B + first_row + r) * G * H;
-      multiply(sums, rows, packed + block * G * H * Columns * kLanes, G * H);
+      multiply<Columns>(sums, rows, packed + block * G * H * Columns * kLanes, G * H);
     }
-    for (int c = 0; c < Columns; c++) {
+    for (int c = 0; c < Used; c++) {
       const int64_t unit = (block * Columns + c) * kLanes;
       const int lanes = lanes_left(H, unit);
       if (!lanes) return;

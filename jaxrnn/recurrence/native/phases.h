@@ -5,13 +5,13 @@
 // the calling thread claims whatever is left.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <thread>
 #include <vector>
-
-#include "xla/ffi/api/ffi.h"
 
 #if defined(__x86_64__) || defined(__i386__)
 static inline void relax() { __builtin_ia32_pause(); }
@@ -31,8 +31,9 @@ class Phases {
     for (auto& next : claimed_) next.store(0, std::memory_order_relaxed);
   }
 
-  static void run(xla::ffi::ThreadPool& pool, int64_t phases, int64_t chunks, int64_t threads,
-                  Body body) {
+  // `pool` is one of `xla::ffi::ThreadPool`.
+  template <typename Pool>
+  static void run(Pool& pool, int64_t phases, int64_t chunks, int64_t threads, Body body) {
     threads = std::max<int64_t>(1, std::min(threads, chunks));
     auto work = std::make_shared<Phases>(phases, chunks, threads, std::move(body));
     for (int64_t id = 1; id < threads; id++)

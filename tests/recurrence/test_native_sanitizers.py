@@ -1,0 +1,38 @@
+"""The loops under the compiler's sanitizers: addresses, undefined behaviour, races."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import jax
+import pytest
+from conftest import make_case
+
+from jaxrnn.recurrence.equations import trace
+from jaxrnn.recurrence.native.build import BuildError, find_compiler
+from jaxrnn.recurrence.native.source import HEADERS, cell_source, header_text
+
+DRIVER = Path(__file__).parent / "native_driver.cc"
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "peephole"])
+@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
+def test_the_loops_are_clean(name, sanitizer, tmp_path):
+    try:
+        compiler = find_compiler().path
+    except BuildError as error:
+        pytest.skip(str(error))
+    case = make_case(name)
+    cell, own = case.cell, jax.tree.leaves(case.params.cell)
+    source = cell_source(trace(cell), len(cell.gates), len(case.carry), 0, len(own))
+    for file, text in {"source.cc": source, **{h: header_text(h) for h in HEADERS}}.items():
+        (tmp_path / file).write_text(text)
+    program = tmp_path / "program"
+    flags = ["-std=c++17", "-g", "-O1", "-march=native", "-pthread", "-w"]
+    flags += [f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"]
+    includes = ["-I", str(tmp_path), "-I", jax.ffi.include_dir()]
+    subprocess.run([compiler, *flags, *includes, DRIVER, "-o", program], check=True)
+    environment = os.environ | {"TSAN_OPTIONS": "halt_on_error=1"}
+    done = subprocess.run([program], capture_output=True, text=True, env=environment)
+    assert (done.stdout, done.returncode) == ("clean\n", 0), done.stderr[:3000]
