@@ -72,7 +72,7 @@ def new_carry_terms(program: Any, inputs: list[Terms]) -> dict[int, Terms]:
             elif equation.primitive.name in _RULES:
                 results = [_RULES[equation.primitive.name](*operands)]
             else:
-                raise NotElementwiseError(equation.primitive.name)
+                raise NotElementwiseError(f"the operation {equation.primitive.name}")
             for variable, result in zip(equation.outvars, results, strict=True):
                 output = outputs.get(variable)
                 if output is not None and output not in new and isinstance(result, dict):
@@ -111,7 +111,7 @@ def _combine(function: Callable[..., Any], *sums: Terms) -> Terms:
 def _require_coefficient(operand: Any) -> Any:
     """Return an operand that serves as a coefficient; raise if it is not known."""
     if operand is None:
-        raise NotElementwiseError
+        raise NotElementwiseError("a product of two tangents")
     return operand
 
 

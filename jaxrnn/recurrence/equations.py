@@ -84,6 +84,10 @@ class Equations(NamedTuple):
     """The other sources of each new array's tangent."""
     order: tuple[int, ...]
     """In which to compute the new arrays; later ones read earlier ones."""
+    carry: Any
+    """The carry, as shapes."""
+    params: Any
+    """The cell's own parameters, as shapes."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -93,6 +97,18 @@ def trace(cell: Cell, dtype: Any = np.dtype("float32")) -> Equations:
     Raises:
         NotPerUnitError: the units read each other, or there is an operation without a rule here.
     """
+    try:
+        return _trace(cell, dtype)
+    except NotPerUnitError:
+        raise
+    except NotElementwiseError as error:
+        raise NotPerUnitError(f"its derivative has {error}") from error
+    except Exception as error:  # an update may expect what it is only given in a run
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise NotPerUnitError(f"its equations cannot be traced ({first})") from error
+
+
+def _trace(cell: Cell, dtype: Any) -> Equations:
     shape = cell.hidden_size + 1, cell.hidden_size  # no axis is confused with the other one
     gates = (jax.ShapeDtypeStruct(shape, dtype),) * len(cell.gates)
     carry, params = jax.eval_shape(
@@ -116,16 +132,13 @@ def trace(cell: Cell, dtype: Any = np.dtype("float32")) -> Equations:
         structure[:] = [derivative(*arguments)]
         return update(*arguments), structure[0].hidden, structure[0].others
 
-    try:
-        plain, with_derivative = (
-            _Tracer(shape).program(jax.make_jaxpr(function)(*arguments))
-            for function in (update, linearized)
-        )
-    except NotElementwiseError as error:
-        raise NotPerUnitError(f"its derivative mixes units or has {error}") from error
+    plain, with_derivative = (
+        _Tracer(shape).program(jax.make_jaxpr(function)(*arguments))
+        for function in (update, linearized)
+    )
     (found,) = structure
     others = tuple(tuple(sorted(terms)) for terms in found.others)
-    return Equations(plain, with_derivative, found.reads, others, found.order)
+    return Equations(plain, with_derivative, found.reads, others, found.order, carry, params)
 
 
 class _Tracer:

@@ -110,6 +110,15 @@ def test_what_has_no_program_is_refused_with_a_reason(name):
         trace(make_cell(update))
 
 
+def test_an_update_for_one_batch_size_only_is_refused():
+    def update(cell_params, input_gates, hidden_gates, carry):
+        new = input_gates[0] + hidden_gates[0] + jnp.ones((3, SIZE))
+        return jaxrnn.LSTMCarry(new, new + input_gates[1] + hidden_gates[1])
+
+    with pytest.raises(NotPerUnitError, match="cannot be traced"):
+        trace(make_cell(update))
+
+
 def test_a_matrix_among_the_parameters_is_refused():
     cell = dataclasses.replace(
         jaxrnn.lstm(SIZE), init_params=lambda key: jnp.zeros((SIZE + 1, SIZE))

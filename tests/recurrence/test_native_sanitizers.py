@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from conftest import make_case
+from conftest import CELLS
 
 from jaxrnn.recurrence.equations import trace
 from jaxrnn.recurrence.native.build import BuildError, find_compiler
@@ -23,9 +23,7 @@ def test_the_loops_are_clean(name, sanitizer, tmp_path):
         compiler = find_compiler().path
     except BuildError as error:
         pytest.skip(str(error))
-    case = make_case(name)
-    cell, own = case.cell, jax.tree.leaves(case.params.cell)
-    source = cell_source(trace(cell), len(cell.gates), len(case.carry), 0, len(own))
+    source = cell_source(trace(CELLS[name]))
     for file, text in {"source.cc": source, **{h: header_text(h) for h in HEADERS}}.items():
         (tmp_path / file).write_text(text)
     program = tmp_path / "program"

@@ -6,14 +6,13 @@ import os
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import ShapedArray
 
 from jaxrnn.cells import BaseCell, Cell
 from jaxrnn.recurrence.equations import NotPerUnitError, trace
 from jaxrnn.recurrence.native.build import BuildError, build
-from jaxrnn.recurrence.native.kernel import Kernel, hidden_position
+from jaxrnn.recurrence.native.kernel import Kernel
 from jaxrnn.recurrence.native.source import HEADERS, cell_source, header_text
 from jaxrnn.recurrence.options import Options
 
@@ -89,11 +88,7 @@ def _kernel(cell: Cell, dtype: Any) -> Kernel | str:
     """Return the code of a cell, or why there is none."""
     try:
         equations = trace(cell, dtype)
-        carry, params = jax.eval_shape(
-            lambda: (cell.initial_carry(1), cell.init_params(jax.random.key(0)))
-        )
-        arrays, own = len(jax.tree.leaves(carry)), jax.tree.leaves(params)
-        source = cell_source(equations, len(cell.gates), arrays, hidden_position(carry), len(own))
+        source = cell_source(equations)
         headers = {name: header_text(name) for name in HEADERS}
         flags = ("-DJAXRNN_FLOAT64",) if dtype == np.float64 else ()
         digest, functions = build(source, headers, flags)
@@ -101,8 +96,7 @@ def _kernel(cell: Cell, dtype: Any) -> Kernel | str:
         return f"the cell {cell.name} is not eligible: {error}"
     except BuildError as error:
         return str(error)
-    shapes = jax.tree.map(jnp.shape, params)
-    return Kernel(equations, shapes, _register(digest, functions), functions)
+    return Kernel(equations, _register(digest, functions), functions)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.recurrence.equations import Equations
+from jaxrnn.recurrence.native.source import hidden_position
 from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.scan import FromOutside, split
 
@@ -19,8 +20,6 @@ class Kernel(NamedTuple):
     """A cell's compiled code."""
 
     equations: Equations
-    params: Any
-    """The shapes of the cell's own parameters."""
     target: str
     """The prefix of the names that XLA knows its functions by."""
     library: Any
@@ -112,12 +111,6 @@ def run_backward(
     d_new = None if from_outside.new is None else structure.unflatten(d_new)
     d_reset = None if d_reset_carry is None else structure.unflatten(d_reset)
     return FromOutside(d_inputs, d_hidden, d_new), structure.unflatten(d_start), d_reset
-
-
-def hidden_position(carry: Any) -> int:
-    """Return the position of the hidden state among the arrays of a carry."""
-    before = carry[: type(carry)._fields.index("hidden")]
-    return len(jax.tree.leaves(before))
 
 
 class _Results:

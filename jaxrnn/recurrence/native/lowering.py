@@ -25,7 +25,7 @@ def forward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callable
     done = call.results.unflatten(results)
     linearize = isinstance(done, Linearized)
     kernel = kernel_for(call.options, params.w_hh, steps.input_gates[0].shape, linearize)
-    if kernel is None or jax.tree.map(lambda p: p.shape, params.cell) != kernel.params:
+    if kernel is None or not _same_shapes(params.cell, kernel.equations.params):
         return None
     if linearize and not kernel.fits(done.push):
         return None
@@ -35,6 +35,11 @@ def forward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callable
         return jax.tree.leaves(run_forward(kernel, call.options, linearize, *arguments))
 
     return function
+
+
+def _same_shapes(tree: Any, other: Any) -> bool:
+    shapes, other_shapes = (jax.tree.map(lambda array: array.shape, each) for each in (tree, other))
+    return bool(shapes == other_shapes)
 
 
 def backward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callable[..., Any] | None:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from jaxrnn.recurrence.equations import Equations, Operand, Operation, Program, Value
 
 HEADERS = ("vectors.h", "phases.h", "loops.h", "handlers.h")
@@ -45,11 +47,10 @@ _RENAMED = {"max": "maximum", "min": "minimum"}
 _MASKS = {*_COMPARISONS, *_LOGIC, "not", "is_finite"}
 
 
-def cell_source(equations: Equations, gates: int, arrays: int, hidden: int, params: int) -> str:
-    """Return the code of a cell with these numbers of gates, arrays of the carry and parameters.
-
-    `hidden` is the position of the hidden state in the carry.
-    """
+def cell_source(equations: Equations) -> str:
+    """Return the code of a cell."""
+    arrays, params = (len(jax.tree.leaves(tree)) for tree in (equations.carry, equations.params))
+    gates = (equations.update.num_inputs - arrays - params) // 2
     inputs = [
         *(f"x[{i}]" for i in range(gates)),
         *(f"h[{i}]" for i in range(gates)),
@@ -61,7 +62,7 @@ def cell_source(equations: Equations, gates: int, arrays: int, hidden: int, para
     return _TEMPLATE.format(
         gates=gates,
         arrays=arrays,
-        hidden=hidden,
+        hidden=hidden_position(equations.carry),
         params=params,
         reads=len(equations.reads),
         others=coefficients - len(equations.reads),
@@ -74,6 +75,12 @@ def cell_source(equations: Equations, gates: int, arrays: int, hidden: int, para
         ),
         pull_back=_indent(4, _pull_back(equations)),
     )
+
+
+def hidden_position(carry: Any) -> int:
+    """Return the position of the hidden state among the arrays of a carry."""
+    before = carry[: type(carry)._fields.index("hidden")]
+    return len(jax.tree.leaves(before))
 
 
 def header_text(name: str) -> str:
