@@ -1,18 +1,19 @@
 // Runs the loops of a generated cell for many sizes, several calls at once, under a sanitizer.
 #include "source.cc"
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdio>
 #include <deque>
 #include <mutex>
 #include <random>
 
-class Pool {
+class Threads {
  public:
-  explicit Pool(int threads) {
+  explicit Threads(int threads) {
     for (int i = 0; i < threads; i++) threads_.emplace_back([this] { work(); });
   }
-  ~Pool() {
+  ~Threads() {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       stop_ = true;
@@ -52,9 +53,9 @@ class Pool {
 };
 
 // Arrays of exactly the size that the loops may touch.
-class Arrays {
+class Drawn {
  public:
-  explicit Arrays(int seed) : generator_(seed) {}
+  explicit Drawn(int seed) : generator_(seed) {}
   Scalar* numbers(int64_t size) {
     scalars_.emplace_back(new Scalar[size]);
     for (int64_t i = 0; i < size; i++) scalars_.back()[i] = std::normal_distribution<>()(generator_);
@@ -72,8 +73,8 @@ class Arrays {
   std::vector<std::unique_ptr<bool[]>> masks_;
 };
 
-static double run(Pool& pool, int seed, int64_t T, int64_t B, int64_t H, bool everything) {
-  Arrays arrays(seed);
+static double run(Threads& pool, int seed, int64_t T, int64_t B, int64_t H, bool everything) {
+  Drawn arrays(seed);
   constexpr int G = Cell::gates, C = Cell::arrays, R = Cell::hidden_coefficients;
   const int64_t TBH = T * B * H;
   Forward<Cell> forward{T, B, H};
@@ -122,7 +123,7 @@ int main() {
   const int64_t sizes[][3] = {{1, 1, 1}, {3, 2, 5}, {4, 7, 16}, {5, 13, 33}, {2, 40, 64},
                               {6, 3, 130}, {3, 9, 257}, {40, 4, 20}};
   for (int threads : {1, 2, 5}) {
-    Pool pool(threads);
+    Threads pool(threads);
     for (auto& size : sizes)
       for (bool everything : {false, true}) {
         const double expected = run(pool, 1, size[0], size[1], size[2], everything);

@@ -13,7 +13,8 @@ import pytest
 import jaxrnn
 from jaxrnn.recurrence.native import build, choice
 
-SOURCE = 'extern "C" int answer() { return 42; }'
+SOURCE = 'extern "C" int half(); extern "C" int answer() { return 2 * half(); }'
+SHARED = 'extern "C" int half() { return 21; }'
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="files have no owners here")
 
@@ -49,27 +50,32 @@ def compiler(monkeypatch):
 
 
 def libraries(tmp_path):
-    return sorted(tmp_path.glob("jaxrnn/native/*"))
+    return sorted(tmp_path.glob("jaxrnn/native/*.so"))
 
 
 def test_code_is_compiled_once_and_kept(tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "jaxrnn")
-    assert build.build(SOURCE, {}).functions.answer() == 42
+    assert build.build(SOURCE, SHARED, {}).functions.answer() == 42
     assert [message[:24] for message in caplog.messages] == ["compiled native code for"]
     (path,) = libraries(tmp_path)
     assert path.stat().st_mode & 0o077 == 0
     assert path.parent.stat().st_mode & 0o077 == 0
     forget()
     monkeypatch.setattr(build, "_compile", lambda *_: pytest.fail("compiled again"))
-    assert build.build(SOURCE, {}).functions.answer() == 42
+    assert build.build(SOURCE, SHARED, {}).functions.answer() == 42
 
 
 def test_other_sources_flags_and_compilers_have_other_libraries(tmp_path, compiler):
-    first = build.build(SOURCE, {}).digest
-    others = {build.build(SOURCE + " ", {}).digest, build.build(SOURCE, {}, ("-DX",)).digest}
+    first = build.build(SOURCE, SHARED, {}).digest
+    others = {
+        build.build(SOURCE + " ", SHARED, {}).digest,
+        build.build(SOURCE, SHARED, {}, ("-DX",)).digest,
+    }
     compiler('[ "$1" = --version ] && echo mine && exit; exec c++ "$@"', tmp_path)
-    others.add(build.build(SOURCE, {}).digest)
+    others.add(build.build(SOURCE, SHARED, {}).digest)
     assert len(others | {first}) == 4
+    # The shared source is compiled once for each compiler.
+    assert len(list(tmp_path.glob("jaxrnn/native/*.o"))) == 2
 
 
 def test_no_compiler(monkeypatch):
@@ -96,7 +102,7 @@ def test_a_compiler_that_hangs_while_compiling(tmp_path, compiler, monkeypatch):
     monkeypatch.setattr(build, "SECONDS", 0.2)
     compiler('[ "$1" = --version ] && exit; sleep 60', tmp_path)
     check_scan("took longer than 0.2 s")
-    assert libraries(tmp_path) == []
+    assert list(tmp_path.glob("jaxrnn/native/*")) == []
 
 
 def test_no_home(monkeypatch):
@@ -125,27 +131,27 @@ def test_a_full_disk(monkeypatch):
 
 @pytest.mark.parametrize("mode", [0o720, 0o702])
 def test_a_folder_that_others_can_write_to(tmp_path, mode):
-    build.build(SOURCE, {})
+    build.build(SOURCE, SHARED, {})
     (tmp_path / "jaxrnn" / "native").chmod(mode)
     check_scan("other users can write to")
 
 
 def test_a_file_that_others_can_write_to(tmp_path):
-    build.build(SOURCE, {})
+    build.build(SOURCE, SHARED, {})
     libraries(tmp_path)[0].chmod(0o720)
     forget()
     with pytest.raises(build.BuildError, match="other users can write to"):
-        build.build(SOURCE, {})
+        build.build(SOURCE, SHARED, {})
 
 
 def test_a_link_in_place_of_a_file(tmp_path):
-    build.build(SOURCE, {})
+    build.build(SOURCE, SHARED, {})
     (path,) = libraries(tmp_path)
     path.rename(tmp_path / "elsewhere.so")
     path.symlink_to(tmp_path / "elsewhere.so")
     forget()
     with pytest.raises(build.BuildError, match="is not a file"):
-        build.build(SOURCE, {})
+        build.build(SOURCE, SHARED, {})
 
 
 def test_a_folder_of_another_user(monkeypatch):
@@ -159,7 +165,7 @@ def test_a_library_that_cannot_be_loaded(monkeypatch):
 
     monkeypatch.setattr(build, "_compile", compile_nonsense)
     with pytest.raises(build.BuildError, match="cannot be loaded"):
-        build.build(SOURCE, {})
+        build.build(SOURCE, SHARED, {})
 
 
 def test_another_operating_system(monkeypatch):

@@ -4,13 +4,12 @@ import os
 import subprocess
 from pathlib import Path
 
-import jax
 import pytest
 from conftest import CELLS
 
 from jaxrnn.recurrence.equations import trace
 from jaxrnn.recurrence.native.build import BuildError, find_compiler
-from jaxrnn.recurrence.native.source import HEADERS, cell_source, header_text
+from jaxrnn.recurrence.native.source import HEADERS, cell_source, file_text
 
 DRIVER = Path(__file__).parent / "native_driver.cc"
 
@@ -24,13 +23,12 @@ def test_the_loops_are_clean(name, sanitizer, tmp_path):
     except BuildError as error:
         pytest.skip(str(error))
     source = cell_source(trace(CELLS[name]))
-    for file, text in {"source.cc": source, **{h: header_text(h) for h in HEADERS}}.items():
+    for file, text in {"source.cc": source, **{h: file_text(h) for h in HEADERS}}.items():
         (tmp_path / file).write_text(text)
     program = tmp_path / "program"
     flags = ["-std=c++17", "-g", "-O1", "-march=native", "-pthread", "-w"]
     flags += [f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"]
-    includes = ["-I", str(tmp_path), "-I", jax.ffi.include_dir()]
-    subprocess.run([compiler, *flags, *includes, DRIVER, "-o", program], check=True)
+    subprocess.run([compiler, *flags, "-I", tmp_path, DRIVER, "-o", program], check=True)
     environment = os.environ | {"TSAN_OPTIONS": "halt_on_error=1"}
     done = subprocess.run([program], capture_output=True, text=True, env=environment)
     assert (done.stdout, done.returncode) == ("clean\n", 0), done.stderr[:3000]

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 FLAGS = (
     *("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno"),
-    *("-fPIC", "-shared", "-w"),
+    *("-fPIC", "-w"),
 )
 _JAXLIB = version("jaxlib")  # its headers are compiled in
 SECONDS = 60
@@ -47,18 +47,21 @@ class Library(NamedTuple):
     functions: ctypes.CDLL
 
 
-def build(source: str, headers: dict[str, str], flags: tuple[str, ...] = ()) -> Library:
-    """Return the library of a C++ source, from the cache or freshly compiled.
+def build(
+    source: str, shared: str, headers: dict[str, str], flags: tuple[str, ...] = ()
+) -> Library:
+    """Return the library of two C++ sources, from the cache or freshly compiled.
 
     Args:
-        source: the text of the only source file.
-        headers: the texts of the headers that it includes, by name.
-        flags: for the compiler, besides `FLAGS`.
+        source: the text of the library's own source.
+        shared: the text of a source that many libraries share.  It is compiled once.
+        headers: the texts of the headers that they include, by name.
+        flags: for the compiler of the first, besides `FLAGS`.
 
     Raises:
         BuildError: there is no compiler, no folder for the cache, or the code does not compile.
     """
-    found = _build(source, tuple(headers.items()), (*FLAGS, *flags))
+    found = _build(source, shared, tuple(headers.items()), (*FLAGS, *flags))
     if isinstance(found, BuildError):
         raise found
     return found
@@ -66,23 +69,37 @@ def build(source: str, headers: dict[str, str], flags: tuple[str, ...] = ()) -> 
 
 @functools.cache  # a failure, too, happens once
 def _build(
-    source: str, headers: tuple[tuple[str, str], ...], flags: tuple[str, ...]
+    source: str, shared: str, headers: tuple[tuple[str, str], ...], flags: tuple[str, ...]
 ) -> Library | BuildError:
     try:
-        compiler = find_compiler()
-        parts = [source, *itertools.chain(*headers), *compiler, *flags, processor(), _JAXLIB]
-        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
-        path = cache_folder() / f"{digest}.so"
-        if not path.exists():
-            _compile(compiler.path, flags, source, dict(headers), path)
-        check_private(path, stat.S_ISREG, "a file")
-        return Library(digest, ctypes.CDLL(str(path)))
+        common = _compiled(shared, headers, (*FLAGS, "-c"), ".o")
+        path = _compiled(source, headers, (*flags, "-shared"), ".so", common)
+        return Library(path.stem, ctypes.CDLL(str(path)))
     except BuildError as error:
         failure = error
     except OSError as error:
         failure = BuildError(f"the compiled code cannot be loaded ({error})")
     logger.info("no native code: %s", failure)
     return failure
+
+
+def _compiled(
+    source: str,
+    headers: tuple[tuple[str, str], ...],
+    flags: tuple[str, ...],
+    suffix: str,
+    *objects: Path,
+) -> Path:
+    """Return the file that a source is compiled to, and linked with objects."""
+    compiler = find_compiler()
+    parts = [source, *itertools.chain(*headers), *compiler, *flags, processor(), _JAXLIB]
+    parts += [each.name for each in objects]
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
+    path = cache_folder() / f"{digest}{suffix}"
+    if not path.exists():
+        _compile(compiler.path, (*flags, *map(str, objects)), source, dict(headers), path)
+    check_private(path, stat.S_ISREG, "a file")
+    return path
 
 
 class Compiler(NamedTuple):
@@ -172,14 +189,16 @@ def _compile(
                 Path(folder, name).write_text(text)
             result = Path(folder, path.name)
             includes = ("-I", folder, "-I", jax.ffi.include_dir())
-            _run([compiler, *flags, *includes, f"{folder}/source.cc", "-o", str(result)])
+            # The source comes first: linkers read objects in order.
+            _run([compiler, f"{folder}/source.cc", *flags, *includes, "-o", str(result)])
             result.chmod(0o700)
             with result.open("rb") as file:
                 os.fsync(file.fileno())
             result.replace(path)
     except OSError as error:
         raise BuildError(f"compiled code cannot be written to {path.parent} ({error})") from error
-    logger.info("compiled native code for a cell in %.1f s", time.monotonic() - started)
+    if path.suffix == ".so":
+        logger.info("compiled native code for a cell in %.1f s", time.monotonic() - started)
 
 
 def _run(command: list[str]) -> str:

@@ -13,7 +13,7 @@ from jaxrnn.cells import BaseCell, Cell
 from jaxrnn.recurrence.equations import NotPerUnitError, trace
 from jaxrnn.recurrence.native.build import BuildError, build
 from jaxrnn.recurrence.native.kernel import Kernel
-from jaxrnn.recurrence.native.source import HEADERS, cell_source, header_text
+from jaxrnn.recurrence.native.source import HANDLERS, HEADERS, cell_source, file_text
 from jaxrnn.recurrence.options import Options
 
 SWITCH = "JAXRNN_NATIVE"
@@ -89,9 +89,9 @@ def _kernel(cell: Cell, dtype: Any) -> Kernel | str:
     try:
         equations = trace(cell, dtype)
         source = cell_source(equations)
-        headers = {name: header_text(name) for name in HEADERS}
+        headers = {name: file_text(name) for name in HEADERS}
         flags = ("-DJAXRNN_FLOAT64",) if dtype == np.float64 else ()
-        digest, functions = build(source, headers, flags)
+        digest, functions = build(source, file_text(HANDLERS), headers, flags)
     except NotPerUnitError as error:
         return f"the cell {cell.name} is not eligible: {error}"
     except BuildError as error:

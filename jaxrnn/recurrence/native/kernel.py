@@ -1,6 +1,6 @@
 """Calls of a cell's native code, with the arguments and results of the portable loops.
 
-Operands and results go by position (`handlers.h`); an array without elements stands for one that
+Operands and results go by position (`entries.h`); an array without elements stands for one that
 is absent.
 """
 

@@ -13,11 +13,15 @@ import jax
 
 from jaxrnn.recurrence.equations import Equations, Operand, Operation, Program, Value
 
-HEADERS = ("vectors.h", "phases.h", "loops.h", "handlers.h")
+HEADERS = ("interface.h", "vectors.h", "phases.h", "loops.h", "entries.h")
+"""What a cell's code includes."""
+HANDLERS = "handlers.cc"
+"""What XLA calls, the same for all cells."""
 
 _TEMPLATE = """\
-#include "handlers.h"
+#include "entries.h"
 
+namespace {{  // libraries of several cells are loaded at once
 struct Cell {{
   static constexpr int gates = {gates}, arrays = {arrays}, hidden = {hidden}, params = {params};
   static constexpr int hidden_coefficients = {reads}, other_coefficients = {others};
@@ -36,8 +40,9 @@ struct Cell {{
 {pull_back}
   }}
 }};
+}}  // namespace
 
-JAXRNN_DEFINE_HANDLERS(Cell)
+JAXRNN_DEFINE_ENTRIES(Cell)
 """
 
 _INFIX = {"add": "+", "add_any": "+", "sub": "-", "mul": "*", "div": "/"}
@@ -83,8 +88,8 @@ def hidden_position(carry: Any) -> int:
     return len(jax.tree.leaves(before))
 
 
-def header_text(name: str) -> str:
-    """Return the text of one of `HEADERS`."""
+def file_text(name: str) -> str:
+    """Return the text of `HANDLERS` or of one of `HEADERS`."""
     return (Path(__file__).parent / name).read_text()
 
 

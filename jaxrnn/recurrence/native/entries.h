@@ -1,0 +1,84 @@
+// The functions of a cell's code: they hand the arrays of a call to the loops, by position.
+#pragma once
+
+#include "interface.h"
+#include "loops.h"
+
+class Reader {
+ public:
+  explicit Reader(const Arrays& arrays) : operand_(arrays.operands), result_(arrays.results) {}
+
+  template <typename T>
+  const T* operand() { return (const T*)*operand_++; }
+
+  Scalar* result() { return (Scalar*)*result_++; }
+
+  template <typename T, int N>
+  void operands(const T* (&arrays)[N], int count = N) {
+    for (int i = 0; i < count; i++) arrays[i] = operand<T>();
+  }
+
+  template <int N>
+  void results(Scalar* (&arrays)[N], int count = N) {
+    for (int i = 0; i < count; i++) arrays[i] = result();
+  }
+
+ private:
+  const void* const* operand_;
+  void* const* result_;
+};
+
+template <typename Cell>
+void run_forward(const Arrays& arrays, Pool& pool) {
+  Reader reader(arrays);
+  Forward<Cell> loop{arrays.T, arrays.B, arrays.H};
+  loop.w_hh = reader.operand<Scalar>();
+  loop.b_hh = reader.operand<Scalar>();
+  reader.operands(loop.params, Cell::params);
+  loop.input_gates = reader.operand<Scalar>();
+  loop.valid = reader.operand<bool>();
+  loop.resets = reader.operand<bool>();
+  reader.operands(loop.carry);
+  reader.operands(loop.reset_carry);
+  reader.results(loop.over_time);
+  reader.results(loop.last);
+  loop.hidden_gates = reader.result();
+  loop.hidden_coefficients = reader.result();
+  reader.results(loop.coefficients, Cell::other_coefficients);
+  loop.packed = reader.result();
+  loop.run(pool);
+}
+
+template <typename Cell>
+void run_backward(const Arrays& arrays, Pool& pool) {
+  Reader reader(arrays);
+  Backward<Cell> loop{arrays.T, arrays.B, arrays.H};
+  loop.w_hh = reader.operand<Scalar>();
+  loop.hidden_coefficients = reader.operand<Scalar>();
+  reader.operands(loop.coefficients, Cell::other_coefficients);
+  loop.valid = reader.operand<bool>();
+  loop.resets = reader.operand<bool>();
+  reader.operands(loop.d_over_time);
+  reader.operands(loop.d_last);
+  loop.d_hidden_gates = reader.result();
+  reader.results(loop.d_input_gates);
+  reader.results(loop.d_new);
+  reader.results(loop.d_carry);
+  reader.results(loop.d_reset_carry);
+  loop.packed = reader.result();
+  loop.run(pool);
+}
+
+#define JAXRNN_DEFINE_ENTRIES(Cell)                                    \
+  extern "C" void jaxrnn_forward(const Arrays& arrays, Pool& pool) {   \
+    run_forward<Cell>(arrays, pool);                                   \
+  }                                                                    \
+  extern "C" void jaxrnn_backward(const Arrays& arrays, Pool& pool) {  \
+    run_backward<Cell>(arrays, pool);                                  \
+  }                                                                    \
+  extern "C" int64_t forward_packed_size(int64_t H) {                  \
+    return Forward<Cell>::packed_size(H);                              \
+  }                                                                    \
+  extern "C" int64_t backward_packed_size(int64_t H) {                 \
+    return Backward<Cell>::packed_size(H);                             \
+  }
