@@ -13,7 +13,7 @@ from jaxrnn.training.processes import ConnectionFailedError, connect
 
 pytestmark = pytest.mark.usefixtures("only_compiled_programs")
 
-SECONDS_TO_STOP = 30
+SECONDS_TO_STOP = 60
 
 
 def settings(out, *more):
