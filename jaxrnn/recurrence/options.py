@@ -43,7 +43,7 @@ class Options:
 
     @property
     def engine(self) -> str:
-        """The implementation that runs the loop: "scan", "autodiff" or "cudnn"."""
+        """What runs the loop: "scan", whose primitives may become native code, or another one."""
         if isinstance(self.cell, StepCell):  # only JAX can differentiate it
             return "autodiff"
         return self.implementation if self.implementation in ("autodiff", "cudnn") else "scan"

@@ -66,6 +66,7 @@ def together(folder):
     if is_first():
         with Checkpoints(run_dir, read_only=True) as checkpoints:
             assert checkpoints.newest(restore) == 1  # the other does not come
+    wait_for_all("the first has read")  # a process that ends waits for ten seconds only
 
 
 def spoil():
@@ -125,7 +126,7 @@ def waits():
 
     def run(_):
         if is_first():
-            time.sleep(60)
+            time.sleep(120)
         print("waiting", flush=True)
         wait_for_all("the first is done")
 

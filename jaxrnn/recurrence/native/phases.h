@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -59,7 +60,12 @@ class Phases {
       }
       // The others are about to finish.  If not, one of them is not running: let it.
       for (int spins = 0; done_.load(std::memory_order_acquire) < all; spins++) {
-        if (spins < 4000) relax(); else std::this_thread::yield();
+        if (spins < 4000)
+          relax();
+        else if (spins < 4200)
+          std::this_thread::yield();
+        else
+          std::this_thread::sleep_for(std::chrono::microseconds(50));
       }
     }
   }
