@@ -43,7 +43,7 @@ class Options:
 
     @property
     def engine(self) -> str:
-        """What runs the loop: "scan", whose primitives may become native code, or another one."""
+        """The name of the loop: "scan" (which may become native code), "autodiff" or "cudnn"."""
         if isinstance(self.cell, StepCell):  # only JAX can differentiate it
             return "autodiff"
         return self.implementation if self.implementation in ("autodiff", "cudnn") else "scan"

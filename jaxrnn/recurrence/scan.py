@@ -49,7 +49,7 @@ class Linearized(NamedTuple):
 
 
 class FromOutside(NamedTuple):
-    """What reaches the tangents of a run from parameters and inputs."""
+    """The tangents that parameters and inputs add to those of a run."""
 
     input_gates: Gates
     """Tangents of the input gates, G arrays `[T, B, H]`."""

@@ -21,9 +21,13 @@ from jaxrnn.recurrence import primitives, scan
 from jaxrnn.recurrence.native import build
 from jaxrnn.recurrence.options import Options
 
-pytestmark = pytest.mark.skipif(
-    jaxrnn.implementations(jaxrnn.rnn(2))["native"] != "available", reason="no compiler"
-)
+
+@pytest.fixture(autouse=True, scope="module")
+def compiler():
+    if (reason := jaxrnn.implementations(jaxrnn.rnn(2))["native"]) != "available":
+        pytest.skip(reason)
+
+
 TOLERANCE = {jnp.float64: 1e-12, jnp.float32: 1e-5}
 
 

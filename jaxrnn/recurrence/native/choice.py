@@ -1,4 +1,4 @@
-"""Whether a program uses native code."""
+"""Decide whether a program uses native code."""
 
 import ctypes
 import functools

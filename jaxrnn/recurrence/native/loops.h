@@ -44,22 +44,30 @@ static inline int lanes_left(int64_t units, int64_t first) {
   return (int)std::max<int64_t>(0, std::min<int64_t>(kLanes, units - first));
 }
 
-// How the work of one step is shared: in blocks of units, and in groups of rows where blocks alone
-// are too few to keep all threads busy to the end of the step.
-struct Chunks {
-  int64_t blocks, groups, rows_of_group, threads;
-
-  Chunks(int64_t blocks, int64_t batch, int64_t tile, double products, int64_t pool)
-      : blocks(blocks) {
-    // A thread is worth waking for some microseconds of work.
-    threads = std::max<int64_t>(1, std::min<int64_t>(pool, products / 60000));
-    const int64_t tiles = (batch + tile - 1) / tile;
-    const int64_t wanted = threads == 1 ? 1 : kChunksOfThread * threads;
-    groups = std::max<int64_t>(1, std::min(tiles, (wanted + blocks - 1) / blocks));
-    rows_of_group = (tiles + groups - 1) / groups * tile;
-    groups = (batch + rows_of_group - 1) / rows_of_group;
-  }
-};
+// Prepare all blocks of units, then take the steps one after another, on all threads.
+//
+// The work of a step, `products` multiplications, is shared in blocks of units, and in groups of
+// rows where blocks alone are too few to keep all threads busy to the end of the step.
+// `take(step, block, row, rows)` does a tile of rows.
+template <int Tile, typename Pool, typename Prepare, typename Take>
+void run_steps(Pool& pool, int64_t steps, int64_t blocks, int64_t batch, double products,
+               Prepare prepare, Take take) {
+  // A thread is worth waking for some microseconds of work.
+  const int64_t threads =
+      std::max<int64_t>(1, std::min<int64_t>(pool.num_threads(), products / 60000));
+  const int64_t tiles = (batch + Tile - 1) / Tile;
+  const int64_t wanted = threads == 1 ? 1 : kChunksOfThread * threads;
+  const int64_t about = std::max<int64_t>(1, std::min(tiles, (wanted + blocks - 1) / blocks));
+  const int64_t rows_of_group = (tiles + about - 1) / about * Tile;
+  const int64_t groups = (batch + rows_of_group - 1) / rows_of_group;
+  Phases::run(pool, steps + 1, blocks * groups, threads, [=](int64_t phase, int64_t chunk) {
+    const int64_t block = chunk / groups, group = chunk % groups;
+    if (phase == 0) return group == 0 ? prepare(block) : void();
+    const int64_t first = group * rows_of_group, end = std::min(batch, first + rows_of_group);
+    for_tiles<Tile>(first, end,
+                    [&](int64_t row, auto rows) { take(phase - 1, block, row, rows); });
+  });
+}
 
 template <typename Cell>
 struct Forward {
@@ -79,17 +87,11 @@ struct Forward {
 
   template <typename Pool>
   void run(Pool& pool) const {
-    const Chunks chunks(blocks(H), B, Tile, double(B) * H * G * H, pool.num_threads());
-    Phases::run(pool, T + 1, chunks.blocks * chunks.groups, chunks.threads,
-                [this, chunks](int64_t phase, int64_t chunk) {
-                  const int64_t block = chunk / chunks.groups, group = chunk % chunks.groups;
-                  if (phase == 0) return group == 0 ? prepare(block) : void();
-                  const int64_t first = group * chunks.rows_of_group;
-                  const int64_t end = std::min(B, first + chunks.rows_of_group);
-                  for_tiles<Tile>(first, end, [&](int64_t row, auto rows) {
-                    step<decltype(rows)::value>(phase - 1, block, row);
-                  });
-                });
+    run_steps<Tile>(
+        pool, T, blocks(H), B, double(B) * H * G * H, [this](int64_t block) { prepare(block); },
+        [this](int64_t t, int64_t block, int64_t row, auto rows) {
+          step<decltype(rows)::value>(t, block, row);
+        });
   }
 
  private:
@@ -195,21 +197,15 @@ struct Backward {
 
   template <typename Pool>
   void run(Pool& pool) const {
-    const Chunks chunks(blocks(H), B, Tile, double(B) * H * G * H, pool.num_threads());
-    Phases::run(pool, T + 2, chunks.blocks * chunks.groups, chunks.threads,
-                [this, chunks](int64_t phase, int64_t chunk) {
-                  const int64_t block = chunk / chunks.groups, group = chunk % chunks.groups;
-                  if (phase == 0) return group == 0 ? prepare(block) : void();
-                  const int64_t first = group * chunks.rows_of_group;
-                  const int64_t end = std::min(B, first + chunks.rows_of_group);
-                  const int64_t vectors = (H + kLanes - 1) / kLanes - block * Columns;
-                  for_tiles<Tile>(first, end, [&](int64_t row, auto rows) {
-                    constexpr int Rows = decltype(rows)::value;
-                    if (vectors == 1) return step<Rows, 1>(T - phase, block, row);
-                    if (vectors == 2) return step<Rows, 2>(T - phase, block, row);
-                    step<Rows, Columns>(T - phase, block, row);
-                  });
-                });
+    run_steps<Tile>(
+        pool, T + 1, blocks(H), B, double(B) * H * G * H, [this](int64_t block) { prepare(block); },
+        [this](int64_t index, int64_t block, int64_t row, auto rows) {
+          constexpr int Rows = decltype(rows)::value;
+          const int64_t t = T - 1 - index, vectors = (H + kLanes - 1) / kLanes - block * Columns;
+          if (vectors == 1) return step<Rows, 1>(t, block, row);
+          if (vectors == 2) return step<Rows, 2>(t, block, row);
+          step<Rows, Columns>(t, block, row);
+        });
   }
 
  private:

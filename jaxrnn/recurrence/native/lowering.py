@@ -1,4 +1,4 @@
-"""What the primitives of a run become where native code serves them.
+"""Replace the primitives of a run by native code where it serves them.
 
 Each function returns a function of a primitive's operands, or None for the portable loop.
 """
