@@ -56,7 +56,7 @@ def damage(path, generator):
 
 
 def mutate(run_dir, seed, count):
-    """Damage one file after another; return how often it was detected, and how often harmless."""
+    """Damage one file after another; return how often it was detected and how often not."""
     record, state = save_steps(run_dir, [0])
     generator = random.Random(seed)
     whole = run_dir.with_name("whole")

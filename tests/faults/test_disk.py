@@ -18,7 +18,7 @@ SMALL_FILES = (sys.executable, Path(__file__).with_name("small_files.py"))
 
 
 class Usage(NamedTuple):
-    """Of a disk."""
+    """The usage of a disk."""
 
     free: int
 

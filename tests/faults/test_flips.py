@@ -44,7 +44,7 @@ def step_of_run(step):
 
 
 def look(run_dir, rows, kinds=("checkpoints", "best")):
-    """Whether a reader said anything; raises where one used what was not written."""
+    """Return whether a reader said anything; raise where one used what was not written."""
     said = False
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -71,7 +71,7 @@ def look(run_dir, rows, kinds=("checkpoints", "best")):
 
 
 def verify(checkpoints):
-    """Whether each step is intact; one that is has the bits of that step."""
+    """Return whether each step is intact; one that is has the bits of that step."""
     intact = checkpoints.steps() == STEPS[::-1]
     for step in checkpoints.steps():
         try:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("only_compiled_programs")
 
 
 def newest_step(run_dir):
-    """Of the checkpoints on disk, verified; 0 without any."""
+    """Return the newest verified step on disk, 0 without any."""
     if not (run_dir / "checkpoints").is_dir():
         return 0
     with Checkpoints(run_dir, read_only=True) as checkpoints:
@@ -33,7 +33,7 @@ def outcome(run_dir):
 
 
 def kill_again_and_again(folder, settings, generator, kills):
-    """Whether a run that is killed at random moments ends where an undisturbed one ends."""
+    """Return whether a run, killed again and again, ends where an undisturbed one ends."""
     began = time.monotonic()
     train(folder / "whole", *settings)
     seconds = time.monotonic() - began
@@ -91,7 +91,7 @@ def test_a_kill_before_any_change_to_the_folder(part, tmp_path, how_many, surviv
 
 
 def wait_for(path, process):
-    """Until the run has written something there."""
+    """Wait until the run has written a file."""
     deadline = time.monotonic() + 120
     while not (path.exists() and (path.is_dir() or path.stat().st_size)):
         assert process.poll() is None, process.communicate()
