@@ -90,14 +90,20 @@ class LanguageModel(Layer):
         self, params: LanguageModelParams, inputs: Any, carry: Any, context: Context
     ) -> tuple[Any, Any]:
         """Run the layer, as `Layer.run` does."""
+        hidden, carry = self.run_body(params, inputs, carry, context)
+        logits, _ = self.output.run(self.output_params(params), hidden, (), context)
+        return logits, carry
+
+    def run_body(
+        self, params: LanguageModelParams, inputs: Any, carry: Any, context: Context
+    ) -> tuple[Any, Any]:
+        """Run everything but the output layer, as `Layer.run` does."""
         _check_params(params)
         keys = (None, None) if context.key is None else jax.random.split(context.key)
         if self.embedding is not None:
             embedding_context = context._replace(key=keys[0])
             inputs, _ = self.embedding.run(params.embedding, inputs, (), embedding_context)
-        hidden, carry = self.body.run(params.body, inputs, carry, context._replace(key=keys[1]))
-        logits, _ = self.output.run(self._output_params(params), hidden, (), context)
-        return logits, carry
+        return self.body.run(params.body, inputs, carry, context._replace(key=keys[1]))
 
     def parts(self, params: LanguageModelParams) -> Iterator[tuple[Layer, Params]]:
         """Yield the embedding, the body and the output layer with their parameters."""
@@ -106,7 +112,8 @@ class LanguageModel(Layer):
         yield self.body, params.body
         yield self.output, params.output
 
-    def _output_params(self, params: LanguageModelParams) -> LinearParams:
+    def output_params(self, params: LanguageModelParams) -> LinearParams:
+        """Return the kernel and the bias of the output layer, even if the embeddings are tied."""
         if self.tie_embeddings:
             return LinearParams(params.embedding.T, params.output)
         return params.output

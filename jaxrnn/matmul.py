@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn.checks import is_concrete
-from jaxrnn.primitives import rows_times_kernel
+from jaxrnn.primitives import rows_times_kernel, take_rows
 from jaxrnn.typing import AnyArray, Array, DType, Float, Integer
 
 
@@ -74,9 +74,7 @@ def gather_rows(
         (1, 2, 3)
     """
     in_range = (ids >= 0) & (ids < len(table))
-    rows: Any = jnp.asarray(table).at[jnp.where(in_range, ids, 0)]
-    # XLA lowers the gather's bounds check to a separate loop, slower than reading the row.
-    rows = rows.get(mode="promise_in_bounds", wrap_negative_indices=False)
+    rows = take_rows(jnp.asarray(table), jnp.where(in_range, ids, 0))
     return rows if is_concrete(ids) else jnp.where(in_range[..., None], rows, jnp.nan)
 
 

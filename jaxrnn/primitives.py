@@ -1,13 +1,14 @@
-"""A matrix product for rows of several axes, whose gradient depends on the number of devices.
+"""Matrix products and gathers, whose gradients are computed as suits the number of devices.
 
-The kernel's gradient is a sum over time and batch.  On one device the two axes are merged first,
-because for a sum over two axes XLA would transpose the larger operand in memory.  On several
-devices, each with a part of the batch, merged rows could not stay in place: XLA would gather all of
-them on every device.
+The gradient of a product's kernel is a sum over time and batch.  On one device the two axes are
+merged first, because for a sum over two axes XLA would transpose the larger operand in memory.  On
+several devices, each with a part of the batch, merged rows could not stay in place: XLA would
+gather all of them on every device.
 
 The number of devices is known when a program is lowered, but not when it is traced, possibly on
 another machine.  Product and sum are therefore two primitives, whose lowering rules see that
 number.  Both are bilinear and each is the other's transpose, which gives derivatives of any order.
+The same holds for a gather of rows and the sum of rows into a table.
 """
 
 import functools
@@ -15,11 +16,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from jaxrnn.typing import Array, Float
+from jaxrnn.typing import AnyArray, Array, Float, Integer
 
 
 def rows_times_kernel(
@@ -69,8 +71,13 @@ def is_on_one_device(context: mlir.LoweringRuleContext) -> bool:
     return True
 
 
-def _primitive(name: str, function: Callable[..., Any]) -> Primitive:
-    """Make a primitive with one result that computes `function`, and derive its rules."""
+def _primitive(
+    name: str, function: Callable[..., Any], on_one_device: Callable[..., Any] | None = None
+) -> Primitive:
+    """Make a primitive with one result that computes `function`, and derive its rules.
+
+    A program for one device computes `on_one_device` instead, if there is one.
+    """
     primitive = Primitive(name)
     primitive.def_impl(function)
 
@@ -81,24 +88,18 @@ def _primitive(name: str, function: Callable[..., Any]) -> Primitive:
     def batch(arrays: Any, axes: Any, **params: Any) -> Any:
         return jax.vmap(functools.partial(function, **params), in_axes=tuple(axes))(*arrays), 0
 
+    def lower(context: mlir.LoweringRuleContext, *operands: Any, **params: Any) -> Any:
+        chosen = on_one_device if on_one_device and is_on_one_device(context) else function
+        return mlir.lower_fun(chosen, multiple_results=False)(context, *operands, **params)
+
     primitive.def_abstract_eval(output)
     batching.primitive_batchers[primitive] = batch
-    mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
+    mlir.register_lowering(primitive, lower)
     return primitive
 
 
 _matmul = _primitive("rows_times_kernel", _product)
-_outer_sum = _primitive("sum_of_outer_products", _sum_over_axes)
-
-
-def _lower_outer_sum(
-    context: mlir.LoweringRuleContext, rows: Any, others: Any, **params: Any
-) -> Any:
-    function = _sum_over_merged_axis if is_on_one_device(context) else _sum_over_axes
-    return mlir.lower_fun(function, multiple_results=False)(context, rows, others, **params)
-
-
-mlir.register_lowering(_outer_sum, _lower_outer_sum)
+_outer_sum = _primitive("sum_of_outer_products", _sum_over_axes, _sum_over_merged_axis)
 
 # The cotangents of the first and of the second operand.
 ad.defbilinear(
@@ -110,6 +111,54 @@ ad.defbilinear(
     _outer_sum,
     lambda cotangent, rows, others, **params: _matmul.bind(others, cotangent.T, **params),
     lambda cotangent, rows, others, **params: _matmul.bind(rows, cotangent, **params),
+)
+
+
+def take_rows(
+    table: Float[Array, "V N"], ids: Integer[AnyArray, "*batch"]
+) -> Float[Array, "*batch N"]:
+    """Return `table[ids]` for ids in `0..V - 1`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxrnn.primitives import take_rows
+        >>> take_rows(jnp.arange(6.0).reshape(3, 2), jnp.array([2, 0])).tolist()
+        [[4.0, 5.0], [0.0, 1.0]]
+    """
+    return _take.bind(*_match_varying_axes(table, jnp.asarray(ids)))
+
+
+def _rows_of(table: Any, ids: Any) -> Any:
+    # XLA lowers the gather's bounds check to a separate loop, slower than reading the row.
+    return jnp.asarray(table).at[ids].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def _sum_into_rows(rows: Any, ids: Any, *, num_rows: int, zero: Any = 0.0) -> Any:
+    """Return the table whose row i is the sum of the rows with that id."""
+    zeros = jnp.full((num_rows, rows.shape[-1]), zero, rows.dtype)
+    return zeros.at[ids].add(rows, mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def _sum_into_late_rows(rows: Any, ids: Any, *, num_rows: int) -> Any:
+    """Do the same with zeros that wait for the rows, as no number is less than -inf.
+
+    XLA would make constant zeros at the beginning of a program and keep them until their use.
+    """
+    zero = (rows.ravel()[:1] < -jnp.inf).any().astype(rows.dtype)
+    return _sum_into_rows(rows, ids, num_rows=num_rows, zero=zero)
+
+
+_take = _primitive("take_rows", _rows_of)
+_sum_into = _primitive("sum_into_rows", _sum_into_rows, _sum_into_late_rows)
+
+# Both are linear in the first operand, and each is the other's transpose.
+ad.deflinear2(
+    _take, lambda ct, table, ids: (_sum_into.bind(ct, ids, num_rows=table.aval.shape[0]), None)
+)
+ad.deflinear2(_sum_into, lambda ct, rows, ids, num_rows: (_take.bind(ct, ids), None))
+ad.defjvp(_take, lambda tangent, table, ids: _take.bind(tangent, ids), None)
+ad.defjvp(
+    _sum_into, lambda tangent, rows, ids, **params: _sum_into.bind(tangent, ids, **params), None
 )
 
 

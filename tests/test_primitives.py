@@ -1,4 +1,4 @@
-"""The product whose gradient is lowered by the number of devices, beside NumPy's."""
+"""Product and gather, whose gradients are lowered by the number of devices, beside NumPy's."""
 
 import re
 
@@ -10,7 +10,7 @@ from jax import lax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxrnn.primitives import rows_times_kernel
+from jaxrnn.primitives import rows_times_kernel, take_rows
 
 T, B, K, N = 6, 8, 4, 3
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}  # float64 sums of up to 48 terms of about 1
@@ -128,3 +128,47 @@ def test_its_precision_is_that_of_the_moment_it_is_traced(arrays):
     products = [line for line in traced.lower().as_text().splitlines() if "dot_general" in line]
     assert len(products) == 3
     assert all("HIGHEST" in product for product in products)
+
+
+IDS = np.array([[2, 0, 2], [3, 3, 2]])
+
+
+def table_gradients(table, cotangent, ids):
+    rows, pull_back = jax.vjp(lambda table: take_rows(table, ids), table)
+    return rows, *pull_back(cotangent)
+
+
+def test_gathered_rows_and_their_gradient_are_numpys(x64):
+    rng = np.random.default_rng(0)
+    table, cotangent = rng.normal(size=(3, 5, N)), rng.normal(size=(3, *IDS.shape, N))
+    expected = np.zeros((3, 5, N))
+    for i in range(3):
+        np.add.at(expected[i], IDS, cotangent[i])
+    mapped = jax.jit(jax.vmap(table_gradients, in_axes=(0, 0, None)))(table, cotangent, IDS)
+    assert_close(mapped, (table[:, IDS], expected))
+    with jax.disable_jit():
+        assert_close(table_gradients(table[0], cotangent[0], IDS), (table[0][IDS], expected[0]))
+    none = np.zeros((0, N)), np.zeros(0, int)
+    assert_close(table_gradients(table[0], *none), (none[0], np.zeros((5, N))))
+
+
+def test_the_hessian_through_gathered_rows_is_that_of_jax(x64):
+    table = np.random.default_rng(0).normal(size=(5, N))
+    hessians = [
+        jax.hessian(lambda table, take=take: jnp.sin(take(table)).prod(axis=0).sum())(table)
+        for take in (lambda table: take_rows(table, IDS), lambda table: jnp.asarray(table)[IDS])
+    ]
+    assert_close(*hessians)
+
+
+def test_ids_on_several_devices_sum_into_one_table(mesh, x64):
+    table, ids = np.ones((5, N)), np.arange(B)[None] % 5
+    parts, counts = P(None, "data"), np.repeat([[2.0], [2.0], [2.0], [1.0], [1.0]], N, axis=1)
+
+    def own_part(table, ids):
+        return jax.grad(lambda table: take_rows(table, ids).sum())(table)
+
+    mapped = jax.shard_map(own_part, mesh=mesh, in_specs=(P(), parts), out_specs=P())
+    np.testing.assert_array_equal(jax.jit(mapped)(table, ids), counts)
+    split = jax.device_put(ids, NamedSharding(mesh, parts))
+    np.testing.assert_array_equal(jax.jit(own_part)(table, split), counts)

@@ -11,7 +11,7 @@ from jaxrnn.checks import check_like, check_positive_integer
 from jaxrnn.layers import Layer
 from jaxrnn.recurrence.boundaries import where_rows
 from jaxrnn.text import Batch
-from jaxrnn.training.losses import num_real, total_cross_entropy
+from jaxrnn.training.losses import cross_entropy_of_batch, num_real
 from jaxrnn.typing import Array, Float, Int, Key, Params
 
 
@@ -37,8 +37,7 @@ def make_gradient(
     def loss_of(params: Params, batch: Batch, carry: Any, key: Key, tokens: Any) -> tuple[Any, Any]:
         initial = model.initial_carry(params, batch.inputs.shape[1])
         carry = where_rows(batch.starts, initial, carry)
-        logits, carry = model.apply(params, batch.inputs, carry, key=key)
-        nats = total_cross_entropy(logits, batch.targets, batch.mask)
+        nats, carry = cross_entropy_of_batch(model, params, batch, carry, key)
         return nats / jnp.maximum(tokens, 1).astype(nats.dtype), carry
 
     value_and_grad = jax.value_and_grad(loss_of, has_aux=True)

@@ -1,12 +1,25 @@
 """The loss of a language model, and the units it is reported in."""
 
 import math
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 
 from jaxrnn.checks import check_mask, is_concrete, widen_ids
-from jaxrnn.typing import AnyArray, Array, Bool, Float, Int, Integer
+from jaxrnn.language_model import LanguageModel
+from jaxrnn.layers import Layer
+from jaxrnn.recurrence.arguments import check_sequence
+from jaxrnn.recurrence.boundaries import Context
+from jaxrnn.text import Batch
+from jaxrnn.training.chunked_loss import linear_cross_entropy
+from jaxrnn.typing import AnyArray, Array, Bool, Float, Int, Integer, Key, Params
+
+MANY_LOGITS = 2**21
+"""The number of logits in a batch above which they do not all exist at once.  Fewer than that, 8 MB
+in float32, are faster in one piece.
+"""
 
 
 def cross_entropy(
@@ -45,14 +58,42 @@ def total_cross_entropy(
     mask: Bool[AnyArray, "*shape"] | None = None,
 ) -> Float[Array, ""]:
     """Return the sum of the cross-entropies; arguments and errors as in `cross_entropy`."""
+    softmax_cross_entropy = optax.losses.softmax_cross_entropy_with_integer_labels
+    return _total(softmax_cross_entropy, logits, targets, mask, logits.shape[-1])
+
+
+def cross_entropy_of_batch(
+    model: Layer, params: Params, batch: Batch, carry: Any, key: Key
+) -> tuple[Float[Array, ""], Any]:
+    """Run a model over a batch; return the sum of the cross-entropies and the carry."""
+    if not isinstance(model, LanguageModel) or not _has_many_logits(model, batch):
+        logits, carry = model.apply(params, batch.inputs, carry, key=key)
+        return total_cross_entropy(logits, batch.targets, batch.mask), carry
+    check_sequence(batch.inputs, None, None)
+    hidden, carry = model.run_body(params, batch.inputs, carry, Context(key=key))
+    kernel, bias = model.output_params(params)
+
+    def of_tokens(hidden: Any, targets: Any) -> Any:
+        return linear_cross_entropy(hidden, kernel, bias, targets)
+
+    return _total(of_tokens, hidden, batch.targets, batch.mask, model.vocab_size), carry
+
+
+def _has_many_logits(model: LanguageModel, batch: Batch) -> bool:
+    # Not on other platforms, where this was not measured.
+    is_large = batch.targets.size * model.vocab_size > MANY_LOGITS
+    return is_large and jax.default_backend() == "cpu"
+
+
+def _total(of_tokens: Any, outputs: Any, targets: Any, mask: Any, vocab_size: int) -> Any:
+    """Sum `of_tokens(outputs, targets)` over the real tokens."""
     if mask is not None:
         check_mask("mask", mask, targets.shape)
         # Masked before the loss, so that no padding reaches the gradient.
-        logits = jnp.where(mask[..., None], logits, 0.0)
+        outputs = jnp.where(mask[..., None], outputs, 0.0)
         targets = jnp.where(mask, targets, jnp.zeros_like(targets))
-    vocab_size = logits.shape[-1]
     targets = widen_ids("targets", targets, vocab_size)
-    nats = optax.losses.softmax_cross_entropy_with_integer_labels(logits, targets)
+    nats = of_tokens(outputs, targets)
     if not is_concrete(targets):  # a bad id, which optax would wrap, makes the loss NaN
         nats = jnp.where((targets >= 0) & (targets < vocab_size), nats, jnp.nan)
     return nats.sum() if mask is None else jnp.where(mask, nats, 0.0).sum()

@@ -1,13 +1,17 @@
 """The loss and its units."""
 
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from jaxrnn.training import bits_per_character, cross_entropy, perplexity
+import jaxrnn
+from jaxrnn.training import bits_per_character, chunked_loss, cross_entropy, losses, perplexity
+from jaxrnn.training.losses import cross_entropy_of_batch
 
 V = 7
 TARGETS = jnp.array([[3, 0], [6, 2]])
@@ -42,6 +46,101 @@ def test_what_is_masked_has_no_influence():
     assert np.isfinite(grad).all()
     assert not grad[0, 1].any()
     assert cross_entropy(logits, TARGETS, jnp.zeros((2, 2), bool)) == 0
+
+
+def loss_of_all_logits(inputs, kernel, bias, targets):
+    logits = inputs @ kernel + bias[None, None]
+    return optax.losses.softmax_cross_entropy_with_integer_labels(logits, targets)
+
+
+@pytest.mark.parametrize("num_steps", [1, 6, 7])
+def test_a_loss_in_chunks_is_that_of_all_logits_and_so_are_its_derivatives(
+    num_steps, monkeypatch, x64
+):
+    """With four steps at once: one chunk, two, and two with a step of padding."""
+    monkeypatch.setattr(chunked_loss, "LOGITS_AT_ONCE", 4 * 2 * V)
+    draw = np.random.default_rng(num_steps).normal
+    arrays, direction = (
+        [jnp.asarray(draw(size=shape)) for shape in ((num_steps, 2, 3), (3, V), V)]
+        for _ in range(2)
+    )
+    weights = draw(size=(num_steps, 2))
+    targets = np.random.default_rng(0).integers(0, V, (num_steps, 2))
+    results = []
+    for loss in (chunked_loss.linear_cross_entropy, loss_of_all_logits):
+
+        def total(arrays, loss=loss):
+            return (loss(*arrays, targets) * weights).sum()
+
+        def along(arrays, total=total):
+            return jax.jvp(total, (arrays,), (direction,))[1]
+
+        results.append([total(arrays), *jax.jit(jax.value_and_grad(along))(arrays)])
+        results[-1].append(jax.grad(total)(arrays))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), *results)
+
+
+def test_a_loss_in_chunks_multiplies_in_the_precision_of_the_inputs(monkeypatch):
+    monkeypatch.setattr(chunked_loss, "LOGITS_AT_ONCE", 4 * 2 * V)
+    draw = np.random.default_rng(0).normal
+    inputs = jnp.asarray(draw(size=(6, 2, 3)), jnp.bfloat16)
+    kernel, bias = jnp.asarray(draw(size=(3, V)), jnp.float32), jnp.zeros(V)
+    targets = jnp.ones((6, 2), jnp.int32)
+
+    def total(loss, inputs, kernel):
+        return loss(inputs, kernel, bias, targets).sum()
+
+    def rounded(inputs, kernel, bias, targets):
+        exact = (inputs.astype(jnp.float32), kernel.astype(inputs.dtype).astype(jnp.float32))
+        return loss_of_all_logits(*exact, bias, targets)
+
+    value, grads = jax.value_and_grad(
+        functools.partial(total, chunked_loss.linear_cross_entropy), (0, 1)
+    )(inputs, kernel)
+    expected, expected_grads = jax.value_and_grad(functools.partial(total, rounded), (0, 1))(
+        inputs, kernel
+    )
+    assert float(value) == pytest.approx(float(expected), rel=1e-6)
+    assert [grad.dtype for grad in grads] == [jnp.bfloat16, jnp.float32]
+    for grad, expected in zip(grads, expected_grads, strict=True):  # 2**-8 is bfloat16's rounding
+        np.testing.assert_allclose(
+            grad.astype(jnp.float32), expected.astype(jnp.float32), rtol=2**-6, atol=2**-8
+        )
+
+
+def test_a_loss_in_chunks_keeps_one_array_of_the_size_of_the_logits():
+    num_steps, vocab_size = 32, 2**16  # 2**22 logits in four chunks
+    shapes = [(num_steps, 2, 3), (3, vocab_size), (vocab_size,)]
+    arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    targets = jax.ShapeDtypeStruct((num_steps, 2), jnp.int32)
+    megabytes = {}
+    for loss in (chunked_loss.linear_cross_entropy, loss_of_all_logits):
+        gradient = jax.grad(lambda *arrays, loss=loss: loss(*arrays).sum(), (0, 1, 2))
+        memory = jax.jit(gradient).lower(*arrays, targets).compile().memory_analysis()
+        megabytes[loss] = memory.temp_size_in_bytes / 2**20
+    assert megabytes[chunked_loss.linear_cross_entropy] < 16 * 1.6
+    assert megabytes[loss_of_all_logits] > 16 * 1.9
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_loss_of_a_batch_does_not_depend_on_how_many_logits_there_are(tied, monkeypatch):
+    """With a mask, dropout and rows that start afresh."""
+    body = jaxrnn.stack([jaxrnn.recurrent(jaxrnn.gru(4)), jaxrnn.dropout(0.5)])
+    model = jaxrnn.language_model(V, body, embedding_size=4, tie_embeddings=tied)
+    params = model.init(jax.random.key(0), V)
+    ids = np.random.default_rng(0).integers(0, V, (8, 3)).astype(np.int32)
+    mask = np.random.default_rng(1).random((7, 3)) < 0.7
+    batch = jaxrnn.Batch(ids[:-1], np.where(mask, ids[1:], -5), mask, np.zeros(3, bool))
+    carry = model.initial_carry(params, 3)
+
+    def loss_of(params):
+        return cross_entropy_of_batch(model, params, batch, carry, jax.random.key(1))
+
+    expected = jax.value_and_grad(loss_of, has_aux=True)(params)
+    monkeypatch.setattr(losses, "MANY_LOGITS", 0)
+    monkeypatch.setattr(chunked_loss, "LOGITS_AT_ONCE", 2 * 3 * V)
+    result = jax.value_and_grad(loss_of, has_aux=True)(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), result, expected)
 
 
 def test_a_target_out_of_range_is_an_error_or_nan(as_users_run):
