@@ -1,56 +1,61 @@
-"""Custom cells, as written in docs/own_cell.md, timed against the built-in ones.
+"""Milliseconds per training step of cells that no library has kernels for.
 
     python -m benchmarks.own_cell
 
-A training step of a language model, as in `benchmarks.train_step`; ratios of medians in one run.
+Six cells (benchmarks/peers/own_cells.py) in language models of one layer of 256 units over embedded
+tokens, trained as in `benchmarks.train_step`.  Prints a Markdown table of medians, with the ratio
+of each peer's time to ours, and compares the time per gate to that of the built-in LSTM.
+
+    --steps-per-call 16       many steps in one compiled call
+    --cells MGU "CIFG LSTM"   only these
 """
 
-import argparse
-import contextlib
-import re
-from pathlib import Path
-from typing import Any, Literal
+import functools
+from collections.abc import Callable
+from typing import Any
 
-from benchmarks.peers.steps import ours
-from benchmarks.timing import describe_machine, measure
-from benchmarks.workloads import Workload
-from experiments.shared.tables import print_head, print_row
+from benchmarks.peers.own_cells import OWN_CELLS
+from benchmarks.peers.steps import TRAIN_STEP
+from benchmarks.timing import OURS, arguments, compare
+from benchmarks.workloads import Step, Workload
 
-PAGE = Path(__file__).parent.parent / "docs" / "own_cell.md"
+LSTM = "built-in LSTM"
 
 
-def cells_of_the_page() -> dict[str, Any]:
-    """Return everything that the page's Python defines, by name."""
-    names: dict[str, Any] = {}
-    with contextlib.redirect_stdout(None):
-        for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S):
-            exec(block, names)
-    return names
+def built_in_lstm(workload: Workload, steps_per_call: int) -> Step:
+    """Make our training step of an LSTM of the same sizes."""
+    return TRAIN_STEP[OURS](workload._replace(cell="lstm"), steps_per_call=steps_per_call)
+
+
+PEERS: dict[str, Callable[..., Step]] = {
+    OURS: TRAIN_STEP[OURS],
+    LSTM: built_in_lstm,
+    "jaxrnn, scan": TRAIN_STEP["jaxrnn, scan"],
+    "Flax nnx": TRAIN_STEP["Flax nnx"],
+    "Haiku": TRAIN_STEP["Haiku"],
+    "PyTorch loop": TRAIN_STEP["PyTorch"],
+    "torch.compile": TRAIN_STEP["torch.compile"],
+}
 
 
 def main() -> None:
-    """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=60, help="timed steps of each cell")
-    arguments = parser.parse_args()
-    page = cells_of_the_page()
-    print(f"{describe_machine()}; median of {arguments.repetitions} interleaved steps, ms\n")
-    print_head("workload", "built in", "as a user writes it")
-    names: tuple[Literal["lstm", "gru"], ...] = ("lstm", "gru")
-    for name in names:
-        own = page[f"my_{name}"]
-        for size in (128, 256):
-            workload = Workload(f"{name} {size}, V 28, B 32, T 35", name, size, 1, 28, 32, 35)
-            times = measure(
-                {
-                    "built in": ours(workload),
-                    "own": ours(workload, cell=own(size)),
-                },
-                arguments.repetitions,
-            )
-            ratio = times["own"] / times["built in"]
-            own_time = f"{times['own']:.1f} ({ratio:.2f})"
-            print_row(workload.name, f"{times['built in']:.1f}", own_time)
+    """Measure, and print the table and each cell's time per gate."""
+    parser = arguments(__doc__, repetitions=20)
+    parser.add_argument("--steps-per-call", type=int, default=1, help="steps per compiled call")
+    parser.add_argument("--cells", nargs="*", default=list(OWN_CELLS), help="only these cells")
+    options = parser.parse_args()
+    steps: Any = {"steps_per_call": options.steps_per_call}
+    peers = {name: functools.partial(make, **steps) for name, make in PEERS.items()}
+    workloads = [Workload(name, name, 256, 1, 28, 32, 35, 256) for name in options.cells]
+    results = compare(peers, workloads, options, per=lambda workload: options.steps_per_call)
+    per_gate = {
+        name: (times[OURS] / len(OWN_CELLS[name].gates)) / (times[LSTM] / 4)
+        for name, times in results.items()
+        if LSTM in times
+    }
+    if per_gate:
+        print("\ntime per gate over the LSTM's:", end=" ")
+        print(", ".join(f"{name} {ratio:.2f}" for name, ratio in per_gate.items()))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Workloads: language models with the sizes of "Dive into Deep Learning" and Zaremba et al."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,8 @@ class Workload(NamedTuple):
     """A language model and a batch; every peer trains it with clipping and SGD."""
 
     name: str
-    cell: Literal["rnn", "gru", "lstm"]
+    cell: str
+    """One of `jaxrnn.model_config.CELLS`, or of `benchmarks.peers.own_cells.OWN_CELLS`."""
     hidden_size: int
     num_layers: int
     vocab_size: int

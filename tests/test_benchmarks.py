@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from benchmarks import timing
-from benchmarks.peers import book, jax_models, pytorch
+from benchmarks.peers import book, jax_models, own_cells, pytorch
 from benchmarks.peers import steps as peers
 from benchmarks.workloads import WORKLOADS, Workload, batch_of
+from jaxrnn.recurrence import equations
 
 TINY = {
     "rnn": Workload("rnn", "rnn", 8, 1, 11, 3, 5),
@@ -62,6 +63,35 @@ def test_jax_peers_have_the_same_model(name, cell):
 def test_training_steps_of_jax_peers_run_one_by_one_and_many_at_once(name):
     for steps_per_call in (1, 2):
         peers.TRAIN_STEP[name](TINY["gru"], steps_per_call=steps_per_call)()
+
+
+def of_shape(shape):
+    """The same numbers for what has the same shape in two libraries; vectors are constant."""
+    size = shape[0] * shape[-1] if len(shape) == 2 and 3 not in shape else 1
+    values = np.random.default_rng(size).normal(size=size).astype(np.float32)
+    return np.broadcast_to(values.reshape(shape) if size > 1 else values, shape)
+
+
+def test_own_cells_compute_the_same_in_every_library():
+    torch = pytest.importorskip("torch")
+    workload = TINY["lstm"]._replace(cell="peephole LSTM")
+    ids = batch_of(workload)[0]
+    module = pytorch.language_model(workload)
+    with torch.no_grad():
+        for name, param in module.named_parameters():
+            transposed = param.ndim == 2 and name.endswith("weight") and "embed" not in name
+            values = of_shape(tuple(param.shape)[:: -1 if transposed else 1])
+            param.copy_(torch.from_numpy((values.T if transposed else values).copy()))
+    expected = module(torch.from_numpy(ids).long())[0].detach().numpy()
+    for make in (jax_models.ours, jax_models.flax_nnx, jax_models.haiku):
+        params, logits_of = make(workload)
+        params = jax.tree.map(lambda param: jnp.asarray(of_shape(param.shape)), params)
+        np.testing.assert_allclose(logits_of(params, jnp.asarray(ids)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", own_cells.OWN_CELLS)
+def test_own_cells_can_become_native_code(name):
+    equations.trace(own_cells.our_cell(own_cells.OWN_CELLS[name])(8), np.dtype("float32"))
 
 
 def test_cudnn_takes_part_where_it_can():

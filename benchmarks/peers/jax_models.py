@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 import jaxrnn
+from benchmarks.peers.own_cells import OWN_CELLS, flax_cell, haiku_core, our_cell
 from benchmarks.workloads import Workload, batch_of
-from jaxrnn.cells import BaseCell
 from jaxrnn.model_config import CELLS
 
 Model = tuple[Any, Callable[[Any, Any], Any]]
@@ -21,7 +21,7 @@ Model = tuple[Any, Callable[[Any, Any], Any]]
 
 def ours(workload: Workload, implementation: str | None = None) -> Model:
     """Make our model."""
-    model = language_model(workload, implementation=implementation)
+    model = language_model(workload, implementation)
     params = model.init(jax.random.key(0), workload.vocab_size)
 
     def logits_of(params: Any, ids: Any) -> Any:
@@ -30,13 +30,10 @@ def ours(workload: Workload, implementation: str | None = None) -> Model:
     return params, logits_of
 
 
-def language_model(
-    workload: Workload,
-    cell: BaseCell | None = None,
-    implementation: str | None = None,
-) -> jaxrnn.Layer:
-    """Make our language model, by default with the built-in cell and implementation."""
-    cell = cell or CELLS[workload.cell](workload.hidden_size)
+def language_model(workload: Workload, implementation: str | None = None) -> jaxrnn.Layer:
+    """Make our language model, by default with the default implementation."""
+    cells = {**CELLS, **{name: our_cell(own) for name, own in OWN_CELLS.items()}}
+    cell = cells[workload.cell](workload.hidden_size)
     layer = jaxrnn.recurrent(cell, implementation=implementation)
     body = jaxrnn.stack([layer] * workload.num_layers)
     return jaxrnn.language_model(workload.vocab_size, body, embedding_size=workload.embedding_size)
@@ -50,6 +47,7 @@ def flax_nnx(workload: Workload) -> Model:
         "rnn": nnx.SimpleCell,
         "gru": nnx.GRUCell,
         "lstm": nnx.OptimizedLSTMCell,
+        **{name: flax_cell(own) for name, own in OWN_CELLS.items()},
     }
 
     class LanguageModel(nnx.Module):
@@ -77,7 +75,12 @@ def haiku(workload: Workload) -> Model:
     """Make the model in Haiku, with `hk.dynamic_unroll` over its cores."""
     import haiku as hk
 
-    cores = {"rnn": hk.VanillaRNN, "gru": hk.GRU, "lstm": hk.LSTM}
+    cores = {
+        "rnn": hk.VanillaRNN,
+        "gru": hk.GRU,
+        "lstm": hk.LSTM,
+        **{name: haiku_core(own) for name, own in OWN_CELLS.items()},
+    }
 
     def model(ids: Any) -> Any:
         if workload.embedding_size:

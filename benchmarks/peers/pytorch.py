@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 
+from benchmarks.peers.own_cells import OWN_CELLS, torch_layer
 from benchmarks.workloads import LEARNING_RATE, MAX_GRAD_NORM, Step, Workload, batch_of
 
 
@@ -11,7 +12,12 @@ def language_model(workload: Workload) -> Any:
     """Make a module from token ids `[T, B]` to logits `[T, B, V]`."""
     import torch
 
-    modules = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
+    modules: dict[str, Any] = {
+        "rnn": torch.nn.RNN,
+        "gru": torch.nn.GRU,
+        "lstm": torch.nn.LSTM,
+        **{name: torch_layer(own) for name, own in OWN_CELLS.items()},
+    }
 
     class LanguageModel(torch.nn.Module):  # type: ignore[misc, name-defined, unused-ignore]
         def __init__(self) -> None:

@@ -23,11 +23,10 @@ from benchmarks.workloads import LEARNING_RATE, MAX_GRAD_NORM, Step, Workload, b
 def ours(
     workload: Workload,
     steps_per_call: int = 1,
-    cell: jaxrnn.Cell | None = None,
     implementation: str | None = None,
 ) -> Step:
-    """Make our training step, by default with the built-in cell and implementation."""
-    model = jax_models.language_model(workload, cell, implementation)
+    """Make our training step, by default with the default implementation."""
+    model = jax_models.language_model(workload, implementation)
     optimizer = _optimizer()
     state = jaxrnn.init_state(
         model, optimizer, workload.vocab_size, workload.batch_size, jax.random.key(0)
