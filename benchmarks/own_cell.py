@@ -2,15 +2,17 @@
 
     python -m benchmarks.own_cell
 
-Six cells (benchmarks/peers/own_cells.py) in language models of one layer of 256 units over embedded
-tokens, trained as in `benchmarks.train_step`.  Prints a Markdown table of medians, with the ratio
-of each peer's time to ours, and compares the time per gate to that of the built-in LSTM.
+Six cells (benchmarks/peers/own_cells.py) in language models of one layer over embedded tokens,
+trained as in `benchmarks.train_step`: 32 rows of 256 units, where products take most of the time,
+and one row of 128, where they do not.  Prints a Markdown table of medians, with the ratio of each
+peer's time to ours, and compares the time per gate to that of the built-in LSTM.
 
     --steps-per-call 16       many steps in one compiled call
     --cells MGU "CIFG LSTM"   only these
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +22,8 @@ from benchmarks.timing import OURS, arguments, compare
 from benchmarks.workloads import Step, Workload
 
 LSTM = "built-in LSTM"
+SIZES = ((256, 32), (128, 1))
+"""H and B."""
 
 
 def built_in_lstm(workload: Workload, steps_per_call: int) -> Step:
@@ -46,16 +50,17 @@ def main() -> None:
     options = parser.parse_args()
     steps: Any = {"steps_per_call": options.steps_per_call}
     peers = {name: functools.partial(make, **steps) for name, make in PEERS.items()}
-    workloads = [Workload(name, name, 256, 1, 28, 32, 35, 256) for name in options.cells]
+    workloads = [
+        Workload(f"{name}, H {h}, B {b}", name, h, 1, 28, b, 35, h)
+        for (h, b), name in itertools.product(SIZES, options.cells)
+    ]
     results = compare(peers, workloads, options, per=lambda workload: options.steps_per_call)
-    per_gate = {
-        name: (times[OURS] / len(OWN_CELLS[name].gates)) / (times[LSTM] / 4)
-        for name, times in results.items()
-        if LSTM in times
-    }
-    if per_gate:
-        print("\ntime per gate over the LSTM's:", end=" ")
-        print(", ".join(f"{name} {ratio:.2f}" for name, ratio in per_gate.items()))
+    print("\nTime per gate over the LSTM's:\n")
+    for workload in workloads:
+        times, num_gates = results[workload.name], len(OWN_CELLS[workload.cell].gates)
+        if LSTM in times:
+            per_gate = (times[OURS] / num_gates) / (times[LSTM] / 4)
+            print(f"- {workload.name}: {per_gate:.2f}")
 
 
 if __name__ == "__main__":

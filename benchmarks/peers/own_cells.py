@@ -25,6 +25,8 @@ class OwnCell(NamedTuple):
     """(functions, unit_params, input_gates, hidden_gates, state) -> state."""
     unit_params: tuple[str, ...] = ()
     """Names of the parameters `[H]` besides the matrices and biases."""
+    hidden_bias: bool = False
+    """Whether the recurrent product has a bias, too: only where it is not simply added."""
 
 
 def mgu(fn: Any, _: Any, i: Any, h: Any, state: Any) -> Any:
@@ -90,7 +92,7 @@ def gated_oscillator(fn: Any, unit_params: Any, i: Any, h: Any, state: Any) -> A
 
 
 OWN_CELLS = {
-    "MGU": OwnCell(("forget", "candidate"), ("hidden",), mgu),
+    "MGU": OwnCell(("forget", "candidate"), ("hidden",), mgu, hidden_bias=True),
     "peephole LSTM": OwnCell(
         ("input", "forget", "candidate", "output"),
         ("hidden", "memory"),
@@ -102,7 +104,10 @@ OWN_CELLS = {
         ("input", "forget", "candidate", "output"), ("hidden", "memory"), chrono_lstm, ("log_time",)
     ),
     "output-gated GRU": OwnCell(
-        ("reset", "update", "output", "candidate"), ("hidden", "memory"), output_gated_gru
+        ("reset", "update", "output", "candidate"),
+        ("hidden", "memory"),
+        output_gated_gru,
+        hidden_bias=True,
     ),
     "gated oscillator": OwnCell(
         ("pace", "force"), ("hidden", "velocity"), gated_oscillator, ("stiffness", "damping")
@@ -129,7 +134,7 @@ def our_cell(own: OwnCell) -> Callable[[int], jaxrnn.Cell]:
         init_params=lambda key: tuple(
             jnp.full(hidden_size, INITIAL_UNIT_PARAM) for _ in own.unit_params
         ),
-        hidden_bias=True,
+        hidden_bias=own.hidden_bias,
         update=update,
     )
 
@@ -143,7 +148,7 @@ def flax_cell(own: OwnCell) -> Any:
             gates = len(own.gates) * hidden_size
             self.hidden_size = hidden_size
             self.dense_i = nnx.Linear(size, gates, rngs=rngs)
-            self.dense_h = nnx.Linear(hidden_size, gates, rngs=rngs)
+            self.dense_h = nnx.Linear(hidden_size, gates, use_bias=own.hidden_bias, rngs=rngs)
             initial = jnp.full((len(own.unit_params), hidden_size), INITIAL_UNIT_PARAM)
             self.unit_params = nnx.Param(initial)
 
@@ -178,8 +183,8 @@ def haiku_core(own: OwnCell) -> Any:
         def __call__(self, inputs: Any, state: Any) -> Any:
             gates = len(own.gates) * self.hidden_size
             i, h = (
-                jnp.split(hk.Linear(gates)(operand), len(own.gates), axis=-1)
-                for operand in (inputs, state[0])
+                jnp.split(hk.Linear(gates, with_bias)(operand), len(own.gates), axis=-1)
+                for operand, with_bias in ((inputs, True), (state[0], own.hidden_bias))
             )
             shape, initial = (self.hidden_size,), hk.initializers.Constant(INITIAL_UNIT_PARAM)
             unit_params = [hk.get_parameter(name, shape, init=initial) for name in own.unit_params]
@@ -203,7 +208,7 @@ def torch_layer(own: OwnCell) -> Any:
             gates = len(own.gates) * hidden_size
             self.hidden_size = hidden_size
             self.dense_i = torch.nn.Linear(size, gates)
-            self.dense_h = torch.nn.Linear(hidden_size, gates)
+            self.dense_h = torch.nn.Linear(hidden_size, gates, bias=own.hidden_bias)
             initial = torch.full((len(own.unit_params), hidden_size), INITIAL_UNIT_PARAM)
             self.unit_params = torch.nn.Parameter(initial)
 
