@@ -68,7 +68,9 @@ def train_step(workload: Workload, steps_per_call: int = 1, compiled: bool = Fal
         logits = model(inputs)[0].reshape(-1, workload.vocab_size)
         return torch.nn.functional.cross_entropy(logits, targets.reshape(-1))
 
-    loss_of = torch.compile(loss_of) if compiled else loss_of
+    if compiled:
+        torch.compiler.reset()  # or it gives up after eight models
+        loss_of = torch.compile(loss_of)
 
     def step() -> None:
         for _ in range(steps_per_call):
