@@ -5,12 +5,14 @@
 Varies one size after another around a base (one layer of 256 units, 28 tokens, batch 32, 35 steps)
 and prints an exponent: 1 means that twice the size takes twice as long.
 
-    --grid       instead H in 128, 256, 512, 1024, B in 1, 32, 128 and T in 35, 256, 1024, for
+    --grid       instead H in 128, 256, 512, 1024, B in 1, 8, 32, 128 and T in 35, 256, 1024, for
                  layers over vectors of size H, compared to Flax and PyTorch, in microseconds per
-                 time step; on a CPU only H up to 512, B up to 32 and T up to 256
+                 time step; on a CPU only H up to 512 and T up to 256
+    --steps-per-call 16       many steps in one compiled call, for the grid
 """
 
 import argparse
+import functools
 import itertools
 import json
 from typing import Any
@@ -30,8 +32,8 @@ SWEEPS: dict[str, tuple[int, ...]] = {
     "vocab_size": (28, 256, 1024, 4096, 16384),
     "num_layers": (1, 2, 3, 4),
 }
-GRID: tuple[tuple[int, ...], ...] = ((128, 256, 512, 1024), (1, 32, 128), (35, 256, 1024))
-GRID_OF_A_CPU: tuple[tuple[int, ...], ...] = ((128, 256, 512), (1, 32), (35, 256))
+GRID: tuple[tuple[int, ...], ...] = ((128, 256, 512, 1024), (1, 8, 32, 128), (35, 256, 1024))
+GRID_OF_A_CPU: tuple[tuple[int, ...], ...] = ((128, 256, 512), (1, 8, 32, 128), (35, 256))
 PEERS_IN_GRID = (OURS, "jaxrnn, cuDNN", "Flax nnx", "PyTorch")
 
 
@@ -62,14 +64,18 @@ def grid(cell: Any, options: argparse.Namespace) -> None:
         Workload(f"H {h}, B {b}, T {t}", cell, h, 1, 28, b, t, embedding_size=h)
         for h, b, t in itertools.product(*sizes)
     ]
-    peers = {name: TRAIN_STEP[name] for name in PEERS_IN_GRID}
-    compare(peers, workloads, options, unit="us", per=lambda workload: workload.num_steps / 1000)
+    steps = options.steps_per_call
+    peers = {
+        name: functools.partial(TRAIN_STEP[name], steps_per_call=steps) for name in PEERS_IN_GRID
+    }
+    compare(peers, workloads, options, unit="us", per=lambda w: steps * w.num_steps / 1000)
 
 
 def main() -> None:
     """Measure and print the table."""
     parser = arguments(__doc__, repetitions=10)
     parser.add_argument("--cell", choices=("rnn", "gru", "lstm"), default="lstm")
+    parser.add_argument("--steps-per-call", type=int, default=1, help="steps per compiled call")
     parser.add_argument("--grid", action="store_true", help="all sizes, per time step")
     options = parser.parse_args()
     (grid if options.grid else sweep)(options.cell, options)

@@ -1,6 +1,7 @@
 """Strict JAX for every test: eight CPU devices, no silent promotion of dtypes or ranks."""
 
 import fcntl
+import functools
 import gc
 import os
 import shutil
@@ -24,6 +25,7 @@ os.environ["KERAS_BACKEND"] = "jax"  # before Keras is imported
 import jax
 import jaxtyping
 import pytest
+from jax._src.interpreters import mlir
 from parallel.pair import finish as finish_pair
 from parallel.pair import start_experiment
 from subprocesses import STATEFUL, train
@@ -55,27 +57,10 @@ def pytest_collection_finish(session):
     gc.set_threshold(20_000)
 
 
-PROGRAMS_AT_ONCE = 400
-compiled = 0
-
-
-def count_programs(event, *_, **__):
-    global compiled
-    compiled += event == "/jax/core/compile/backend_compile_duration"
-
-
-jax.monitoring.register_event_duration_secs_listener(count_programs)
-
-
-def pytest_runtest_logfinish():
-    """Forget programs now and then: each keeps an MLIR context, and a new one takes longer by all
-    those that are alive; with three thousand of them, two thirds of the tests' time.
-    """
-    global compiled
-    if compiled > PROGRAMS_AT_ONCE:
-        compiled = 0
-        jax.clear_caches()
-        gc.collect()
+# JAX makes an MLIR context for each program that it lowers, and keeps it with the program.  A new
+# one takes 10 ms, and longer by all those that are alive: with three thousand, two thirds of the
+# tests' time.
+mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 
 
 @pytest.fixture(scope="session")
@@ -104,8 +89,8 @@ def only_compiled_programs(compiled_programs, monkeypatch):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """Two more than there are cores: many tests wait, for processes, pipes and disks."""
-    return os.cpu_count() + 2
+    """One more than there are cores: many tests wait, for processes, pipes and disks."""
+    return os.cpu_count() + 1
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ SMALL = {
         "--hidden-size", 8,
     ),
     "gradients": (
-        "--corpus", "songs", "--hidden-size", 8, "--epochs", 1, "--num-steps", 12, "--truncate", 5,
+        "--corpus", "songs", "--hidden-size", 8, "--epochs", 1, "--num-steps", 6, "--truncate", 3,
     ),
     "bidirectional": (
         "--part", "blanks", "--corpus", "songs", "--epochs", 1, "--hidden-size", 8, "--seeds", 0,

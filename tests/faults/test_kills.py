@@ -6,6 +6,7 @@ import time
 
 import pytest
 from faults import dying
+from marks import in_matrix
 from subprocesses import STATEFUL, digest, finish, rows, start, train
 
 import jaxrnn
@@ -143,7 +144,7 @@ def test_a_second_signal_quits_at_once(tmp_path, how_many, survived):
     survived("signals: phases", 1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, *in_matrix(signal.SIGINT)])
 def test_a_signal_before_the_first_step_is_not_lost(number, tmp_path, survived):
     """There may be nothing to save."""
     process = start("train", *STATEFUL, "--out", tmp_path / "run", "--epochs", 100_000)

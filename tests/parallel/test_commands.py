@@ -63,6 +63,7 @@ def test_in_two_processes_of_two_devices(alone, tmp_path):
     assert summary(tmp_path)["perplexity"] == pytest.approx(alone["perplexity"], rel=0.01)
 
 
+@pytest.mark.matrix
 def test_a_cluster_is_found_by_its_variables(tmp_path):
     """Those that SLURM gives the tasks of one machine; the job's number makes the port."""
 

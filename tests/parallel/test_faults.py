@@ -143,6 +143,7 @@ def test_an_error_of_one_process_ends_the_others(tmp_path, survived):
     survived("several devices: an error of one", 1)
 
 
+@pytest.mark.matrix
 def test_an_error_of_one_process_in_mid_training_ends_the_others(tmp_path, survived):
     settings = (*STATEFUL, "--out", tmp_path, "--epochs", 4000, "--save-every", 1000)
     pair = start_worker("fails", *settings)
@@ -180,6 +181,7 @@ def test_a_coordinator_that_cannot_be_reached_is_an_error_in_time(tmp_path, surv
     survived("several devices: no coordinator", 1)
 
 
+@pytest.mark.matrix
 def test_a_process_that_waits_can_be_interrupted(how_many, survived):
     pair = start_worker("waits")
     assert pair[1].stdout.readline() == "waiting\n"
@@ -212,6 +214,7 @@ def test_processes_of_unlike_numbers_of_devices_are_refused(tmp_path, survived):
     survived("bad input", 1)
 
 
+@pytest.mark.matrix
 def test_processes_of_different_runs_are_refused(tmp_path, how_many, survived):
     differences = [
         ("--learning-rate", "0.5", "0.25", "training.learning_rate: 0.5 there, 0.25 here"),
