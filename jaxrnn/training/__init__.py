@@ -3,9 +3,9 @@
 `config.py` holds the settings, and `optimizer.py` makes optax's optimizers by name.  `losses.py`
 and `gradient.py` compute a batch's loss and gradient, with `chunked_loss.py` where there are many
 logits; `train_step.py` makes one step of them, and `trainer.py` takes the steps of many epochs.
-`feed.py` brings batches from the text to the devices.  `parallel.py` splits the rows of a batch over
-devices, `processes.py` connects the processes of a run, and `memory.py` says how much memory the
-machine has.
+`feed.py` brings batches from the text to the devices.  `parallel.py` splits the rows of a batch
+over devices, `processes.py` connects the processes of a run, and `memory.py` says how much memory
+the machine has.
 """
 
 from jaxrnn.training.config import TrainConfig
