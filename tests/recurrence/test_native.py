@@ -223,7 +223,9 @@ def test_other_implementations_do_not(lstm, implementation):
     assert compiled(function, lstm.params, lstm.inputs)[0] == 0
 
 
-def test_short_sequences_do_not(lstm):
+def test_short_sequences_do_not(lstm, monkeypatch):
+    monkeypatch.delenv("JAXRNN_NATIVE", raising=False)
+
     def run(params, inputs):
         return jaxrnn.unroll(lstm.cell, params, inputs)[0]
 
@@ -232,7 +234,8 @@ def test_short_sequences_do_not(lstm):
     assert compiled(run, lstm.params, jnp.concatenate([lstm.inputs] * 2))[0] == 1
 
 
-def test_other_dtypes_do_not(lstm, x64):
+def test_other_dtypes_do_not(lstm, x64, monkeypatch):
+    monkeypatch.delenv("JAXRNN_NATIVE", raising=False)
     assert compiled(gradient(lstm, dtype=jnp.bfloat16), lstm.params, lstm.inputs)[0] == 0
     case = make_case("lstm", jnp.float64)
     assert compiled(gradient(case), case.params, case.inputs)[0] == 0

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -15,6 +16,10 @@ from jaxrnn.recurrence.native import build, choice
 
 SOURCE = 'extern "C" int half(); extern "C" int answer() { return 2 * half(); }'
 SHARED = 'extern "C" int half() { return 21; }'
+
+needs_a_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="there is no C++ compiler"
+)
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="files have no owners here")
 
@@ -53,6 +58,7 @@ def libraries(tmp_path):
     return sorted(tmp_path.glob("jaxrnn/native/*.so"))
 
 
+@needs_a_compiler
 def test_code_is_compiled_once_and_kept(tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "jaxrnn")
     assert build.build(SOURCE, SHARED, {}).functions.answer() == 42
@@ -65,6 +71,7 @@ def test_code_is_compiled_once_and_kept(tmp_path, monkeypatch, caplog):
     assert build.build(SOURCE, SHARED, {}).functions.answer() == 42
 
 
+@needs_a_compiler
 def test_other_sources_flags_and_compilers_have_other_libraries(tmp_path, compiler):
     first = build.build(SOURCE, SHARED, {}).digest
     others = {
@@ -105,6 +112,7 @@ def test_a_compiler_that_hangs_while_compiling(tmp_path, compiler, monkeypatch):
     assert list(tmp_path.glob("jaxrnn/native/*")) == []
 
 
+@needs_a_compiler
 def test_no_home(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", no_home)
@@ -115,12 +123,14 @@ def no_home():
     raise RuntimeError("Could not determine home directory.")
 
 
+@needs_a_compiler
 def test_a_cache_that_cannot_be_made(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     check_scan("no folder for compiled code")
 
 
+@needs_a_compiler
 def test_a_full_disk(monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
@@ -129,6 +139,7 @@ def test_a_full_disk(monkeypatch):
     check_scan("cannot be written to .*No space left")
 
 
+@needs_a_compiler
 @pytest.mark.parametrize("mode", [0o720, 0o702])
 def test_a_folder_that_others_can_write_to(tmp_path, mode):
     build.build(SOURCE, SHARED, {})
@@ -136,6 +147,7 @@ def test_a_folder_that_others_can_write_to(tmp_path, mode):
     check_scan("other users can write to")
 
 
+@needs_a_compiler
 def test_a_file_that_others_can_write_to(tmp_path):
     build.build(SOURCE, SHARED, {})
     libraries(tmp_path)[0].chmod(0o720)
@@ -144,6 +156,7 @@ def test_a_file_that_others_can_write_to(tmp_path):
         build.build(SOURCE, SHARED, {})
 
 
+@needs_a_compiler
 def test_a_link_in_place_of_a_file(tmp_path):
     build.build(SOURCE, SHARED, {})
     (path,) = libraries(tmp_path)
@@ -154,11 +167,13 @@ def test_a_link_in_place_of_a_file(tmp_path):
         build.build(SOURCE, SHARED, {})
 
 
+@needs_a_compiler
 def test_a_folder_of_another_user(monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     check_scan("other users can write to")
 
 
+@needs_a_compiler
 def test_a_library_that_cannot_be_loaded(monkeypatch):
     def compile_nonsense(*arguments):
         arguments[-1].write_bytes(b"nonsense")
