@@ -17,9 +17,7 @@ from jaxrnn.training.chunked_loss import linear_cross_entropy
 from jaxrnn.typing import AnyArray, Array, Bool, Float, Int, Integer, Key, Params
 
 MANY_LOGITS = 2**21
-"""The number of logits in a batch above which they do not all exist at once.  Fewer than that, 8 MB
-in float32, are faster in one piece.
-"""
+"""A batch with more logits than that, 8 MB in float32, computes a part of them at a time."""
 
 
 def cross_entropy(

@@ -28,22 +28,23 @@ _SHORTEST = {True: 2, False: 8}
 
 def check_eligible(options: Options, w_hh: Any) -> None:
     """Raise a ValueError that names why there is no native code for a run."""
-    reason = obstacle(options.cell)
     if not isinstance(w_hh, jax.Array | np.ndarray):
-        reason = f"w_hh is a {type(w_hh).__name__}, not a matrix"
+        reason: str | None = f"w_hh is a {type(w_hh).__name__}, not a matrix"
     elif options.dtype not in (None, w_hh.dtype):
         reason = f"it does not multiply in {options.dtype}"
+    else:
+        reason = obstacle(options.cell, "float64" if w_hh.dtype == np.float64 else "float32")
     if reason is not None:
         raise ValueError(f'implementation "native" cannot be used: {reason}')
 
 
-def obstacle(cell: BaseCell) -> str | None:
-    """Return why there is no native code for a cell, or None if there is."""
+def obstacle(cell: BaseCell, dtype: str = "float32") -> str | None:
+    """Return why there is no native code for a cell and a dtype, or None if there is."""
     if os.environ.get(SWITCH) == "0":
         return f"it is switched off by {SWITCH}=0"
     if not isinstance(cell, Cell):
         return f"the step of the StepCell {cell.name} is not split into gates and a product"
-    found = _kernel(cell, np.dtype("float32"))
+    found = _kernel(cell, np.dtype(dtype))
     return found if isinstance(found, str) else None
 
 
