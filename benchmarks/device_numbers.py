@@ -93,7 +93,7 @@ def trained(parallel: Literal["jit", "pmap"] | None) -> Any:
     if parallel is None:
         train_step = jax.jit(jaxrnn.make_train_step(model, optimizer))
         batches = jaxrnn.sequential_windows(ids, B, 10)
-        for number in range(len(batches.starts)):
+        for number in range(len(batches.inputs)):
             batch = jax.tree.map(operator.itemgetter(number), batches)
             state, _ = train_step(state, batch)
         return state.params

@@ -21,8 +21,8 @@ from benchmarks.peers import book
 from benchmarks.timing import describe_machine
 from experiments.jaychou import Settings
 from experiments.shared.tables import print_head, print_row
+from jaxrnn.losses import perplexity
 from jaxrnn.runs.run import Run
-from jaxrnn.training import perplexity
 
 
 class Rates(NamedTuple):

@@ -15,7 +15,7 @@ from experiments.shared.memory import check_fits
 from jaxrnn.commands.progress import Bar
 from jaxrnn.layers import Context, Layer
 from jaxrnn.runs.texts import Texts
-from jaxrnn.text import Batch, Windows, gather_windows, random_plan
+from jaxrnn.text import Windows, gather_windows, random_plan
 from jaxrnn.training import TrainState
 from jaxrnn.typing import Params
 
@@ -109,7 +109,7 @@ def learn_to_fill(
     def epoch(state: TrainState, windows: Windows) -> TrainState:
         def one_step(state: Any, windows: Any) -> Any:
             inputs, _ = gather_windows(text, windows.offsets, num_steps)
-            return train_step(state, Batch(inputs, inputs, None, windows.starts))
+            return train_step(state, jaxrnn.Batch(inputs, inputs, None, windows.starts))
 
         return lax.scan(one_step, state, windows)[0]
 

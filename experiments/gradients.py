@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from optax.losses import softmax_cross_entropy_with_integer_labels as cross_entropy
 
 import jaxrnn
 from experiments.shared import pictures
@@ -32,7 +33,6 @@ from jaxrnn.layers import Layer
 from jaxrnn.runs.files import write_json
 from jaxrnn.runs.texts import Texts, prepare_texts
 from jaxrnn.text import gather_windows, load_corpus, sequential_plan
-from jaxrnn.training import cross_entropy
 from jaxrnn.typing import Array, Float, Int, Params
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -83,7 +83,7 @@ def norms_by_distance(model: Layer, params: Params, ids: Int[Array, "T+1 B"]) ->
 
     def last_loss(carry: Any) -> Any:
         logits, _ = jaxrnn.step(model, params, ids[-2], carry)
-        return cross_entropy(logits[None], ids[-1:]) * ids.shape[1]  # a sum: no row affects another
+        return cross_entropy(logits, ids[-1]).sum()  # a sum: no row affects another
 
     def back(gradient: Any, carry_and_token: Any) -> tuple[Any, Any]:
         carry, token = carry_and_token
@@ -115,8 +115,8 @@ def truncation_error(
         for begin in range(0, len(ids) - 1, length):
             piece = ids[begin : begin + length + 1]
             logits, carry = model.apply(params, piece[:-1], lax.stop_gradient(carry))
-            total += cross_entropy(logits, piece[1:]) * (len(piece) - 1)
-        return total / (len(ids) - 1)
+            total += cross_entropy(logits, piece[1:]).sum()
+        return total / (len(ids) - 1) / ids.shape[1]
 
     gradient = jax.jit(jax.grad(loss), static_argnums=1)
     full, cut = (gradient(params, length) for length in (len(ids) - 1, truncate))

@@ -1,7 +1,8 @@
 """Recurrent networks for JAX as pure functions.
 
 `cells` holds the equations of one time step; `recurrence` runs any cell over time (`unroll`), and
-`layers` builds nestable layers from it.  `sequences` makes arrays of ragged sequences.
+`layers` builds nestable layers from it.  `sequences` makes arrays of ragged sequences, and `losses`
+compares a model's outputs with the targets of a `Batch`.
 `language_model.py` and `model_config.py` build language models; `fine_tuning.py` gives trained ones
 new tokens, `generation` and `scoring.py` use them.  `text` reads corpora, `training` trains,
 `runs` keeps a training run in a folder, `interop` exchanges weights with other libraries, and
@@ -17,6 +18,8 @@ Example:
     (5, 2, 8)
 """
 
+from jaxrnn import losses
+from jaxrnn.batch import Batch
 from jaxrnn.cells import (
     Cell,
     HiddenCarry,
@@ -63,7 +66,7 @@ from jaxrnn.recurrence import (
 from jaxrnn.runs import load_run
 from jaxrnn.scoring import Score, score
 from jaxrnn.sequences import SortedSteps, last_valid, pad, sort_valid, unpad, valid_steps
-from jaxrnn.text import Batch, Vocabulary, load_corpus, random_windows, sequential_windows
+from jaxrnn.text import Vocabulary, load_corpus, random_windows, sequential_windows
 from jaxrnn.training import (
     TrainConfig,
     TrainState,
@@ -126,15 +129,16 @@ __all__ = [  # noqa: RUF022, sorted by topic
     # text
     "load_corpus",
     "Vocabulary",
-    "Batch",
     "sequential_windows",
     "random_windows",
     # training
+    "losses",
     "TrainConfig",
     "TrainState",
     "make_optimizer",
     "init_state",
     "make_train_step",
+    "Batch",
     "train",
     "load_run",
 ]

@@ -20,9 +20,9 @@ import jaxrnn
 from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.commands import command_line
 from jaxrnn.layers import Layer
+from jaxrnn.losses import perplexity
 from jaxrnn.runs import Checkpoints, Kind, Record
 from jaxrnn.text.corpora import BUNDLED
-from jaxrnn.training import perplexity
 from jaxrnn.typing import Params
 
 MAX_SHUFFLES = 1000

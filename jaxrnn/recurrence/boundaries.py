@@ -60,6 +60,16 @@ def take_steps(over_time: Any, steps: Any) -> Any:
     return jnp.take_along_axis(over_time, index, axis=0, mode="clip")
 
 
+def take_last(lengths: Any, over_time: Any) -> Any:
+    """Take the last valid step of an array `[T, B, ...]`: zeros for sequences without one."""
+    if lengths is None:
+        return over_time[-1]
+    lengths = jnp.asarray(lengths, jnp.int32)
+    last = jnp.clip(lengths - 1, 0, len(over_time) - 1)
+    chosen = take_steps(over_time, last[None])[0]
+    return where_rows(lengths > 0, chosen, jnp.zeros_like(chosen))
+
+
 def flip_within(lengths: Any, over_time: Any) -> Any:
     """Reverse each sequence within its length; padding stays in place.  It is its own inverse."""
 

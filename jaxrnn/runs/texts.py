@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxrnn.fine_tuning import NewTokens, vocabulary_for
 from jaxrnn.layers import Layer
+from jaxrnn.losses import bits_per_character
 from jaxrnn.scoring import score
 from jaxrnn.text import Corpus, Unit, Vocabulary, load_corpus, tokenize
 from jaxrnn.text.corpora import BUNDLED, SOURCES
@@ -15,7 +16,6 @@ from jaxrnn.text.ngrams import unigram_perplexity
 from jaxrnn.text.token_file import TokenFile
 from jaxrnn.text.units import join_tokens
 from jaxrnn.text.vocabulary import UNKNOWN
-from jaxrnn.training import bits_per_character
 from jaxrnn.typing import Params
 
 Names: TypeAlias = str | tuple[str, ...]

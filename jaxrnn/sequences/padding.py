@@ -10,7 +10,6 @@ import numpy as np
 from jaxrnn.checks import check_array, check_positive_integer
 from jaxrnn.recurrence import boundaries
 from jaxrnn.recurrence.arguments import check_lengths
-from jaxrnn.recurrence.boundaries import take_steps, where_rows
 from jaxrnn.typing import AnyArray, Array, Bool, HostArray, Int, Integer
 
 
@@ -123,10 +122,7 @@ def last_valid(outputs: AnyArray, lengths: Integer[AnyArray, "B"]) -> Array:
         [3, 5]
     """
     _check_padded("outputs", outputs, lengths)
-    outputs, lengths = jnp.asarray(outputs), jnp.asarray(lengths, jnp.int32)
-    last = jnp.clip(lengths - 1, 0, len(outputs) - 1)
-    chosen = take_steps(outputs, last[None])[0]
-    return where_rows(lengths > 0, chosen, jnp.zeros_like(chosen))
+    return boundaries.take_last(lengths, jnp.asarray(outputs))
 
 
 def _as_array(name: str, steps: Any) -> HostArray:

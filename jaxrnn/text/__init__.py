@@ -12,7 +12,6 @@ from jaxrnn.text.corpora import Corpus, CorpusNotFoundError, load_corpus
 from jaxrnn.text.units import Unit, tokenize
 from jaxrnn.text.vocabulary import UnknownTokenError, Vocabulary
 from jaxrnn.text.windows import (
-    Batch,
     WindowPlan,
     Windows,
     gather_windows,
@@ -31,7 +30,6 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "Vocabulary",
     "tokenize",
     # windows
-    "Batch",
     "sequential_windows",
     "random_windows",
     # plans of windows

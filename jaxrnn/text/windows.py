@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrnn.batch import Batch
 from jaxrnn.checks import (
     check_array,
     check_integer,
@@ -23,20 +24,6 @@ from jaxrnn.checks import (
 )
 from jaxrnn.text.permutation import random_order
 from jaxrnn.typing import AnyArray, Bool, HostArray, Int, Integer
-
-
-class Batch(NamedTuple):
-    """The input of a training step; a leading axis `[N, ...]` stacks the batches of an epoch."""
-
-    inputs: Integer[AnyArray, "*N T B"]
-    """Token ids."""
-    targets: Integer[AnyArray, "*N T B"]
-    """The token after each input."""
-    mask: Bool[AnyArray, "*N T B"] | None
-    """True where the target counts in the loss; None means everywhere.
-    The model reads all inputs: pad only the end of a row that starts afresh in the next batch."""
-    starts: Bool[AnyArray, "*N B"]
-    """Rows that begin at the initial carry; the others continue from the previous batch."""
 
 
 class Windows(NamedTuple):

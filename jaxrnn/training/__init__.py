@@ -1,15 +1,15 @@
 """Training: loss, gradient, step, and the loop over epochs.  It writes no files.
 
-`config.py` holds the settings, and `optimizer.py` makes optax's optimizers by name.  `losses.py`
-and `gradient.py` compute a batch's loss and gradient, with `chunked_loss.py` where there are many
-logits; `train_step.py` makes one step of them, and `trainer.py` takes the steps of many epochs.
+`config.py` holds the settings, and `optimizer.py` makes optax's optimizers by name.
+`batch_loss.py` and `gradient.py` compute a batch's loss and gradient, with `chunked_loss.py` where
+there are many logits; `train_step.py` makes one step of them, and `trainer.py` takes the steps of
+many epochs.
 `feed.py` brings batches from the text to the devices.  `parallel.py` splits the rows of a batch
 over devices, `processes.py` connects the processes of a run, and `memory.py` says how much memory
 the machine has.
 """
 
 from jaxrnn.training.config import TrainConfig
-from jaxrnn.training.losses import bits_per_character, cross_entropy, perplexity
 from jaxrnn.training.optimizer import make_optimizer
 from jaxrnn.training.train_step import Metrics, TrainState, init_state, make_train_step
 from jaxrnn.training.trainer import NonFiniteError, Progress, train
@@ -18,10 +18,6 @@ __all__ = [  # noqa: RUF022, sorted by topic
     # settings
     "TrainConfig",
     "make_optimizer",
-    # losses
-    "cross_entropy",
-    "perplexity",
-    "bits_per_character",
     # one step
     "TrainState",
     "Metrics",

@@ -7,82 +7,80 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxrnn.batch import Batch
 from jaxrnn.checks import check_like, check_positive_integer
 from jaxrnn.layers import Layer
-from jaxrnn.recurrence.boundaries import where_rows
-from jaxrnn.text import Batch
-from jaxrnn.training.losses import cross_entropy_of_batch, num_real
-from jaxrnn.typing import Array, Float, Int, Key, Params
+from jaxrnn.losses import Loss, cross_entropy
+from jaxrnn.training.batch_loss import loss_of_batch, mean
+from jaxrnn.typing import Array, Float, Key, Params, Real
 
 
 class Gradient(NamedTuple):
     """The loss and gradient of a batch over all devices, and the carry of this one."""
 
     loss: Float[Array, ""]
-    """Mean cross-entropy per real token, in nats."""
-    tokens: Int[Array, ""]
-    """The number of real tokens."""
+    """The mean: the loss's sum over its weight."""
+    weight: Real[Array, ""]
+    """What the sum was divided by, such as the number of targets that count."""
     grads: Params
-    """The derivative of the loss with respect to each parameter."""
+    """The derivative of the mean with respect to each parameter."""
     carry: Any
     """The carry after the batch, for the rows of this device."""
 
 
 def make_gradient(
-    model: Layer, axis_name: str | None = None, accumulate: int = 1
+    model: Layer, loss: Loss = cross_entropy, axis_name: str | None = None, accumulate: int = 1
 ) -> Callable[[Params, Batch, Any, Key], Gradient]:
     """Return (params, batch, carry, key) -> Gradient; arguments as in `make_train_step`."""
     check_positive_integer("accumulate", accumulate)
 
-    def loss_of(params: Params, batch: Batch, carry: Any, key: Key, tokens: Any) -> tuple[Any, Any]:
-        initial = model.initial_carry(params, batch.inputs.shape[1])
-        carry = where_rows(batch.starts, initial, carry)
-        nats, carry = cross_entropy_of_batch(model, params, batch, carry, key)
-        return nats / jnp.maximum(tokens, 1).astype(nats.dtype), carry
+    def loss_of(params: Params, batch: Batch, carry: Any, key: Key) -> tuple[Any, Any]:
+        total, weight, carry = loss_of_batch(model, loss, params, batch, carry, key)
+        return total, (weight, carry)
 
+    # Of the sum: the weight that divides it is known once all groups and devices are done.
     value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
 
-    def in_groups(params: Params, batch: Batch, carry: Any, key: Key, tokens: Any) -> Any:
+    def in_groups(params: Params, batch: Batch, carry: Any, key: Key) -> Any:
         """Take one group of rows after another, so that only one needs memory at a time."""
 
         def add_group(sums: Params, group: Any) -> Any:
-            batch, carry, key = group
-            loss_and_carry, grads = value_and_grad(params, batch, carry, key, tokens)
-            return jax.tree.map(jnp.add, sums, grads), loss_and_carry
+            others, grads = value_and_grad(params, *group)
+            return jax.tree.map(jnp.add, sums, grads), others
 
         groups = (
-            jax.tree.map(lambda rows: _split_into_groups(rows, accumulate, -1), batch),
+            split_rows(batch, accumulate),
             jax.tree.map(lambda rows: _split_into_groups(rows, accumulate, 0), carry),
             jax.random.split(key, accumulate),
         )
         zeros = jax.tree.map(jnp.zeros_like, params)
-        grads, (losses, carry) = lax.scan(add_group, zeros, groups)
-        return (losses.sum(), jax.tree.map(_join_groups, carry)), grads
+        grads, (totals, (weights, carry)) = lax.scan(add_group, zeros, groups)
+        return (totals.sum(), (weights.sum(), jax.tree.map(_join_groups, carry))), grads
 
     def gradient(params: Params, batch: Batch, carry: Any, key: Key) -> Gradient:
         _check_mask(model, batch)
         _check_rows(model, params, batch, carry, accumulate)
-        tokens = num_real(batch.targets, batch.mask)
         if axis_name is not None:
-            tokens = lax.psum(tokens, axis_name)
             # Otherwise the derivative would already sum the gradients over the devices, and the
             # psum below would multiply the result by their number.
             params = lax.pcast(params, axis_name, to="varying")
             key = jax.random.fold_in(key, lax.axis_index(axis_name))
         differentiate = value_and_grad if accumulate == 1 else in_groups
-        (loss, carry), grads = differentiate(params, batch, carry, key, tokens)
+        (total, (weight, carry)), grads = differentiate(params, batch, carry, key)
         if axis_name is not None:
-            loss, grads = lax.psum((loss, grads), axis_name)
-        return Gradient(loss, tokens, grads, carry)
+            total, weight, grads = lax.psum((total, weight, grads), axis_name)
+        grads = jax.tree.map(lambda grad: mean(grad, weight), grads)
+        return Gradient(mean(total, weight), weight, grads, carry)
 
     return gradient
 
 
 def _check_mask(model: Layer, batch: Batch) -> None:
-    if batch.mask is not None and not model.causal:
+    mask = batch.mask
+    if mask is not None and mask.ndim == 2 and batch.lengths is None and not model.causal:
         raise ValueError(
-            "batch.mask must be None for a model that is not causal: a mask only leaves tokens out"
-            " of the loss, and this model would still read them"
+            "batch.mask needs batch.lengths for a model that is not causal: a mask only leaves"
+            " targets out of the loss, and this model would still read the padding"
         )
 
 
@@ -93,8 +91,32 @@ def _check_rows(model: Layer, params: Params, batch: Batch, carry: Any, accumula
             f"the rows of a batch on each device must be a multiple of accumulate = {accumulate},"
             f" got {num_rows}"
         )
-    expected = jax.eval_shape(lambda params: model.initial_carry(params, num_rows), params)
-    check_like("state.carry", carry, expected)
+    if batch.starts is not None:
+        expected = jax.eval_shape(lambda params: model.initial_carry(params, num_rows), params)
+        check_like("state.carry", carry, expected)
+
+
+def split_rows(batch: Batch, num_groups: int) -> Batch:
+    """Deal the rows of a batch out to groups, with a leading axis `[G, ...]`."""
+    num_steps, num_rows = batch.inputs.shape[:2]
+
+    def split(array: Any) -> Any:
+        axis = row_axis(array, num_steps, num_rows)
+        return _split_into_groups(array, num_groups, axis)
+
+    return jax.tree.map(split, batch)
+
+
+def row_axis(array: Any, num_steps: int, num_rows: int) -> int:
+    """Return 1 for an array per step, `[T, B, ...]`, and 0 for one per sequence, `[B, ...]`."""
+    if array.ndim > 1 and array.shape[:2] == (num_steps, num_rows):
+        return 1
+    if array.ndim > 0 and array.shape[0] == num_rows:
+        return 0
+    raise ValueError(
+        f"batch must hold arrays per step, [T, B, ...] = [{num_steps}, {num_rows}, ...], or per"
+        f" sequence, [{num_rows}, ...], got shape {tuple(array.shape)}"
+    )
 
 
 def _split_into_groups(rows: Any, num_groups: int, axis: int) -> Any:

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from jaxrnn.batch import Batch
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.layers import Layer
 from jaxrnn.layers.layer import check_layer
-from jaxrnn.text import Batch
+from jaxrnn.losses import Loss, cross_entropy
 from jaxrnn.training.gradient import make_gradient
 from jaxrnn.training.optimizer import optax_promotion
-from jaxrnn.typing import Array, Bool, Float, Int, Key, Params
+from jaxrnn.typing import Array, Bool, Float, Int, Key, Params, Real
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -41,15 +42,15 @@ class TrainState(flax.struct.PyTreeNode):
 class Metrics(NamedTuple):
     """The report of a training step."""
 
-    nats: Float[Array, ""]
-    """Cross-entropy of the batch, summed over its real tokens."""
-    tokens: Int[Array, ""]
-    """The number of real tokens in the batch."""
+    loss_sum: Float[Array, ""]
+    """The sum of the batch's loss; for cross-entropies, in nats."""
+    weight: Real[Array, ""]
+    """What divides it in the mean, such as the number of targets that count."""
     grad_norm: Float[Array, ""]
     """The global norm of the gradient before clipping."""
     skipped: Bool[Array, ""]
     """Whether the step was skipped because something was not finite.
-    `nats` and `tokens` are then 0."""
+    `loss_sum` and `weight` are then 0."""
     cause: Int[Array, ""]
     """The index in `CAUSES` of the first thing that was not finite; 0 if everything was."""
 
@@ -109,13 +110,16 @@ def init_state(
 def make_train_step(
     model: Layer,
     optimizer: optax.GradientTransformation,
+    loss: Loss = cross_entropy,
+    *,
     axis_name: str | None = None,
     accumulate: int = 1,
 ) -> TrainStep:
     """Return the training step of a model: forward, backward, update.
 
-    Rows of a batch that do not start afresh continue from the carry of the previous batch; the
-    gradient stops there (truncated back-propagation through time).
+    The step minimises the loss's sum over its weight.  Rows of a batch that do not start afresh
+    continue from the carry of the previous batch; the gradient stops there (truncated
+    back-propagation through time).
 
     A step whose loss, gradient, new carry or update is not finite changes only the step's number
     and the key.  Otherwise one NaN would reach every parameter through the gradient's norm.  An
@@ -127,8 +131,9 @@ def make_train_step(
     rows, and the copies stay equal; only dropout draws other masks than on one device.
 
     Args:
-        model: a language model.
+        model: a language model, or any other Layer.
         optimizer: an optax optimizer.
+        loss: (outputs, batch) -> (sum, weight), such as those of `jaxrnn.losses`.
         axis_name: the axis of the devices that share the rows of a batch; None if one program has
             all rows, even if `jax.jit` splits it by shardings.
         accumulate: groups of rows to take one after another, with the memory of one group.  Except
@@ -140,7 +145,8 @@ def make_train_step(
     Raises:
         TypeError: `model` is not a Layer.
         ValueError: the model is not time-major; when the step is called, if the rows cannot be
-            split into that many groups, or if the batch has a mask and the model is not causal.
+            split into that many groups, or if the batch has a mask but no lengths and the model is
+            not causal.
 
     Reference: Williams and Peng, An efficient gradient-based algorithm for on-line training of
         recurrent network trajectories, 1990.
@@ -153,15 +159,15 @@ def make_train_step(
         >>> batches = jaxrnn.sequential_windows(np.arange(21), batch_size=2, num_steps=5)
         >>> train_step = jax.jit(jaxrnn.make_train_step(model, optimizer))
         >>> state, metrics = jax.lax.scan(train_step, state, batches)
-        >>> int(state.step), metrics.tokens.tolist()
+        >>> int(state.step), metrics.weight.tolist()
         (2, [10, 10])
     """
     check_layer("model", model)
-    gradient = make_gradient(model, axis_name, accumulate)
+    gradient = make_gradient(model, loss, axis_name, accumulate)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         next_key, apply_key = jax.random.split(state.key)
-        loss, tokens, grads, carry = gradient(state.params, batch, state.carry, apply_key)
+        loss_value, weight, grads, carry = gradient(state.params, batch, state.carry, apply_key)
         with optax_promotion():
             updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
@@ -171,14 +177,19 @@ def make_train_step(
             jax.tree.map(_stays_finite, state.opt_state, opt_state)
         )
         carry_is_finite = _on_all_devices(_all(jax.tree.map(_is_finite, carry)), axis_name)
-        checks = (jnp.isfinite(loss), jnp.isfinite(grad_norm), carry_is_finite, update_is_finite)
+        checks = (
+            jnp.isfinite(loss_value),
+            jnp.isfinite(grad_norm),
+            carry_is_finite,
+            update_is_finite,
+        )
         finite = _all(checks)
         cause = jnp.where(finite, 0, 1 + jnp.argmin(jnp.stack(checks)).astype(jnp.int32))
         unchanged = state.replace(key=new.key, step=new.step)
         state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, unchanged)
-        tokens = jnp.where(finite, tokens, 0)
-        nats = jnp.where(finite, loss * tokens.astype(loss.dtype), 0.0)
-        return state, Metrics(nats, tokens, grad_norm, ~finite, cause)
+        weight = jnp.where(finite, weight, jnp.zeros_like(weight))
+        loss_sum = jnp.where(finite, loss_value * weight.astype(loss_value.dtype), 0.0)
+        return state, Metrics(loss_sum, weight, grad_norm, ~finite, cause)
 
     return train_step
 

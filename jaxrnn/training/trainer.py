@@ -13,13 +13,13 @@ import numpy as np
 import optax
 from jax import lax
 
+from jaxrnn.batch import Batch
 from jaxrnn.layers import Layer
-from jaxrnn.text import Batch
+from jaxrnn.losses import perplexity
 from jaxrnn.text.epoch_plans import EpochPlans
 from jaxrnn.text.windows import check_text
 from jaxrnn.training.config import TrainConfig
 from jaxrnn.training.feed import Text, chunks, prefetch_one
-from jaxrnn.training.losses import perplexity
 from jaxrnn.training.parallel import Program, make_placement
 from jaxrnn.training.processes import max_over_processes, wait_for_all
 from jaxrnn.training.train_step import (
@@ -134,7 +134,9 @@ def train(
     check_text(ids)
     plans, placement = config.plans(len(ids)), make_placement(config)
     progress = _check_progress(config, plans, progress)
-    step = make_train_step(model, optimizer, placement.axis_name, config.accumulate)
+    step = make_train_step(
+        model, optimizer, axis_name=placement.axis_name, accumulate=config.accumulate
+    )
     text = Text(ids, model.output_size(0))
     feed = chunks(text, plans, placement, (progress.epoch, progress.batch), config.epochs)
     state, run_steps = placement.put_state(state), None
@@ -203,7 +205,8 @@ def _advance(
     """Return the progress after a call, from the steps that remain and the chunk's metrics."""
     done = int(todo.first)
     steps = slice(first, done)
-    nats, tokens = np.asarray(each.nats)[steps].tolist(), int(np.asarray(each.tokens)[steps].sum())
+    nats = np.asarray(each.loss_sum)[steps].tolist()
+    tokens = int(np.asarray(each.weight)[steps].sum())
     return progress._replace(
         batch=progress.batch + done - first,
         # One by one, unlike `sum`: the split into calls must not change the result.

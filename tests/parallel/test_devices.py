@@ -55,7 +55,7 @@ def test_by_shardings_the_devices_exchange_gradients_and_no_rows(accumulate):
     """However the compiler puts it, as `docs/scaling.md` counts it."""
     config = make_config(devices=N, accumulate=accumulate)
     model, placement = make_model("lstm"), make_placement(config)
-    step = jaxrnn.make_train_step(model, config.make_optimizer(), None, accumulate)
+    step = jaxrnn.make_train_step(model, config.make_optimizer(), accumulate=accumulate)
 
     def program(state, tokens, starts, span):
         state, metrics = step(state, jaxrnn.Batch(tokens[0, :-1], tokens[0, 1:], None, starts[0]))
