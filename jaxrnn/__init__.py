@@ -2,12 +2,13 @@
 
 `cells` holds the equations of one time step; `recurrence` runs any cell over time (`unroll`), and
 `layers` builds nestable layers from it.  `sequences` makes arrays of ragged sequences, and `losses`
-compares a model's outputs with the targets of a `Batch`.
-`language_model.py` and `model_config.py` build language models; `fine_tuning.py` gives trained ones
-new tokens, `generation` and `scoring.py` use them.  `text` reads corpora, `training` trains,
-`runs` keeps a training run in a folder, `interop` exchanges weights with other libraries, and
-`commands` is the command line.  `matmul.py` and `primitives.py` hold the operations underneath,
-`checks.py` and `typing.py` the checks and types of arguments.  See the README for a tour.
+compares a model's outputs with the targets of a `Batch`.  `models.py` holds classifiers and the
+like; `language_model.py` and `model_config.py` build language models, `fine_tuning.py` gives
+trained ones new tokens, and `generation` and `scoring.py` use them.  `text` reads corpora,
+`training` trains on text and `fitting` on arrays, `runs` keeps a training run in a folder,
+`interop` exchanges weights with other libraries, and `commands` is the command line.  `matmul.py`
+and `primitives.py` hold the operations underneath, `checks.py` and `typing.py` the checks and types
+of arguments.  See the README for a tour.
 
 Example:
     >>> import jax, jaxrnn
@@ -32,6 +33,7 @@ from jaxrnn.cells import (
     zero_carry,
 )
 from jaxrnn.fine_tuning import add_tokens
+from jaxrnn.fitting import History, evaluate, fit, plot_history, predict
 from jaxrnn.generation import (
     Generated,
     Sample,
@@ -50,12 +52,15 @@ from jaxrnn.layers import (
     embedding,
     learned_initial_carry,
     linear,
+    pointwise,
     recurrent,
+    residual,
     stack,
     step,
 )
 from jaxrnn.matmul import matmul
 from jaxrnn.model_config import ModelConfig, build_language_model
+from jaxrnn.models import classifier, regressor, tagger
 from jaxrnn.recurrence import (
     BlockDiagonal,
     LowRank,
@@ -100,11 +105,23 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "linear",
     "embedding",
     "dropout",
+    "pointwise",
     "stack",
     "bidirectional",
+    "residual",
     "learned_initial_carry",
     "batch_first",
     "step",
+    # models of sequences
+    "classifier",
+    "regressor",
+    "tagger",
+    # training on sequences
+    "fit",
+    "predict",
+    "evaluate",
+    "History",
+    "plot_history",
     # sequences of one's own
     "pad",
     "unpad",

@@ -144,7 +144,11 @@ def check_like(name: str, came: Any, expected: Any) -> None:
         expected: a tree of arrays or of `jax.ShapeDtypeStruct`.
     """
     if jax.tree.structure(came) != jax.tree.structure(expected):  # type: ignore[operator]
-        raise TypeError(f"{name} must be a {type(expected).__name__} of arrays, got {came!r}")
+        differs = ", of another structure" if type(came) is type(expected) else ""
+        raise TypeError(
+            f"{name} must be a {type(expected).__name__} of arrays, got"
+            f" {type(came).__name__}{differs}"
+        )
     leaves = zip(jax.tree.leaves_with_path(expected), jax.tree.leaves(came), strict=True)
     for (path, wanted), leaf in leaves:
         field = f"{name}{jax.tree_util.keystr(path)}"

@@ -13,7 +13,9 @@ from jaxrnn.typing import AnyArray, Array, DType, Float, Integer
 
 
 def matmul(
-    rows: Float[Array, "*batch K"], kernel: Float[Array, "*stack K N"], dtype: DType | None = None
+    rows: Float[AnyArray, "*batch K"],
+    kernel: Float[AnyArray, "*stack K N"],
+    dtype: DType | None = None,
 ) -> Float[Array, "*batch N"]:
     """Return `rows @ kernel`, multiplied in the kernel's precision and summed in that of the rows.
 
@@ -35,7 +37,7 @@ def matmul(
     """
     dtype = rows.dtype if dtype is None else jnp.dtype(dtype)
     if rows.dtype == kernel.dtype == dtype:
-        return _matmul(rows, kernel)
+        return _matmul(jnp.asarray(rows), jnp.asarray(kernel))
     return _mixed_matmul(dtype, rows.astype(kernel.dtype), kernel)
 
 

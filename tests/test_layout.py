@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "jaxrnn"
 # Each room imports only from rooms above its own.
 ROOMS = [
     "typing", "batch", "checks", "primitives", "matmul", "text", "cells", "recurrence", "sequences",
-    "layers", "losses", "language_model", "model_config", "fine_tuning", "generation", "scoring",
-    "interop", "training", "runs", "commands", "__main__",
+    "layers", "losses", "models", "language_model", "model_config", "fine_tuning", "generation",
+    "scoring", "interop", "training", "fitting", "runs", "commands", "__main__",
 ]  # fmt: skip
 ALLOWED_OUTSIDE = {"jax", "flax", "optax", "numpy", "jaxtyping"}
 

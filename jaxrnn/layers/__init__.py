@@ -1,8 +1,9 @@
 """Layers: anything that maps a sequence to a sequence.
 
 `layer.py` defines the type `Layer` and what all layers share.  `recurrent.py` runs a cell over
-time; `linear.py` holds linear layers and embeddings, and `dropout.py` dropout.  `stack.py`,
-`bidirectional.py`, `learned_carry.py` and `batch_first.py` build layers from other layers.
+time; `linear.py` holds linear layers and embeddings, `dropout.py` dropout, and `pointwise.py` any
+function of each step.  `stack.py`, `bidirectional.py`, `residual.py`, `learned_carry.py` and
+`batch_first.py` build layers from other layers.
 `step.py` runs any causal layer one time step at a time, and `initializers.py` finds initialisers by
 name.
 """
@@ -18,7 +19,9 @@ from jaxrnn.layers.learned_carry import (
     learned_initial_carry,
 )
 from jaxrnn.layers.linear import Embedding, Linear, LinearParams, embedding, linear
+from jaxrnn.layers.pointwise import PointwiseFunction, pointwise
 from jaxrnn.layers.recurrent import Recurrent, recurrent
+from jaxrnn.layers.residual import Residual, residual
 from jaxrnn.layers.stack import Stack, stack
 from jaxrnn.layers.step import step
 from jaxrnn.recurrence.boundaries import Context
@@ -32,8 +35,10 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "linear",
     "embedding",
     "dropout",
+    "pointwise",
     "stack",
     "bidirectional",
+    "residual",
     "learned_initial_carry",
     "batch_first",
     # what they make
@@ -41,8 +46,10 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "Linear",
     "Embedding",
     "Dropout",
+    "PointwiseFunction",
     "Stack",
     "Bidirectional",
+    "Residual",
     "LearnedInitialCarry",
     "BatchFirst",
     # parameters and carries

@@ -81,40 +81,52 @@ class Bidirectional(Layer):
         self, params: Directions, inputs: Any, carry: Directions, context: Context
     ) -> tuple[Any, Directions]:
         """Run the layer, as `Layer.run` does."""
-        reset_carry = context.reset_carry
-        reset_carry = Directions(None, None) if reset_carry is None else reset_carry
-        pairs = {"params": params, "carry": carry, "reset_carry": reset_carry}
-        for name, pair in pairs.items():
-            _check_directions(name, pair)
-        keys = (None, None) if context.key is None else jax.random.split(context.key)
-        lengths = context.lengths
-        backward_resets = resets_in_direction(
-            context.resets, valid_steps(lengths, inputs.shape[0]), reverse=True
-        )
-        forward_outputs, forward_carry = self.layer.run(
-            params.forward,
-            inputs,
-            carry.forward,
-            context._replace(reset_carry=reset_carry.forward, key=keys[0]),
-        )
-        backward_outputs, backward_carry = self.layer.run(
-            params.backward,
-            flip_within(lengths, inputs),
-            carry.backward,
-            context._replace(
-                resets=None if backward_resets is None else flip_within(lengths, backward_resets),
-                reset_carry=reset_carry.backward,
-                key=keys[1],
-            ),
-        )
+        forward, backward = _in_directions(params, inputs, carry, context)
+        forward_outputs, forward_carry = self.layer.run(*forward)
+        backward_outputs, backward_carry = self.layer.run(*backward)
+        backward_outputs = flip_within(context.lengths, backward_outputs)
         if context.return_carries:
-            backward_carry = flip_within(lengths, backward_carry)
-        outputs = MERGES[self.merge](forward_outputs, flip_within(lengths, backward_outputs))
+            backward_carry = flip_within(context.lengths, backward_carry)
+        outputs = MERGES[self.merge](forward_outputs, backward_outputs)
         return outputs, Directions(forward_carry, backward_carry)
+
+    def run_to_end(
+        self, params: Directions, inputs: Any, carry: Directions, context: Context
+    ) -> tuple[Any, Directions]:
+        """Run the layer, as `Layer.run_to_end` does: each direction to its own end."""
+        both = _in_directions(params, inputs, carry, context)
+        outputs, carries = zip(*(self.layer.run_to_end(*one) for one in both), strict=True)
+        return MERGES[self.merge](*outputs), Directions(*carries)
 
     def parts(self, params: Directions) -> Iterator[tuple[Layer, Params]]:
         """Yield the layer with the parameters of each direction."""
         yield from ((self.layer, p) for p in params)
+
+
+def _in_directions(
+    params: Directions, inputs: Any, carry: Directions, context: Context
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return (params, inputs, carry, context) of each direction; the backward one is flipped."""
+    reset_carry = context.reset_carry
+    reset_carry = Directions(None, None) if reset_carry is None else reset_carry
+    pairs = {"params": params, "carry": carry, "reset_carry": reset_carry}
+    for name, pair in pairs.items():
+        _check_directions(name, pair)
+    keys = (None, None) if context.key is None else jax.random.split(context.key)
+    lengths = context.lengths
+    resets = resets_in_direction(
+        context.resets, valid_steps(lengths, inputs.shape[0]), reverse=True
+    )
+    forward = context._replace(reset_carry=reset_carry.forward, key=keys[0])
+    backward = context._replace(
+        resets=None if resets is None else flip_within(lengths, resets),
+        reset_carry=reset_carry.backward,
+        key=keys[1],
+    )
+    return (
+        (params.forward, inputs, carry.forward, forward),
+        (params.backward, flip_within(lengths, inputs), carry.backward, backward),
+    )
 
 
 def bidirectional(layer: Layer, *, merge: str = "concat") -> Bidirectional:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from jaxrnn.recurrence.arguments import check_sequence
-from jaxrnn.recurrence.boundaries import Context, valid_steps, zero_padding
+from jaxrnn.recurrence.boundaries import Context, take_last, valid_steps, zero_padding
 from jaxrnn.typing import AnyArray, Array, Bool, Carry, Integer, Key, Params
 
 
@@ -38,6 +38,11 @@ class Layer:
     @property
     def time_major(self) -> bool:
         """True unless inputs and outputs are `[B, T, ...]`, as those of `batch_first`."""
+        return True
+
+    @property
+    def per_step(self) -> bool:
+        """True unless there is one output per sequence, `[B, F]`, as of `jaxrnn.classifier`."""
         return True
 
     def output_size(self, input_size: int) -> int:
@@ -109,6 +114,24 @@ class Layer:
         """
         raise NotImplementedError
 
+    def run_to_end(
+        self, params: Params, inputs: Any, carry: Carry, context: Context
+    ) -> tuple[Any, Carry]:
+        """Run the layer as `run` does, and return the output when each sequence is read: `[B, F]`.
+
+        It is the one at the last valid step, or for a layer that reads backward at the first step.
+
+        Raises:
+            ValueError: the layer is not causal, and does not define which outputs these are.
+        """
+        if not self.causal:
+            raise ValueError(
+                f"{self} has no last output, because it is not causal: choose another pooling, such"
+                ' as "mean"'
+            )
+        outputs, carry = self.run(params, inputs, carry, context)
+        return take_last(context.lengths, outputs), carry
+
     def parts(self, params: Params) -> Iterator[tuple["Layer", Params]]:
         """Yield the layers inside this one, each with its own parameters."""
         del params
@@ -179,6 +202,13 @@ class Pointwise(Layer):
 
 
 def check_layer(name: str, layer: Any) -> None:
+    """Raise unless `layer` can be part of others; `name` is the argument's name in the message."""
+    check_model(name, layer)
+    if not layer.per_step:
+        raise ValueError(f"{name} must have an output at every step, got {layer}")
+
+
+def check_model(name: str, layer: Any) -> None:
     """Raise unless `layer` is a time-major Layer; `name` is the argument's name in the message."""
     if not isinstance(layer, Layer):
         raise TypeError(f"{name} must be of type Layer, got {layer!r}")

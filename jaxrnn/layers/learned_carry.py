@@ -66,10 +66,23 @@ class LearnedInitialCarry(Layer):
         self, params: LearnedCarryParams, inputs: Any, carry: Any, context: Context
     ) -> tuple[Any, Any]:
         """Run the layer, as `Layer.run` does."""
-        _check_params(params)
-        if context.resets is not None and context.reset_carry is None:
-            context = context._replace(reset_carry=self.initial_carry(params, inputs.shape[1]))
+        context = self._with_reset_carry(params, inputs, context)
         return self.layer.run(params.layer, inputs, carry, context)
+
+    def run_to_end(
+        self, params: LearnedCarryParams, inputs: Any, carry: Any, context: Context
+    ) -> tuple[Any, Any]:
+        """Run the layer, as `Layer.run_to_end` does."""
+        context = self._with_reset_carry(params, inputs, context)
+        return self.layer.run_to_end(params.layer, inputs, carry, context)
+
+    def _with_reset_carry(
+        self, params: LearnedCarryParams, inputs: Any, context: Context
+    ) -> Context:
+        _check_params(params)
+        if context.resets is None or context.reset_carry is not None:
+            return context
+        return context._replace(reset_carry=self.initial_carry(params, inputs.shape[1]))
 
     def parts(self, params: LearnedCarryParams) -> Iterator[tuple[Layer, Params]]:
         """Yield the layer with its parameters."""

@@ -112,6 +112,15 @@ class Recurrent(Layer):
             options = dataclasses.replace(options, return_carries=True)
         return run(options, params, inputs, carry, context)
 
+    def run_to_end(
+        self, params: RecurrentParams, inputs: Any, carry: Any, context: Context
+    ) -> tuple[Any, Any]:
+        """Run the layer, as `Layer.run_to_end` does."""
+        if self.causal:
+            return super().run_to_end(params, inputs, carry, context)
+        outputs, carry = self.run(params, inputs, carry, context)
+        return outputs[0], carry
+
     def _kernel(self, init: Initializer, key: Key, num_rows: int, width: int) -> jax.Array:
         keys = jax.random.split(key, len(self.cell.gates))
         return jnp.concatenate([init(k, (num_rows, width), jnp.float32) for k in keys], axis=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from jaxrnn.layers.layer import Layer, check_layer
+from jaxrnn.layers.layer import Layer, Pointwise, check_layer
 from jaxrnn.recurrence.boundaries import Context
 from jaxrnn.typing import Key, Params
 
@@ -61,20 +61,47 @@ class Stack(Layer):
         self, params: tuple[Params, ...], inputs: Any, carry: tuple[Any, ...], context: Context
     ) -> tuple[Any, tuple[Any, ...]]:
         """Run the layer, as `Layer.run` does."""
+        carries = []
+        for layer, layer_params, layer_carry, own in self._each(params, carry, context):
+            inputs, new_carry = layer.run(layer_params, inputs, layer_carry, own)
+            carries.append(new_carry)
+        return inputs, tuple(carries)
+
+    def run_to_end(
+        self, params: tuple[Params, ...], inputs: Any, carry: tuple[Any, ...], context: Context
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """Run the layer, as `Layer.run_to_end` does.
+
+        The last layer that is not pointwise runs to its end; those on top read one step.
+        """
+        over_time = [k for k, layer in enumerate(self.layers) if not isinstance(layer, Pointwise)]
+        if not over_time:
+            return super().run_to_end(params, inputs, carry, context)
+        carries = []
+        entries = enumerate(self._each(params, carry, context))
+        for k, (layer, layer_params, layer_carry, own) in entries:
+            if k < over_time[-1]:
+                inputs, new_carry = layer.run(layer_params, inputs, layer_carry, own)
+            elif k == over_time[-1]:
+                last, new_carry = layer.run_to_end(layer_params, inputs, layer_carry, own)
+                inputs = last[None]
+            else:
+                inputs, new_carry = layer.run(layer_params, inputs, (), Context(key=own.key))
+            carries.append(new_carry)
+        return inputs[0], tuple(carries)
+
+    def _each(self, params: Any, carry: Any, context: Context) -> Iterator[tuple[Any, ...]]:
+        """Yield each layer with its own params, carry and context."""
         count, nones = len(self.layers), (None,) * len(self.layers)
         reset_carries = nones if context.reset_carry is None else context.reset_carry
         arguments = {"params": params, "carry": carry, "reset_carry": reset_carries}
         for name, entries in arguments.items():
             self._check_entries(name, entries)
         keys = nones if context.key is None else jax.random.split(context.key, count)
-        new_carries = []
-        for layer, layer_params, layer_carry, reset_carry, key in zip(
-            self.layers, params, carry, reset_carries, keys, strict=True
-        ):
-            layer_context = context._replace(reset_carry=reset_carry, key=key)
-            inputs, new_carry = layer.run(layer_params, inputs, layer_carry, layer_context)
-            new_carries.append(new_carry)
-        return inputs, tuple(new_carries)
+        rows = zip(self.layers, params, carry, reset_carries, keys, strict=True)
+        for layer, layer_params, layer_carry, reset_carry, key in rows:
+            own = context._replace(reset_carry=reset_carry, key=key)
+            yield layer, layer_params, layer_carry, own
 
     def parts(self, params: tuple[Params, ...]) -> Iterator[tuple[Layer, Params]]:
         """Yield the layers with their parameters."""

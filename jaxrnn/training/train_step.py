@@ -14,7 +14,7 @@ from jax import lax
 from jaxrnn.batch import Batch
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.layers import Layer
-from jaxrnn.layers.layer import check_layer
+from jaxrnn.layers.layer import check_model
 from jaxrnn.losses import Loss, cross_entropy
 from jaxrnn.training.gradient import make_gradient
 from jaxrnn.training.optimizer import optax_promotion
@@ -89,7 +89,7 @@ def init_state(
         >>> int(state.step), state.carry.hidden.shape
         (0, (4, 8))
     """
-    check_layer("model", model)
+    check_model("model", model)
     check_positive_integer("batch_size", batch_size)
     params_key, steps_key = jax.random.split(key)
     if params is None:
@@ -162,7 +162,7 @@ def make_train_step(
         >>> int(state.step), metrics.weight.tolist()
         (2, [10, 10])
     """
-    check_layer("model", model)
+    check_model("model", model)
     gradient = make_gradient(model, loss, axis_name, accumulate)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

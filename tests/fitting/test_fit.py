@@ -1,0 +1,299 @@
+"""`fit` against a loop written by hand, against PyTorch, and on several devices."""
+
+import dataclasses
+import functools
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxrnn
+from jaxrnn import losses
+from jaxrnn.fitting import plans
+from jaxrnn.training import NonFiniteError
+
+D, C = 3, 4
+KEY = jax.random.key(0)
+LENGTHS = np.random.default_rng(0).integers(1, 13, 22)
+SEQUENCES = [np.random.default_rng(n).normal(size=(length, D)) for n, length in enumerate(LENGTHS)]
+CLASSES = np.random.default_rng(1).integers(0, C, len(LENGTHS))
+TAGS = [np.random.default_rng(n).integers(0, C, length) for n, length in enumerate(LENGTHS)]
+GRU = jaxrnn.recurrent(jaxrnn.gru(6))
+CLASSIFIER = jaxrnn.classifier(GRU, C)
+TAGGER = jaxrnn.tagger(jaxrnn.bidirectional(GRU), C)
+SGD = optax.sgd(0.5)
+fit = functools.partial(jaxrnn.fit, progress=False, key=KEY)
+
+
+def assert_close(a, b, tolerance=1e-6):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=tolerance), a, b)
+
+
+def padded(sequences):
+    return jaxrnn.pad([np.asarray(sequence, np.float32) for sequence in sequences])
+
+
+@pytest.mark.parametrize("kind", ["classify", "tag"])
+def test_every_sequence_counts_once_an_epoch_and_padding_never(kind):
+    """Against one loop over plans in NumPy's order, with the gradient of each sequence alone."""
+    model, targets = (CLASSIFIER, CLASSES) if kind == "classify" else (TAGGER, TAGS)
+    state, history = fit(model, SGD, SEQUENCES, targets, batch_size=8, epochs=2)
+
+    def nats(params, row):
+        inputs = jnp.asarray(SEQUENCES[row][:, None], jnp.float32)
+        outputs, _ = model.apply(params, inputs)
+        target = jnp.asarray(targets[row]).reshape(outputs.shape[:-1])
+        each = optax.losses.softmax_cross_entropy_with_integer_labels(outputs, target)
+        return each.sum()
+
+    params = model.init(jax.random.split(jax.random.fold_in(KEY, 0))[0], D)
+    choices = plans.batch_lengths(LENGTHS, int(LENGTHS.max()))
+    for epoch in range(2):
+        seed = (*jax.random.key_data(KEY).tolist(), epoch)
+        seen, total = [], 0.0
+        for plan in plans.epoch_plan(LENGTHS, choices, 8, seed):
+            weight = len(plan.rows) if kind == "classify" else LENGTHS[plan.rows].sum()
+            pairs = [jax.value_and_grad(nats)(params, row) for row in plan.rows]
+            total += sum(float(value) for value, _ in pairs)
+            grads = jax.tree.map(lambda *g, w=float(weight): sum(g) / w, *(g for _, g in pairs))
+            params = jax.tree.map(lambda p, g: p - 0.5 * g, params, grads)
+            seen += plan.rows.tolist()
+        assert sorted(seen) == list(range(len(LENGTHS)))
+        weight = len(LENGTHS) if kind == "classify" else LENGTHS.sum()
+        assert history.rows[epoch]["loss"] == pytest.approx(total / weight, rel=1e-5)
+    assert_close(state.params, params, 1e-5)
+
+
+def test_a_list_is_a_padded_array_with_lengths():
+    inputs, lengths = padded(SEQUENCES)
+    tags, _ = jaxrnn.pad([tag.astype(np.int32) for tag in TAGS])
+    from_list, _ = fit(TAGGER, SGD, SEQUENCES, TAGS, epochs=2)
+    inputs[np.arange(len(inputs))[:, None] >= lengths] = np.nan  # the padding is never read
+    from_array, _ = fit(TAGGER, SGD, inputs, tags, lengths=lengths, epochs=2)
+    assert_close(from_list.params, from_array.params)
+
+
+def test_masked_targets_do_not_count():
+    mask = [np.random.default_rng(n).random(n_steps) < 0.6 for n, n_steps in enumerate(LENGTHS)]
+    spoilt = [np.where(keep, tag, 0) for tag, keep in zip(TAGS, mask, strict=True)]
+    masked, _ = fit(TAGGER, SGD, SEQUENCES, spoilt, mask=mask, epochs=1)
+    other = [np.where(keep, tag, C - 1) for tag, keep in zip(TAGS, mask, strict=True)]
+    again, _ = fit(TAGGER, SGD, SEQUENCES, other, mask=mask, epochs=1)
+    assert_close(masked.params, again.params, 0)
+    rows = np.arange(len(LENGTHS)) % 2 == 0
+    some, history = fit(CLASSIFIER, SGD, SEQUENCES, CLASSES, mask=rows, epochs=1, batch_size=99)
+    kept = [SEQUENCES[n] for n in np.nonzero(rows)[0]]
+    alone, expected = fit(CLASSIFIER, SGD, kept, CLASSES[rows], epochs=1, batch_size=99)
+    assert_close(some.params, alone.params)
+    assert history.rows[0]["loss"] == pytest.approx(expected.rows[0]["loss"], rel=1e-5)
+
+
+def test_equal_keys_give_equal_bits_and_others_do_not():
+    one, two = (fit(CLASSIFIER, SGD, SEQUENCES, CLASSES, epochs=2)[0] for _ in range(2))
+    assert_close(one.params, two.params, 0)
+    other, _ = fit(CLASSIFIER, SGD, SEQUENCES, CLASSES, epochs=2, key=jax.random.key(1))
+    assert not np.allclose(one.params.head.kernel, other.params.head.kernel)
+
+
+def test_the_best_parameters_on_validation_data_are_returned():
+    """Trained on labels that are wrong on purpose, validation gets worse and worse."""
+    model = jaxrnn.classifier(GRU, C)
+    wrong = (CLASSES + 1) % C
+    state, history = fit(
+        model, optax.adam(0.05), SEQUENCES, wrong, epochs=30, patience=3,
+        validation=(SEQUENCES, CLASSES), metrics=[losses.accuracy],
+    )  # fmt: skip
+    best = history.best_epoch
+    assert len(history.rows) == best + 3 < 30
+    found = jaxrnn.evaluate(model, state.params, SEQUENCES, CLASSES, metrics=[losses.accuracy])
+    row = history.rows[best - 1]
+    assert found["loss"] == pytest.approx(row["validation_loss"], rel=1e-6)
+    assert found["accuracy"] == pytest.approx(row["validation_accuracy"])
+    assert min(history.column("validation_loss")) == row["validation_loss"]
+    until_then, _ = fit(model, optax.adam(0.05), SEQUENCES, wrong, epochs=best)
+    assert_close(state.params, until_then.params, 0)
+
+
+def test_outputs_come_in_the_order_of_the_sequences():
+    params = CLASSIFIER.init(KEY, D)
+    alone = [CLASSIFIER.apply(params, jnp.asarray(s[:, None], jnp.float32))[0] for s in SEQUENCES]
+    logits = jaxrnn.predict(CLASSIFIER, params, SEQUENCES, batch_size=4)
+    np.testing.assert_allclose(logits, np.concatenate(alone), atol=1e-5)
+    params = TAGGER.init(KEY, D)
+    outputs = jaxrnn.predict(TAGGER, params, SEQUENCES, batch_size=4)
+    assert [len(steps) for steps in outputs] == LENGTHS.tolist()
+    inputs, lengths = padded(SEQUENCES)
+    whole, _ = TAGGER.apply(params, inputs, lengths=lengths)
+    np.testing.assert_allclose(
+        jaxrnn.predict(TAGGER, params, inputs, lengths=lengths, batch_size=5), whole, atol=1e-5
+    )
+    for n, length in enumerate(LENGTHS):
+        np.testing.assert_allclose(outputs[n], whole[:length, n], atol=1e-5)
+
+
+def test_evaluation_is_that_of_all_data_at_once_whatever_the_batches():
+    params = TAGGER.init(KEY, D)
+    found = [
+        jaxrnn.evaluate(TAGGER, params, SEQUENCES, TAGS, batch_size=size, metrics=[losses.accuracy])
+        for size in (1, 5, 256)
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert found[0] == pytest.approx(found[2], rel=1e-5)
+
+
+def test_ids_and_a_loss_of_ones_own():
+    ids = [np.random.default_rng(n).integers(0, 9, length) for n, length in enumerate(LENGTHS)]
+    model = jaxrnn.regressor(jaxrnn.stack([jaxrnn.embedding(5), GRU]), 1, pooling="mean")
+
+    def huber(outputs, batch):
+        errors = optax.losses.huber_loss(outputs[:, 0], batch.targets)
+        return losses.sum_valid(errors, batch)
+
+    means = [float(sequence.mean()) for sequence in ids]
+    state, history = fit(model, optax.adam(0.05), ids, means, loss=huber, input_size=9, epochs=30)
+    assert history.rows[-1]["loss"] < 0.3 * history.rows[0]["loss"]
+    assert jaxrnn.predict(model, state.params, ids).shape == (len(ids), 1)
+
+
+def test_a_fit_begins_with_the_parameters_that_are_given():
+    params = CLASSIFIER.init(jax.random.key(5), D)
+    state, _ = fit(CLASSIFIER, optax.sgd(0.0), SEQUENCES, CLASSES, params=params, epochs=1)
+    assert_close(state.params, params, 0)
+
+
+def test_what_is_not_finite_is_skipped_and_then_an_error():
+    with pytest.raises(NonFiniteError, match=r"10 batches in a row, in epoch 2.*learning rate"):
+        fit(CLASSIFIER, optax.sgd(jnp.inf), SEQUENCES, CLASSES, batch_size=4, epochs=9)
+
+
+def test_there_is_one_program_per_length_of_batches(monkeypatch):
+    traces = []
+    cell = dataclasses.replace(jaxrnn.gru(6), name="counted")
+    model = jaxrnn.classifier(jaxrnn.recurrent(cell), C)
+    original = jaxrnn.models.SequenceModel.run
+
+    def counting(*arguments):
+        traces.append(arguments[2].shape)
+        return original(*arguments)
+
+    monkeypatch.setattr(jaxrnn.models.SequenceModel, "run", counting)
+    fit(model, SGD, SEQUENCES, CLASSES, batch_size=4, epochs=3)
+    shapes = {shape for shape in traces if shape[1] == 4}
+    assert len(shapes) <= plans.MOST_SHAPES
+    # One trace by `_check_outputs` of one row, then one per shape of the step.
+    assert len(traces) == 1 + len(shapes)
+
+
+TORCH = {
+    "classify": (jaxrnn.classifier(GRU, C), CLASSES, losses.cross_entropy),
+    "forecast": (
+        jaxrnn.regressor(GRU, 2),
+        np.random.default_rng(2).normal(size=(len(LENGTHS), 2)).astype(np.float32),
+        losses.squared_error,
+    ),
+    "tag": (TAGGER, TAGS, losses.cross_entropy),
+}
+
+
+@pytest.mark.parametrize("task", TORCH)
+def test_losses_are_those_of_pytorch(task):
+    """With the same weights and batches of all sequences: each of 20 losses of Adam to 1 %."""
+    torch = pytest.importorskip("torch")
+    from jaxrnn.interop.torch import to_torch
+
+    model, targets, loss = TORCH[task]
+    params = model.init(KEY, D)
+    body, head = params if task == "tag" else (params.body, params.head)
+    module = to_torch(model.layers[0] if task == "tag" else model.body, body)
+    linear = torch.nn.Linear(*head.kernel.shape)
+    with torch.no_grad():
+        linear.weight.copy_(torch.tensor(np.array(head.kernel.T)))
+        linear.bias.copy_(torch.tensor(np.array(head.bias)))
+    tensors = [torch.tensor(s, dtype=torch.float32) for s in SEQUENCES]
+    packed = torch.nn.utils.rnn.pack_sequence(tensors, enforce_sorted=False)
+    optimizer = torch.optim.Adam([*module.parameters(), *linear.parameters()], lr=0.01)
+    expected = []
+    for _ in range(20):
+        outputs, final = module(packed)
+        if task == "tag":
+            steps = torch.nn.utils.rnn.unpack_sequence(outputs)
+            wanted = torch.tensor(np.concatenate(TAGS))
+            value = torch.nn.functional.cross_entropy(linear(torch.cat(steps)), wanted)
+        elif task == "classify":
+            value = torch.nn.functional.cross_entropy(linear(final[0]), torch.tensor(CLASSES))
+        else:
+            value = torch.nn.functional.mse_loss(linear(final[0]), torch.tensor(targets))
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        expected.append(float(value.detach()))
+    _, history = fit(
+        model, optax.adam(0.01), SEQUENCES, targets, loss=loss, params=params, batch_size=22,
+        epochs=20,
+    )  # fmt: skip
+    assert history.column("loss") == pytest.approx(expected, rel=0.01)
+
+
+def test_devices_give_the_numbers_of_one():
+    """With a batch that is not full, and with targets per step and per sequence."""
+    for model, targets in ((CLASSIFIER, CLASSES), (TAGGER, TAGS)):
+        one, alone = fit(model, SGD, SEQUENCES, targets, batch_size=8, epochs=2)
+        four, together = fit(model, SGD, SEQUENCES, targets, batch_size=8, epochs=2, devices=4)
+        assert_close(one.params, four.params, 1e-5)
+        assert alone.column("loss") == pytest.approx(together.column("loss"), rel=1e-5)
+        assert len(jax.tree.leaves(four.params)[0].sharding.device_set) == 4
+
+
+def test_progress_is_shown_in_lines_on_standard_error(capsys):
+    jaxrnn.fit(
+        CLASSIFIER, SGD, SEQUENCES, CLASSES, epochs=21, key=KEY, metrics=[losses.accuracy],
+        validation=(SEQUENCES, CLASSES),
+    )  # fmt: skip
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    assert said.out == ""
+    assert [line.split(":")[0] for line in lines] == [
+        "epoch 1", *(f"epoch {n}" for n in range(3, 21, 3)), "epoch 21"
+    ]  # fmt: skip
+    assert all(" accuracy 0." in line and "validation_loss" in line for line in lines)
+
+
+def test_a_fit_needs_neither_tqdm_nor_matplotlib():
+    program = """
+import sys
+sys.modules["tqdm"] = sys.modules["matplotlib"] = sys.modules["orbax"] = None
+import jax, jaxrnn, numpy as np, optax
+model = jaxrnn.classifier(jaxrnn.recurrent(jaxrnn.rnn(4)), 2)
+sys.stderr.isatty = lambda: True
+state, history = jaxrnn.fit(
+    model, optax.sgd(0.1), np.ones((5, 8, 3)), [0, 1] * 4, epochs=2, key=jax.random.key(0)
+)
+print(len(history.rows))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert run.stdout == "2\n", run.stderr
+    assert run.stderr.count("epoch") == 2
+
+
+def test_a_picture_shows_loss_and_metrics():
+    pytest.importorskip("matplotlib")
+    rows = (
+        {"epoch": 1, "loss": 1.0, "accuracy": 0.2, "validation_loss": 1.1,
+         "validation_accuracy": 0.1, "seconds": 1.0, "skipped": 0},
+        {"epoch": 2, "loss": 0.5, "accuracy": 0.7, "validation_loss": 0.9,
+         "validation_accuracy": 0.6, "seconds": 0.1, "skipped": 0},
+    )  # fmt: skip
+    history = jaxrnn.History(rows)
+    figure = jaxrnn.plot_history(history)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy"]
+    assert [len(axes.lines) for axes in figure.axes] == [3, 3]
+    assert jaxrnn.plot_history(jaxrnn.History()).axes[0].get_ylabel() == "loss"
+    assert str(history).splitlines()[1].startswith("epoch 2: loss 0.5, accuracy 0.7, validation")
+    with pytest.raises(KeyError, match="nats is not in the history, which has epoch, loss"):
+        history.column("nats")
