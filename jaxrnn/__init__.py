@@ -68,7 +68,7 @@ from jaxrnn.recurrence import (
     implementations,
     unroll,
 )
-from jaxrnn.runs import load_run
+from jaxrnn.runs import load_params, load_run, save_params
 from jaxrnn.scoring import Score, score
 from jaxrnn.sequences import SortedSteps, last_valid, pad, sort_valid, unpad, valid_steps
 from jaxrnn.text import Vocabulary, load_corpus, random_windows, sequential_windows
@@ -122,6 +122,8 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "evaluate",
     "History",
     "plot_history",
+    "save_params",
+    "load_params",
     # sequences of one's own
     "pad",
     "unpad",

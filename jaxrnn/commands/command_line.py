@@ -20,7 +20,7 @@ import tyro
 from jaxrnn.commands.help_text import help_text, joined_docstrings
 from jaxrnn.commands.output import named_output
 from jaxrnn.runs import SaveFailedError
-from jaxrnn.runs.saved_checkpoint import short_message
+from jaxrnn.runs.files import short_message
 
 Settings = TypeVar("Settings")
 

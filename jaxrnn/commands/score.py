@@ -139,7 +139,7 @@ def _print_shuffle_test(
     settings: Settings, model: Layer, params: Params, vocabulary: jaxrnn.Vocabulary
 ) -> None:
     with Checkpoints(settings.run_dir, read_only=True) as checkpoints:
-        record = checkpoints.newest(lambda saved: saved.record)
+        record = checkpoints.newest(lambda saved: saved.text_record())
     if vocabulary.unit != "character":
         raise ValueError("the shuffle test needs a run on characters, and this one is on words")
     lines = held_out_lines(record, vocabulary)

@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn, get_args
 import tyro
 
 from jaxrnn.commands import command_line
-from jaxrnn.runs import CheckpointError, Checkpoints, Kind, Saved
+from jaxrnn.runs import CheckpointError, Checkpoints, Kind
 from jaxrnn.text.token_file import TokenFileError, open_token_file
 
 
@@ -33,7 +33,7 @@ def verify(settings: Settings) -> int:
         return _verify_tokens(settings.run_dir)
     damaged = found = 0
     for kind in get_args(Kind):
-        if kind == "best" and not (settings.run_dir / kind).is_dir():
+        if not (settings.run_dir / kind).is_dir():
             continue
         with Checkpoints(settings.run_dir, kind, read_only=True) as checkpoints:
             for step in checkpoints.steps():
@@ -45,9 +45,9 @@ def verify(settings: Settings) -> int:
                     damaged += 1
                     print(f"{kind}/{step}: {error}")
                 else:
-                    print(f"{kind}/{step}: intact; {_place(kind, saved)}")
+                    print(f"{kind}/{step}: intact; {saved.record.in_words(kind)}")
     if not found:
-        raise CheckpointError(f"{settings.run_dir} holds no checkpoint")
+        raise CheckpointError(f"{settings.run_dir} holds no checkpoints")
     return 1 if damaged else 0
 
 
@@ -59,18 +59,6 @@ def _verify_tokens(folder: Path) -> int:
         return 1
     print(f"{folder}: intact; {tokens.num_ids:,} tokens, {len(tokens.vocabulary):,} distinct")
     return 0
-
-
-def _place(kind: str, saved: Saved) -> str:
-    best, progress = saved.record.best, saved.record.progress
-    if kind == "best" and best is not None:
-        return f"after epoch {best.epoch}, held-out perplexity {best.held_out_perplexity:.3f}"
-    if progress.num_batches == 0:
-        return "before the first step"
-    return (
-        f"after batch {progress.batch} of {progress.num_batches} in epoch {progress.epoch + 1},"
-        f" perplexity {progress.perplexity:.3f}"
-    )
 
 
 def main() -> NoReturn:

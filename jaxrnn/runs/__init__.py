@@ -9,10 +9,15 @@ layout, `saved_checkpoint.py` verifies and restores one, `digests.py` hashes arr
 `report.py` prints progress and writes the files of `metrics.py`, `pictures.py` and `summary.py`;
 `files.py` replaces files atomically, and `interrupts.py` defers Ctrl-C.  `loading.py` reads a
 trained model back.
+
+Fits of arrays have a folder, too: `array_fit.py` trains there, and `array_record.py` describes the
+arrays.  `params.py` saves and loads parameters alone.
 """
 
+from jaxrnn.runs.array_fit import fit
 from jaxrnn.runs.checkpoints import Checkpoints, CheckpointWarning, Kind
 from jaxrnn.runs.loading import LoadedRun, load_run
+from jaxrnn.runs.params import load_params, save_params
 from jaxrnn.runs.record import Best, Origin, Record, TextRecord
 from jaxrnn.runs.saved_checkpoint import (
     CheckpointError,
@@ -25,6 +30,10 @@ __all__ = [  # noqa: RUF022, sorted by topic
     # trained models
     "LoadedRun",
     "load_run",
+    # fits of arrays, and parameters alone
+    "fit",
+    "save_params",
+    "load_params",
     # checkpoints
     "Checkpoints",
     "Kind",

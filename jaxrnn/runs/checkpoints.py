@@ -16,8 +16,9 @@ from typing import Any, Literal, TypeVar
 
 import jax
 
+from jaxrnn.runs.array_record import AnyRecord
 from jaxrnn.runs.digests import bytes_needed, flatten, not_finite
-from jaxrnn.runs.record import Record
+from jaxrnn.runs.files import short_message
 from jaxrnn.runs.saved_checkpoint import (
     CheckpointError,
     DamagedCheckpointError,
@@ -25,7 +26,6 @@ from jaxrnn.runs.saved_checkpoint import (
     SaveFailedError,
     make_meta,
     read_saved,
-    short_message,
     training_arrays,
 )
 from jaxrnn.runs.step_folders import check_name, delete, is_save, move, steps_in
@@ -103,7 +103,7 @@ class Checkpoints:
         steps = steps_in(self.folder)
         return steps if self.read_only else broadcast_from_first(steps)
 
-    def save(self, state: TrainState, record: Record) -> None:
+    def save(self, state: TrainState, record: AnyRecord) -> None:
         """Write a checkpoint, unless this very step is on disk already.
 
         Raises:
@@ -113,11 +113,11 @@ class Checkpoints:
         items = {"params": {"params": state.params}, "training": training_arrays(state)}
         self._write(int(state.step), items, record, key=str(jax.random.key_impl(state.key)))
 
-    def save_params(self, params: Params, step: int, record: Record) -> None:
+    def save_params(self, params: Params, step: int, record: AnyRecord) -> None:
         """Write only the parameters of a step; errors as in `save`."""
         self._write(step, {"params": {"params": params}}, record)
 
-    def _write(self, step: int, items: dict[str, Any], record: Record, **more: str) -> None:
+    def _write(self, step: int, items: dict[str, Any], record: AnyRecord, **more: str) -> None:
         if self._holds(step):
             return
         flat = {item: flatten(arrays) for item, arrays in items.items()}

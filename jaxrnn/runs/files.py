@@ -50,3 +50,8 @@ def errors_name(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def short_message(error: Exception) -> str:
+    """Return the first line of an error's message; orbax adds many more."""
+    return (str(error) or type(error).__name__).split("\n")[0]

@@ -56,7 +56,7 @@ def load_run(run_dir: Path | str, kind: Kind = "checkpoints") -> LoadedRun:
 
 def restored(saved: Saved) -> LoadedRun:
     """Return the model, parameters and vocabulary of one checkpoint."""
-    record = saved.record
+    record = saved.text_record()
     vocab_size = len(record.vocabulary)
     model = build_language_model(record.model, vocab_size)
     form = jax.eval_shape(lambda: model.init(jax.random.key(0), vocab_size))

@@ -122,6 +122,22 @@ class Record:
             )
         return lines
 
+    def environment(self) -> dict[str, str]:
+        """Return what the last bits depend on besides the record."""
+        return environment(self.model, self.training)
+
+    def in_words(self, kind: str) -> str:
+        """Say how far the training was."""
+        best, progress = self.best, self.progress
+        if kind == "best" and best is not None:
+            return f"after epoch {best.epoch}, held-out perplexity {best.held_out_perplexity:.3f}"
+        if progress.num_batches == 0:
+            return "before the first step"
+        return (
+            f"after batch {progress.batch} of {progress.num_batches} in epoch {progress.epoch + 1},"
+            f" perplexity {progress.perplexity:.3f}"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the record as a dictionary of JSON types."""
         content = {
@@ -155,15 +171,21 @@ class Record:
 
 def environment(model: ModelConfig, training: TrainConfig) -> dict[str, str]:
     """Return versions, flags, code and device: what the last bits depend on besides the record."""
+    sharded = training.parallel == "jit" and count_devices(training) > 1
+    recurrence = "scan" if sharded else default_implementation(make_cell(model))
+    return base_environment(recurrence, device(training))
+
+
+def base_environment(recurrence: str, device: str) -> dict[str, str]:
+    """Return versions, flags, what computes the recurrence, and the devices."""
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
     flags = {name: os.environ.get(name, "") for name in FLAGS}
-    sharded = training.parallel == "jit" and count_devices(training) > 1
     return {
         "python": platform.python_version(),
         **packages,
         **flags,
-        "recurrence": "scan" if sharded else default_implementation(make_cell(model)),
-        "device": device(training),
+        "recurrence": recurrence,
+        "device": device,
     }
 
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.checks import check_regular_file
+from jaxrnn.runs.array_record import AnyRecord, read_record
 from jaxrnn.runs.digests import (
     Description,
     canonical_digest,
@@ -22,7 +23,8 @@ from jaxrnn.runs.digests import (
     num_bytes,
     type_of,
 )
-from jaxrnn.runs.record import Record, environment
+from jaxrnn.runs.files import short_message
+from jaxrnn.runs.record import Record
 from jaxrnn.training.memory import physical_memory
 from jaxrnn.training.train_step import TrainState
 from jaxrnn.typing import Params
@@ -82,10 +84,16 @@ class Saved(NamedTuple):
     """Training steps done by then."""
     meta: dict[str, Any]
     """Its metadata, as JSON types."""
-    record: Record
-    """What its arrays belong to."""
+    record: AnyRecord
+    """What its arrays belong to: a `Record` of a text, or an `ArrayRecord`."""
     read: Read
     """Reads one of its items."""
+
+    def text_record(self) -> Record:
+        """Return the record; raise a CheckpointError unless it is that of a text."""
+        if isinstance(self.record, Record):
+            return self.record
+        raise CheckpointError(f"{self.name} is not from a run of `jaxrnn train`")
 
     def restore(self, like: TrainState) -> TrainState:
         """Return the state, with the structure of `like`.
@@ -170,12 +178,12 @@ def training_arrays(state: TrainState) -> dict[str, Any]:
     return {"opt_state": state.opt_state, "carry": state.carry, "key": key, "step": state.step}
 
 
-def make_meta(record: Record, items: dict[str, Any], **more: str) -> dict[str, Any]:
+def make_meta(record: AnyRecord, items: dict[str, Any], **more: str) -> dict[str, Any]:
     """Return the metadata of flat arrays: what they belong to, what made them, their digests."""
     meta = {
         "format": FORMAT,
         "record": record.to_json(),
-        "environment": environment(record.model, record.training),
+        "environment": record.environment(),
         "arrays": {item: describe(arrays) for item, arrays in items.items()},
         **more,
     }
@@ -197,7 +205,7 @@ def read_saved(folder: Path, step: int, read: Read) -> Saved:
             raise ValueError("its checksum does not match")
         if meta["format"] in READABLE:
             _check_form(meta)
-            return Saved(name, step, meta, Record.from_json(meta["record"]), read)
+            return Saved(name, step, meta, read_record(meta["record"]), read)
     except Exception as error:  # malformed content raises many unrelated types
         raise DamagedCheckpointError(
             f"the metadata of {name} is damaged: {short_message(error)}"
@@ -243,8 +251,3 @@ def _read(name: str, read: Read, item: str, how: Any) -> Any:
         if isinstance(error, OSError) and error.errno in MACHINE_ERRNOS:
             raise CheckpointError(f"{name} could not be read: {error}") from error
         raise DamagedCheckpointError(f"{name} is unreadable: {short_message(error)}") from error
-
-
-def short_message(error: Exception) -> str:
-    """Return the first line of an error's message; orbax adds many more."""
-    return (str(error) or type(error).__name__).split("\n")[0]

@@ -77,8 +77,9 @@ class Saver:
             return saved.restore(state), saved
 
         state, saved = self._newest.newest(restore)
-        self._restore_best(saved.record)
-        done = saved.record.progress
+        record = saved.text_record()
+        self._restore_best(record)
+        done = record.progress
         place = f"after batch {done.batch} of {done.num_batches} in epoch {done.epoch + 1}"
         print(f"resuming {settings.out} {place if done.num_batches else 'from the beginning'}")
         num_batches = len(settings.training.plans(len(self.run.texts.ids)).plan(done.epoch))
@@ -121,13 +122,13 @@ class Saver:
         """Return the newest best on disk that is older than a step."""
         for older in self._best.steps():
             with contextlib.suppress(CheckpointError):
-                if older < step and (best := self._best.open(older).record.best):
+                if older < step and (best := self._best.open(older).text_record().best):
                     return best
         return None
 
     def _check_same_run(self, saved: Saved) -> None:
         settings = self.run.settings
-        differences = self.run.record(Progress()).differences(saved.record)
+        differences = self.run.record(Progress()).differences(saved.text_record())
         there, here = saved.meta["environment"], environment(settings.model, settings.training)
         changed = {
             name: f"{name}: {there.get(name, '')} in the checkpoint, {value} here"

@@ -50,7 +50,7 @@ def find_start(settings: Settings) -> Start:
         run = restored(saved)
         digest = params_digest(run.params)
         origin = Origin(str(settings.from_run), saved.step, digest, len(run.vocabulary))
-        return Start(settings, saved.record, origin, run.params)
+        return Start(settings, saved.text_record(), origin, run.params)
 
     with Checkpoints(settings.from_run, settings.from_use, read_only=True) as checkpoints:
         start = checkpoints.newest(use)
@@ -95,6 +95,6 @@ def _newest_record(out: Path) -> Record | None:
     try:
         with warnings.catch_warnings(), Checkpoints(out, read_only=True) as checkpoints:
             warnings.simplefilter("ignore", CheckpointWarning)  # shown when training begins
-            return checkpoints.newest(lambda saved: saved.record)
+            return checkpoints.newest(lambda saved: saved.text_record())
     except CheckpointError:
         return None

@@ -25,10 +25,27 @@ def train(out, arguments, deadly=None):
     """
     log = Path(out).with_name("log")
     log.write_text("")
-    process = context.Process(target=_train, args=(str(out), arguments, deadly, log))
+    code = in_a_process(_train, str(out), arguments, deadly, log)
+    return code, [int(step) for step in log.read_text().split()]
+
+
+def in_a_process(function, *arguments):
+    """Call a function in a forked process; its exit code."""
+    process = context.Process(target=function, args=arguments)
     process.start()
     process.join(120)
-    return process.exitcode, [int(step) for step in log.read_text().split()]
+    return process.exitcode
+
+
+def kill_before_change(out, deadly):
+    """Kill this process before its n-th change to a folder; None never does."""
+    changes = itertools.count(1)
+
+    def watch(event, arguments):
+        if _changes(event, arguments, out) and next(changes) == deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
 
 
 def _train(out, arguments, deadly, log):
@@ -38,11 +55,6 @@ def _train(out, arguments, deadly, log):
     from jaxrnn.runs.settings import Settings
 
     file = os.open(log, os.O_WRONLY | os.O_APPEND)
-    changes = itertools.count(1)
-
-    def watch(event, arguments):
-        if _changes(event, arguments, out) and next(changes) == deadly:
-            os.kill(os.getpid(), signal.SIGKILL)
 
     def save(checkpoints, state, record):
         original(checkpoints, state, record)
@@ -51,7 +63,7 @@ def _train(out, arguments, deadly, log):
     original, Checkpoints.save = Checkpoints.save, save
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
-    sys.addaudithook(watch)
+    kill_before_change(out, deadly)
     sys.argv = ["train", *arguments, "--out", out]
     command_line.main(train, Settings)
 

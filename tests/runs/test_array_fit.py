@@ -1,0 +1,142 @@
+"""`jaxrnn.runs.fit` in a folder: killed, stopped, resumed, refused; parameters alone."""
+
+import json
+import random
+import signal
+
+import jax
+import numpy as np
+import optax
+import pytest
+from faults import dying
+from faults.runs import bits
+
+import jaxrnn
+import jaxrnn.runs
+from jaxrnn.commands import verify
+from jaxrnn.runs import CheckpointError, SaveFailedError
+from jaxrnn.runs.run_folder import RunFolderError
+
+D, C = 3, 2
+LENGTHS = np.random.default_rng(0).integers(1, 9, 20)
+SEQUENCES = [np.random.default_rng(n).normal(size=(length, D)) for n, length in enumerate(LENGTHS)]
+CLASSES = np.random.default_rng(1).integers(0, C, len(LENGTHS))
+BODY = jaxrnn.stack([jaxrnn.recurrent(jaxrnn.gru(4)), jaxrnn.dropout(0.3)])
+MODEL = jaxrnn.classifier(BODY, C)
+DATA = (SEQUENCES[:14], CLASSES[:14])
+HELD_OUT = (SEQUENCES[14:], CLASSES[14:])
+
+
+def fit(run_dir, model=MODEL, data=DATA, **options):
+    options = {"epochs": 4, "batch_size": 4, "validation": HELD_OUT} | options
+    options = {"key": jax.random.key(0), "progress": False} | options
+    return jaxrnn.runs.fit(model, optax.adam(0.05), *data, run_dir=run_dir, **options)
+
+
+def outcome(state, history):
+    """All that must not depend on stops: the bits, and the numbers but the seconds."""
+    rows = [{name: x for name, x in row.items() if name != "seconds"} for row in history.rows]
+    return bits(state), rows
+
+
+def fit_until_killed(out, deadly, **options):
+    dying.kill_before_change(str(out), deadly)
+    fit(out, resume=True, **options)
+
+
+def test_a_fit_that_is_killed_ends_with_the_bits_of_one_that_is_not(tmp_path, how_many, survived):
+    whole = outcome(*fit(tmp_path / "whole"))
+    kills = how_many(3, 24)
+    # Each epoch makes about sixty changes: the first save, and later ones.
+    generator = random.Random(0)
+    for point in [int((n + generator.random()) * 180 / kills) + 1 for n in range(kills)]:
+        code = dying.in_a_process(fit_until_killed, tmp_path / "killed", point)
+        assert code in (-signal.SIGKILL, 0)
+        survived("kill -9: a fit of arrays", int(code != 0))
+    assert outcome(*fit(tmp_path / "killed", resume=True)) == whole
+
+
+def test_more_epochs_and_a_fit_without_a_folder_give_the_same(tmp_path):
+    fit(tmp_path / "run", epochs=2)
+    resumed = fit(tmp_path / "run", epochs=4, resume=True)
+    alone = jaxrnn.fit(
+        MODEL, optax.adam(0.05), *DATA, epochs=4, batch_size=4, validation=HELD_OUT,
+        key=jax.random.key(0), progress=False,
+    )  # fmt: skip
+    assert outcome(*resumed) == outcome(*alone)
+    again = fit(tmp_path / "run", epochs=4, resume=True)  # nothing is left to do
+    assert outcome(*again) == outcome(*alone)
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == list(again[1].rows)
+
+
+def test_parameters_of_a_folder_are_the_best_or_the_newest(tmp_path):
+    state, history = fit(tmp_path / "best")
+    assert bits(jaxrnn.load_params(tmp_path / "best", MODEL, D)) == bits(state.params)
+    assert history.best_epoch is not None
+    state, _ = fit(tmp_path / "newest", validation=None)
+    assert bits(jaxrnn.load_params(tmp_path / "newest", MODEL, D)) == bits(state.params)
+
+
+def test_a_damaged_epoch_is_trained_again(tmp_path):
+    whole = outcome(*fit(tmp_path / "run"))
+    newest = max((tmp_path / "run" / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    metadata = newest / "meta" / "metadata"
+    metadata.write_text(metadata.read_text().replace("classifier", "regressor ").replace("0", "1"))
+    with pytest.warns(jaxrnn.runs.CheckpointWarning):
+        assert outcome(*fit(tmp_path / "run", resume=True)) == whole
+
+
+def test_verify_says_how_far_a_fit_was(tmp_path, capsys):
+    fit(tmp_path / "run", epochs=1)
+    jaxrnn.save_params(tmp_path / "alone", MODEL.init(jax.random.key(0), D))
+    assert verify.verify(verify.Settings(tmp_path / "run")) == 0
+    assert verify.verify(verify.Settings(tmp_path / "alone")) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("checkpoints/4: intact; epoch 1: loss ")
+    assert "validation_loss" in lines[1]
+    assert lines[2] == "best/0: intact; parameters"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    fit(folder, epochs=1)
+    return folder
+
+
+REFUSED = {
+    "without resume": ({}, ValueError, "continue it with resume=True"),
+    "another model": (
+        {"resume": True, "model": jaxrnn.classifier(BODY, C, pooling="mean")}, CheckpointError,
+        "different run: model"),
+    "other data": (
+        {"resume": True, "data": (SEQUENCES[:14], 1 - CLASSES[:14])}, CheckpointError,
+        "different run: data"),
+    "another batch size": ({"resume": True, "batch_size": 5}, CheckpointError, "batch_size: 4 in"),
+    "another key": (
+        {"resume": True, "key": jax.random.key(1)}, CheckpointError, "different run: key"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_another_fit_is_refused(name, finished, as_users_run):
+    options, kind, message = REFUSED[name]
+    with pytest.raises(kind, match=message):
+        fit(finished, **options)
+
+
+def test_a_folder_of_another_kind_is_refused(finished, tmp_path, run, as_users_run):
+    with pytest.raises(CheckpointError, match="is not from a run of `jaxrnn train`"):
+        jaxrnn.load_run(finished)
+    code, _, error = run("train", "--corpus", "songs", "--out", finished, "--resume")
+    assert code == 2
+    assert "is not from a run of `jaxrnn train`" in error
+    with pytest.raises(RunFolderError, match="is the folder of a run"):
+        jaxrnn.save_params(finished, MODEL.init(jax.random.key(0), D))
+    with pytest.raises(CheckpointError, match=r"params\.body\.0\.w_ih is float32\[3, 12\]"):
+        jaxrnn.load_params(finished, MODEL, D + 1)
+    with pytest.raises(CheckpointError, match="holds no"):
+        jaxrnn.load_params(tmp_path / "nothing", MODEL, D)
+    with pytest.raises(SaveFailedError, match="is not finite"):
+        jaxrnn.save_params(tmp_path / "nan", {"w": np.full(3, np.nan)})
