@@ -45,16 +45,13 @@ def run_epochs(
 
 
 def _metrics(fitting: Fitting, state: TrainState) -> dict[str, float]:
-    """Return the metrics on the training data and everything on the validation data."""
-    found: dict[str, float] = {}
+    """Return loss and metrics on the validation data, or metrics on those for training."""
     params = jax.tree.map(lambda array: array.addressable_data(0), state.params)
-    metrics = {name: f for name, f in fitting.functions.items() if name != "loss"}
-    if metrics:
-        found = evaluate_data(fitting.model, params, fitting.data, metrics, 256)
     if fitting.validation is not None:
-        held_out = evaluate_data(fitting.model, params, fitting.validation, fitting.functions, 256)
-        found |= {f"validation_{name}": value for name, value in held_out.items()}
-    return found
+        found = evaluate_data(fitting.model, params, fitting.validation, fitting.functions, 256)
+        return {f"validation_{name}": value for name, value in found.items()}
+    metrics = {name: f for name, f in fitting.functions.items() if name != "loss"}
+    return evaluate_data(fitting.model, params, fitting.data, metrics, 256) if metrics else {}
 
 
 def _mean(each: Metrics) -> float:

@@ -167,7 +167,7 @@ def _sums(model: Layer, functions: tuple[Loss, ...], params: Params, batch: Batc
 def _batches(data: Dataset, batch_size: int) -> Iterator[tuple[BatchPlan, Batch]]:
     """Yield all sequences once, those of similar length together."""
     batch_size = min(batch_size, len(data))
-    choices = batch_lengths(data.lengths, data.num_steps)
+    choices = batch_lengths(data.lengths, data.num_steps, batch_size)
     for plan in epoch_plan(data.lengths, choices, batch_size, None):
         yield plan, data.batch(plan.rows, batch_size, plan.num_steps)
 

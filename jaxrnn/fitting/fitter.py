@@ -58,7 +58,8 @@ def fit(
         epochs: passes over the data.
         validation: (inputs, targets), or (inputs, targets, lengths), which are evaluated after each
             epoch.  The parameters with the least loss on them are those that are returned.
-        metrics: more functions of the loss's form to report, such as `jaxrnn.losses.accuracy`.
+        metrics: more functions of the loss's form to report after each epoch, such as
+            `jaxrnn.losses.accuracy`: on the validation data, or without any on those for training.
         patience: stop after so many epochs without a smaller validation loss; None never stops.
         params: parameters to begin with; None draws them.
         input_size: V, for token ids only: they are below V.

@@ -15,8 +15,9 @@ class History(NamedTuple):
     """
 
     rows: tuple[dict[str, Any], ...] = ()
-    """Each row has `epoch`, `loss`, the metrics by name, the same after `validation_`, `seconds`,
-    and `skipped`, the number of steps skipped because something was not finite."""
+    """Each row has `epoch`, `loss`, `validation_loss` and the metrics after `validation_` (or
+    without it, if there are no validation data), `seconds`, and `skipped`: the number of steps
+    skipped because something was not finite."""
 
     def column(self, name: str) -> list[float]:
         """Return the numbers of one column, such as "validation_loss".
@@ -67,24 +68,19 @@ def plot_history(history: History) -> Any:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    names = [name for name, _ in _numbers(history.rows[0])] if history.rows else ["loss"]
-    names = [name for name in names if not name.startswith("validation_")]
+    columns = [name for name, _ in _numbers(history.rows[0])] if history.rows else ["loss"]
+    names = list(dict.fromkeys(name.removeprefix("validation_") for name in columns))
     figure = Figure(figsize=(4.6 * len(names), 3.4), layout="constrained")
     epochs = [row["epoch"] for row in history.rows]
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        for label, column, style in (
-            ("training", name, "-"),
-            ("validation", f"validation_{name}", "--"),
-        ):
-            if history.rows and column in history.rows[0]:
+        curves = {"training": (name, "C0-"), "validation": (f"validation_{name}", "C1--")}
+        for label, (column, style) in curves.items():
+            if column in columns and epochs:
                 marker = "." if len(epochs) < 5 else ""
                 axes.plot(epochs, history.column(column), style, marker=marker, label=label)
-        if history.best_epoch is not None:
-            axes.axvline(history.best_epoch, color="gray", linewidth=0.8)
-            axes.annotate(
-                f"best: {history.best_epoch}", (history.best_epoch, 1), (3, -10), rotation=0,
-                xycoords=("data", "axes fraction"), textcoords="offset points", fontsize=8,
-            )  # fmt: skip
+        if (best := history.best_epoch) is not None:
+            value = history.rows[best - 1][f"validation_{name}"]
+            axes.plot(best, value, "C1o", label=f"best: epoch {best}")
         axes.set(xlabel="epoch", ylabel=name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)

@@ -1,7 +1,8 @@
 """Which sequences go into which batch, and how long the batch is: pure functions of (seed, epoch).
 
 Batches of sequences of similar length waste few steps on padding, and batches of few different
-lengths need few compiled programs.
+lengths need few compiled programs.  Neither the lengths nor the order depend on how many epochs
+there will be, so a fit can be continued.
 """
 
 from typing import NamedTuple
@@ -13,8 +14,9 @@ from jaxrnn.typing import HostArray, Int
 MOST_SHAPES = 8
 """The most different lengths of batches: each compiles a program of its own."""
 
-PADDING = 0.1
-"""The share of padding in the steps of an epoch that is not worth another program."""
+BATCHES_PER_PROGRAM = 30
+"""The time to compile another program, in average batches of each epoch: measured on a CPU for ten
+epochs, where a program takes as long as some hundreds of steps."""
 
 
 class BatchPlan(NamedTuple):
@@ -26,20 +28,23 @@ class BatchPlan(NamedTuple):
     """T of the batch."""
 
 
-def batch_lengths(lengths: Int[HostArray, "N"], num_steps: int) -> Int[HostArray, "k"]:
+def batch_lengths(
+    lengths: Int[HostArray, "N"], num_steps: int, batch_size: int
+) -> Int[HostArray, "k"]:
     """Return the lengths that batches may have, in ascending order; the last one holds everything.
 
-    They are the fewest whose padding is at most `PADDING` of all steps, up to `MOST_SHAPES`, and
-    the best of their number.
+    For their number no others waste fewer steps on padding.  There is one more as long as it saves
+    `BATCHES_PER_PROGRAM` batches, up to `MOST_SHAPES`.
 
     Args:
         lengths: of all sequences.
         num_steps: T of the longest.
+        batch_size: B.
 
     Example:
         >>> import numpy as np
         >>> from jaxrnn.fitting.plans import batch_lengths
-        >>> batch_lengths(np.array([3, 3, 3, 10, 9, 3]), 10).tolist()
+        >>> batch_lengths(np.array([3, 3, 3, 10, 9, 3] * 100), 10, batch_size=2).tolist()
         [3, 10]
     """
     candidates, counts = np.unique(np.maximum(lengths, 1), return_counts=True)
@@ -48,28 +53,24 @@ def batch_lengths(lengths: Int[HostArray, "N"], num_steps: int) -> Int[HostArray
         places = np.searchsorted(edges, candidates)
         counts = np.bincount(places, weights=counts, minlength=len(edges)).astype(int)
         candidates = edges
-    candidates[-1] = max(candidates[-1], min(num_steps, int(lengths.max(initial=1))))
     total = np.concatenate([[0], np.cumsum(counts)])
-    valid = int(np.maximum(lengths, 1).sum())
-    # cost[j]: the least number of steps for the sequences up to candidate j, with so many lengths;
-    # cost of a group (i, j] is its number of sequences times candidate j.
-    groups = np.where(
-        np.tri(len(candidates), dtype=bool),
-        (total[1:, None] - total[None, :-1]) * candidates[:, None],
-        np.iinfo(np.int64).max // 4,
-    )
+    worth = BATCHES_PER_PROGRAM * batch_size * np.maximum(lengths, 1).mean()
+    # groups[j, i]: the steps of the sequences with candidates i to j in batches of candidate j;
+    # cost[j]: the fewest steps of those up to candidate j, with as many lengths as `choices`.
+    none = np.iinfo(np.int64).max // 4
+    sizes = (total[1:, None] - total[None, :-1]) * candidates[:, None]
+    groups = np.where(np.tri(len(candidates), dtype=bool), sizes, none)
     cost, choices = groups[:, 0], [np.zeros(len(candidates), int)]
-    while len(choices) < min(MOST_SHAPES, len(candidates)) and cost[-1] * (1 - PADDING) > valid:
-        before = np.concatenate([[np.iinfo(np.int64).max // 4], cost[:-1]])
-        steps = before[None] + groups
+    while len(choices) < min(MOST_SHAPES, len(candidates)):
+        steps = np.concatenate([[none], cost[:-1]])[None] + groups
+        if cost[-1] - steps[-1].min() <= worth:
+            break
         choices.append(steps.argmin(axis=1))
         cost = steps.min(axis=1)
     chosen, end = [], len(candidates)
     for choice in reversed(choices):
         chosen.append(candidates[end - 1])
         end = choice[end - 1]
-        if end == 0:
-            break
     return np.array(chosen[::-1], np.int32)
 
 

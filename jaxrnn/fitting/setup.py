@@ -100,7 +100,7 @@ class Fitting:
             )
         return cls(
             model, optimizer, functions, data, held_out,
-            batch_lengths(data.lengths, data.num_steps), batch_size, epochs, patience,
+            batch_lengths(data.lengths, data.num_steps, batch_size), batch_size, epochs, patience,
             _input_size(model, data, input_size),
             Mesh(np.array(jax.devices()[:devices]), ("data",)), key,
         )  # fmt: skip

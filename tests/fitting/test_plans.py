@@ -18,10 +18,12 @@ def steps_with(lengths, choices):
 
 
 @settings(max_examples=60, deadline=None)
-@given(some_lengths)
-def test_lengths_are_the_fewest_and_best_that_waste_little(lengths):
-    top, valid = max(1, int(lengths.max())), np.maximum(lengths, 1).sum()
-    chosen = batch_lengths(lengths, top).tolist()
+@given(some_lengths, st.sampled_from([0, 1, 3]))
+def test_lengths_are_those_that_waste_least_and_each_is_worth_it(lengths, per_program):
+    top, mean = max(1, int(lengths.max())), np.maximum(lengths, 1).mean()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plans, "BATCHES_PER_PROGRAM", per_program)
+        chosen = batch_lengths(lengths, top, 1).tolist()
     assert chosen == sorted(set(chosen))
     assert chosen[-1] == top
     possible = sorted({max(1, int(n)) for n in lengths} - {top})
@@ -31,16 +33,16 @@ def test_lengths_are_the_fewest_and_best_that_waste_little(lengths):
         return min(steps_with(lengths, [*group, top]) for group in groups)
 
     assert steps_with(lengths, chosen) == least(len(chosen))
-    if len(chosen) > 1:  # one fewer would waste too much
-        assert least(len(chosen) - 1) * (1 - plans.PADDING) > valid
+    if len(chosen) > 1:
+        assert least(len(chosen) - 1) - least(len(chosen)) > per_program * mean
     if len(chosen) < min(plans.MOST_SHAPES, len(possible) + 1):
-        assert steps_with(lengths, chosen) * (1 - plans.PADDING) <= valid
+        assert least(len(chosen)) - least(len(chosen) + 1) <= per_program * mean
 
 
 @settings(max_examples=60, deadline=None)
 @given(some_lengths, st.integers(1, 9), st.integers(0, 3) | st.none())
 def test_a_plan_has_every_sequence_once_in_batches_that_hold_it(lengths, batch_size, seed):
-    choices = batch_lengths(lengths, max(1, int(lengths.max())))
+    choices = batch_lengths(lengths, max(1, int(lengths.max())), batch_size)
     plan = epoch_plan(lengths, choices, batch_size, None if seed is None else (seed, 0))
     rows = np.concatenate([part.rows for part in plan])
     assert sorted(rows.tolist()) == list(range(len(lengths)))
@@ -53,7 +55,7 @@ def test_a_plan_has_every_sequence_once_in_batches_that_hold_it(lengths, batch_s
 
 def test_orders_depend_on_seed_and_epoch_alone():
     lengths = np.full(40, 7)
-    choices = batch_lengths(lengths, 7)
+    choices = batch_lengths(lengths, 7, 8)
 
     def order(*seed):
         return np.concatenate([part.rows for part in epoch_plan(lengths, choices, 8, seed)])
@@ -65,7 +67,7 @@ def test_orders_depend_on_seed_and_epoch_alone():
 
 def test_the_short_batch_is_not_always_of_the_longest():
     lengths = np.arange(1, 26)
-    choices = batch_lengths(lengths, 25)
+    choices = np.arange(5, 30, 5)
     short = {
         part.num_steps
         for epoch in range(40)
@@ -78,6 +80,6 @@ def test_the_short_batch_is_not_always_of_the_longest():
 @pytest.mark.parametrize("tail", [1.0, 2.0])
 def test_many_different_lengths_are_planned_quickly(tail):
     lengths = (np.random.default_rng(0).lognormal(4, tail, 100_000)).astype(int) + 1
-    choices = batch_lengths(lengths, int(lengths.max()))
+    choices = batch_lengths(lengths, int(lengths.max()), 32)
     assert choices[-1] == lengths.max()
     assert len(choices) <= plans.MOST_SHAPES
