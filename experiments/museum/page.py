@@ -1,0 +1,61 @@
+"""docs/museum.md, from the numbers in `results/`."""
+
+import statistics
+from pathlib import Path
+
+from experiments.museum.row import Row
+from experiments.museum.rows import ROWS
+from jaxrnn.runs.files import replace_text
+
+PAGE = Path(__file__).parents[2] / "docs" / "museum.md"
+HEAD = """# Museum: published results, reproduced
+
+Each row is a result of the literature that a library of recurrent networks should give on two CPU
+cores. `python -m experiments.museum` lists the rows, and `python -m experiments.museum vowels` runs
+one. What it prints is kept in `experiments/museum/results`, and this page is written from there.
+
+"Ours" is the median of the seeds, with all of them in brackets. The bar was set before. Numbers
+marked † are quoted from memory of the paper and were not read again. Whatever was chosen was chosen
+without the data that judge.
+
+| row | task | published | ours | bar | seconds a seed |
+|---|---|---|---|---|---|
+"""
+RECIPES = """
+## Recipes
+
+| row | network and training | command |
+|---|---|---|
+"""
+
+
+def text() -> str:
+    """Return the page."""
+    rows = [row for row in ROWS.values() if row.numbers()]
+    return HEAD + "".join(map(_line, rows)) + RECIPES + "".join(map(_recipe, rows))
+
+
+def write() -> None:
+    """Write the page."""
+    replace_text(PAGE, text())
+
+
+def _line(row: Row) -> str:
+    each = [numbers["number"] for numbers in row.numbers().values()]
+    seconds = statistics.median(numbers["seconds"] for numbers in row.numbers().values())
+    median = statistics.median(each)
+    ours = f"{_shown(median)} ({', '.join(map(_shown, each))}), {row.measure}"
+    verdict = "" if row.is_met(median) else ", missed"
+    sign = "≥" if row.higher_is_better else "≤"
+    return (
+        f"| {row.name} | {row.task} | {row.published} | {ours} | {sign} {row.bar}{verdict} |"
+        f" {seconds:.0f} |\n"
+    )
+
+
+def _recipe(row: Row) -> str:
+    return f"| {row.name} | {row.recipe} | `python -m experiments.museum {row.name}` |\n"
+
+
+def _shown(number: float) -> str:
+    return f"{number:.3f}" if number >= 0.01 else f"{number:.2g}"

@@ -1,0 +1,17 @@
+"""All rows of the museum, in the order of the page."""
+
+from experiments.museum import languages, mnist1d, music, vowels
+from experiments.museum.row import Row
+
+ROWS: dict[str, Row] = {
+    row.name: row
+    for row in (
+        vowels.ROW,
+        mnist1d.IN_ORDER,
+        mnist1d.SHUFFLED,
+        mnist1d.BOTH_WAYS,
+        music.JSB,
+        music.NOTTINGHAM,
+        *languages.ROWS,
+    )
+}
