@@ -1,0 +1,172 @@
+"""The museum: tasks against brute force, its page against its numbers, and short runs."""
+
+import functools
+import itertools
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxrnn
+from experiments.museum import counting, data, group, languages, memory, music, page
+from experiments.museum.layers import AllSteps, Noise
+from experiments.museum.rows import ROWS
+from experiments.museum.streams import train_on
+from experiments.museum.transformer import transformer
+
+RNG = np.random.default_rng(0)
+
+
+def value_of(symbols):
+    """The value of an expression by Python itself; that before an operator at its end."""
+    signs = [str(s) if s < 5 else "+-*"[s - 5] for s in symbols]
+    return eval("".join(signs if len(signs) % 2 else signs[:-1])) % 5
+
+
+BY_HAND = {
+    "parity": lambda symbols: sum(symbols) % 2,
+    "even-pairs": lambda symbols: int(sum(a != b for a, b in itertools.pairwise(symbols)) % 2 == 0),
+    "cycle": lambda symbols: sum({0: 0, 1: 1, 2: -1}[s] for s in symbols) % 5,
+    "modular": value_of,
+}
+
+
+@pytest.mark.parametrize("name", languages.LANGUAGES)
+@pytest.mark.parametrize("length", [1, 2, 9, 12])
+def test_answers_of_languages_are_those_by_hand(name, length):
+    language = languages.LANGUAGES[name]
+    symbols = language.draw(RNG, (length, 20))
+    assert 0 <= symbols.min() <= symbols.max() < language.num_symbols
+    answers = language.answers(symbols)
+    for t, b in itertools.product(range(length), range(20)):
+        assert answers[t, b] == BY_HAND[name](symbols[: t + 1, b].tolist())
+
+
+def test_products_are_those_of_permutations():
+    elements, table = group.even_permutations(), group.product_table()
+    assert len(elements) == 60
+    words = RNG.integers(0, 60, (6, 10))
+    found = group.products(table, words)
+    for b in range(10):
+        things = np.arange(5)
+        for t in range(6):
+            things = elements[words[t, b]][things]
+            np.testing.assert_array_equal(elements[found[t, b]], things)
+
+
+def test_strings_count():
+    batch = counting.strings(np.array([1, 3]), 2)
+    shown = ["".join("ab$"[s] for s in column) for column in batch.targets.T]
+    assert shown[1] == "aabbb$"
+    assert shown[0].startswith("b$")
+    assert batch.lengths.tolist() == [2, 6]
+    assert batch.mask[:, 1].tolist() == [False, False, False, True, True, True]
+
+
+def test_sums_and_copies_are_asked_for():
+    batch = memory.draw_adding(RNG)
+    assert (batch.inputs[..., 1].sum(axis=0) == 2).all()
+    marked = np.where(batch.inputs[..., 1] == 1, batch.inputs[..., 0], 0)
+    np.testing.assert_allclose(batch.targets, marked.sum(axis=0), rtol=1e-6)
+    batch = memory.draw_copying(RNG)
+    np.testing.assert_array_equal(batch.targets[-memory.COPIED :], batch.inputs[: memory.COPIED])
+    assert len(batch.inputs) == 2 * memory.COPIED + memory.BLANKS
+
+
+def test_gates_last_as_long_as_asked():
+    layer = memory.reader(jaxrnn.lstm(50), 100)
+    i, f, g, o = jnp.split(layer.init(jax.random.key(0), 2).b_ih, 4)
+    np.testing.assert_allclose(i, -f)
+    assert not g.any()
+    assert not o.any()
+    assert f.min() >= 0
+    assert f.max() <= np.log(100)
+
+
+def test_windows_of_music_are_chords_and_those_that_follow():
+    pieces = [RNG.random((n, 88)) for n in (7, 2, 5)]
+    inputs, targets = music.windows(pieces, 3)
+    assert [len(part) for part in inputs] == [3, 3, 1, 3, 1]
+    np.testing.assert_array_equal(np.concatenate(inputs[:2]), pieces[0][:6])
+    np.testing.assert_array_equal(np.concatenate(targets[:2]), pieces[0][1:])
+
+
+def test_noise_is_for_training_alone():
+    layer, inputs = Noise(of_step=0.5, of_sequence=0.3, of_scale=0.1), jnp.ones((400, 3, 2))
+    same, _ = layer.apply((), inputs)
+    noisy, _ = layer.apply((), inputs, key=jax.random.key(0))
+    np.testing.assert_array_equal(same, inputs)
+    assert 0.4 < float(noisy.std(axis=0).mean()) < 0.6
+
+
+def test_a_head_of_all_steps_and_the_transformer_learn_what_they_can_see():
+    model = AllSteps(jaxrnn.recurrent(jaxrnn.rnn(8)), 5, jaxrnn.linear(2))
+    inputs = RNG.normal(size=(5, 40, 1))
+    classes = (inputs[0, :, 0] > 0).astype(int)
+    options = {"epochs": 30, "progress": False, "key": jax.random.key(0)}
+    _, history = jaxrnn.fit(model, optax.adam(0.05), inputs, classes, **options)
+    assert history.rows[-1]["loss"] < 0.2
+    decoder, ids = transformer(3, 2), RNG.integers(0, 3, (6, 2))
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        params = decoder.init(jax.random.key(0), 3)
+        whole, _ = decoder.apply(params, ids)
+        first, _ = decoder.apply(params, ids[:4])
+    np.testing.assert_allclose(whole[:4], first, atol=1e-5)
+
+
+def test_a_stream_trains():
+    language = languages.LANGUAGES["even-pairs"]
+    model = languages.network(jaxrnn.gru(16), language)
+
+    def draw(rng):
+        symbols = language.draw(rng, (6, 16))
+        answers = language.answers(symbols)
+        return jaxrnn.Batch(symbols.astype(np.int32), answers.astype(np.int32))
+
+    train = functools.partial(train_on, model, optax.adam(0.03), jaxrnn.losses.cross_entropy, draw)
+    params = train(300, 2, 0)
+    symbols = language.draw(RNG, (6, 50)).astype(np.int32)
+    found = jaxrnn.evaluate(
+        model, params, symbols, language.answers(symbols), metrics=[jaxrnn.losses.accuracy]
+    )
+    assert found["accuracy"] > 0.9
+
+
+def test_the_page_shows_the_numbers_that_are_kept():
+    assert page.PAGE.read_text("utf-8") == page.text()
+    for row in ROWS.values():
+        assert set(row.numbers()) <= set(row.seeds)
+
+
+def test_the_rows_are_listed_and_wrong_names_refused(run):
+    code, said, _ = run("museum")
+    assert code == 0
+    assert len(said.splitlines()) == len(ROWS) + 2
+    code, _, error = run("museum", "nothing")
+    assert code == 2
+    assert "row must be all or one of vowels" in error
+
+
+def test_data_that_are_missing_or_others_are_said(tmp_path, monkeypatch):
+    monkeypatch.delenv("JAXRNN_DATA", raising=False)
+    with pytest.raises(FileNotFoundError, match=r"fetch it \(github.com/greydanus/mnist1d; Apache"):
+        data.mnist1d()
+    monkeypatch.setenv("JAXRNN_DATA", str(tmp_path))
+    (tmp_path / "mnist1d.npz").write_text("other")
+    with pytest.raises(ValueError, match="must have SHA-256 9b97251e"):
+        data.mnist1d()
+
+
+@pytest.mark.skipif("JAXRNN_DATA" not in os.environ, reason="JAXRNN_DATA is not set")
+def test_data_are_what_the_papers_say():
+    utterances, speakers = data.vowels("TRAIN")
+    assert len(utterances) == 270
+    assert {len(u) for u in utterances} <= set(range(7, 30))
+    assert np.bincount(speakers).tolist() == [30] * 9
+    assert len(data.vowels("TEST")[0]) == 370
+    assert data.mnist1d()["x"].shape == (4000, 40)
+    pytest.importorskip("scipy")
+    assert [len(part) for part in data.chords("JSB_Chorales").values()] == [229, 76, 77]
