@@ -1,14 +1,14 @@
 """Layers that several rows share: noise on inputs, and a head that reads all steps."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.layers import Context, Layer, Linear
+from jaxrnn.layers import Context
 from jaxrnn.layers.layer import Pointwise
+from jaxrnn.models import SequenceModel, SequenceModelParams
 from jaxrnn.typing import Carry, Key, Params
 
 
@@ -17,8 +17,11 @@ class Noise(Pointwise):
     """Gaussian noise in training: on each step, on each whole sequence, and on its scale."""
 
     of_step: float = 0.0
+    """Deviation of the noise on each number of each step."""
     of_sequence: float = 0.0
+    """Deviation of what is added to all steps of a sequence."""
     of_scale: float = 0.0
+    """Deviation of the factor on a sequence, around 1."""
 
     def output_size(self, input_size: int) -> int:
         """Return the input size."""
@@ -40,45 +43,23 @@ class Noise(Pointwise):
 
 
 @dataclass(frozen=True, repr=False)
-class AllSteps(Layer):
+class AllSteps(SequenceModel):
     """A classifier of sequences of equal length, whose head reads the outputs of all steps."""
 
-    body: Layer
-    num_steps: int
-    head: Linear
+    num_steps: int = 1
+    """T."""
 
-    @property
-    def causal(self) -> bool:
-        """False, because the output depends on all inputs."""
-        return False
-
-    @property
-    def per_step(self) -> bool:
-        """False, because there is one output per sequence."""
-        return False
-
-    def output_size(self, input_size: int) -> int:
-        """Return the number of classes."""
-        return self.head.size
-
-    def init(self, key: Key, input_size: int) -> tuple[Params, Params]:
+    def init(self, key: Key, input_size: int) -> SequenceModelParams:
         """Draw the parameters of the body and the head."""
         body_key, head_key = jax.random.split(key)
-        size = self.num_steps * self.body.output_size(input_size)
-        return self.body.init(body_key, input_size), self.head.init(head_key, size)
+        head = self.head.init(head_key, self.num_steps * self.body.output_size(input_size))
+        return SequenceModelParams(self.body.init(body_key, input_size), head)
 
-    def initial_carry(self, params: Any, batch_size: int) -> Carry:
-        """Return the initial carry of the body."""
-        return self.body.initial_carry(params[0], batch_size)
-
-    def run(self, params: Any, inputs: Any, carry: Carry, context: Context) -> tuple[Any, Carry]:
+    def run(
+        self, params: SequenceModelParams, inputs: Any, carry: Carry, context: Context
+    ) -> tuple[Any, Carry]:
         """Run the layer; the outputs are `[B, C]`."""
-        outputs, carry = self.body.run(params[0], inputs, carry, context)
+        outputs, carry = self.body.run(params.body, inputs, carry, context)
         flat = jnp.moveaxis(outputs, 0, 1).reshape(1, outputs.shape[1], -1)
-        logits, _ = self.head.run(params[1], flat, (), Context())
+        logits, _ = self.head.run(params.head, flat, (), Context())
         return logits[0], carry
-
-    def parts(self, params: Any) -> Iterator[tuple[Layer, Params]]:
-        """Yield the body and the head with their parameters."""
-        yield self.body, params[0]
-        yield self.head, params[1]

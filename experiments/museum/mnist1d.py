@@ -31,7 +31,7 @@ def run(reader: Layer, shuffled: bool, dropout: float, noise: Noise, seed: int) 
         order = np.random.default_rng(42).permutation(len(inputs))
         inputs, others = inputs[order], others[order]
     body = jaxrnn.stack([noise, reader, jaxrnn.dropout(dropout)])
-    model = AllSteps(body, len(inputs), jaxrnn.linear(10))
+    model = AllSteps(body, jaxrnn.linear(10), num_steps=len(inputs))
     schedule = optax.cosine_decay_schedule(5e-3, EPOCHS * -(-inputs.shape[1] // BATCH_SIZE))
     state, _ = jaxrnn.fit(
         model,

@@ -103,7 +103,7 @@ def test_noise_is_for_training_alone():
 
 
 def test_a_head_of_all_steps_and_the_transformer_learn_what_they_can_see():
-    model = AllSteps(jaxrnn.recurrent(jaxrnn.rnn(8)), 5, jaxrnn.linear(2))
+    model = AllSteps(jaxrnn.recurrent(jaxrnn.rnn(8)), jaxrnn.linear(2), num_steps=5)
     inputs = RNG.normal(size=(5, 40, 1))
     classes = (inputs[0, :, 0] > 0).astype(int)
     options = {"epochs": 30, "progress": False, "key": jax.random.key(0)}
