@@ -70,7 +70,7 @@ def run(
 def run_jsb(seed: int) -> float:
     """Return the nats per step on the chorales."""
     layer = jaxrnn.recurrent(jaxrnn.gru(256), recurrent_dropout=0.2)
-    return run("JSB_Chorales", layer, None, (0.1, 0.5), 2e-3, 60, seed)
+    return run("JSB_Chorales", layer, None, (0.1, 0.5), 6e-3, 120, seed)
 
 
 def run_nottingham(seed: int) -> float:
@@ -86,7 +86,7 @@ JSB = Row(
     "LSTM 8.45, GRU 8.43, RNN 8.91 † (Bai 2018); GRU 8.54, LSTM 8.67 † (Chung 2014)",
     bar=8.5,
     higher_is_better=False,
-    recipe="GRU 256, dropout 0.1 before, 0.2 recurrent, 0.5 after; 60 epochs",
+    recipe="GRU 256, dropout 0.1 before, 0.2 recurrent, 0.5 after; Adam 6e-3, cosine, 120 epochs",
     run=run_jsb,
 )
 NOTTINGHAM = Row(
@@ -96,6 +96,6 @@ NOTTINGHAM = Row(
     "LSTM 3.29, GRU 3.46, RNN 4.05 † (Bai 2018)",
     bar=3.4,
     higher_is_better=False,
-    recipe="LSTM 224, windows of 100, dropout 0.05 before, 0.1 recurrent, 0.4 after; 16 epochs",
+    recipe="LSTM 224, windows of 100, dropout 0.05, 0.1 and 0.4; Adam 4e-3, cosine, 16 epochs",
     run=run_nottingham,
 )

@@ -115,34 +115,31 @@ def make_dataset(
 
 def check_classes(name: str, data: Dataset, num_classes: int) -> None:
     """Raise unless the targets that count are in `0..num_classes - 1`."""
-    for rows, valid in _pieces(data):
+    for rows, steps, sequences in _pieces(data):
         assert data.take_targets is not None
         targets = data.take_targets(rows, data.num_steps)
         if not np.issubdtype(targets.dtype, np.integer):
             raise TypeError(f"{name} must be classes, which are integers, got {targets.dtype}")
-        check_range(name, targets[valid] if targets.ndim == 2 else targets, num_classes - 1)
+        check_range(name, targets[steps if targets.ndim == 2 else sequences], num_classes - 1)
 
 
 def _pieces(data: Dataset) -> Any:
-    """Yield some rows at a time, and which of their steps count."""
+    """Yield some rows at a time, which of their steps count, and which of the rows."""
     for first in range(0, len(data), 1024):
         rows = np.arange(first, min(first + 1024, len(data)))
-        valid = np.arange(data.num_steps)[:, None] < data.lengths[rows]
-        if data.take_mask is not None:
-            valid = valid & data.take_mask(rows, data.num_steps)
-        yield rows, valid
+        steps = np.arange(data.num_steps)[:, None] < data.lengths[rows]
+        mask = rows >= 0 if data.take_mask is None else data.take_mask(rows, data.num_steps)
+        yield rows, steps & mask, mask.any(axis=0) if mask.ndim == 2 else mask
 
 
 def _check_finite(name: str, take: Take, data: Dataset, over_time: bool) -> None:
-    for rows, valid in _pieces(data):
-        values = take(rows, data.num_steps)
+    for rows, steps, sequences in _pieces(data):
+        values, counted = take(rows, data.num_steps), steps if over_time else sequences
         if not np.issubdtype(values.dtype, np.floating):
             return
-        wrong = ~np.isfinite(values[valid] if over_time else values)
+        wrong = ~np.isfinite(values[counted])
         if wrong.any():
-            columns = np.nonzero(valid)[1] if over_time else np.arange(len(rows))
-            bad = wrong.reshape(len(columns), -1).any(axis=1)
-            row = rows[columns[np.argmax(bad)]]
+            row = rows[np.nonzero(counted)[-1][np.nonzero(wrong)[0][0]]]
             raise ValueError(f"{name} must be finite, got NaN or inf in sequence {row}")
 
 

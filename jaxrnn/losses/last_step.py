@@ -28,10 +28,11 @@ def at_last_step(loss: Loss) -> Loss:
         >>> [float(x) for x in loss(outputs, batch)]
         [4.0, 2.0]
     """
-    return functools.partial(_at_last_step, loss)
 
+    @functools.wraps(loss)
+    def of_last_step(
+        outputs: Float[Array, "T B F"], batch: Batch
+    ) -> tuple[Float[Array, ""], Real[Array, ""]]:
+        return loss(take_last(batch.lengths, outputs), batch)
 
-def _at_last_step(
-    loss: Loss, outputs: Float[Array, "T B F"], batch: Batch
-) -> tuple[Float[Array, ""], Real[Array, ""]]:
-    return loss(take_last(batch.lengths, outputs), batch)
+    return of_last_step

@@ -48,6 +48,9 @@ CASES = {
         {"inputs": spoil(INPUTS, (2, 3))}, ValueError, "inputs must be finite.*sequence 3"),
     "a label out of range": (
         {"targets": np.where(np.arange(N) == 2, C, 0)}, ValueError, r"targets must lie in 0\.\.3"),
+    "a label out of range at the last step": (
+        {"model": TAGGER, "targets": LABELS + C, "loss": losses.at_last_step(losses.cross_entropy)},
+        ValueError, r"targets must lie in 0\.\.3"),
     "labels of floats": ({"targets": np.ones(N)}, TypeError, "targets must be classes.*float32"),
     "NaN among the targets": (
         {"model": REGRESSOR, "targets": spoil(np.ones((N, 2)), (4, 1)),

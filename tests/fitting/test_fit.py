@@ -98,6 +98,16 @@ def test_masked_targets_do_not_count():
     assert history.rows[0]["loss"] == pytest.approx(expected.rows[0]["loss"], rel=1e-5)
 
 
+def test_a_label_that_is_masked_may_be_anything():
+    rows = np.arange(len(LENGTHS)) % 2 == 0
+    strange = np.where(rows, CLASSES, -1)
+    last = losses.at_last_step(losses.cross_entropy)
+    model = jaxrnn.stack([GRU, jaxrnn.linear(C)])
+    for loss, network in ((losses.cross_entropy, CLASSIFIER), (last, model)):
+        _, history = fit(network, SGD, SEQUENCES, strange, mask=rows, loss=loss, epochs=1)
+        assert np.isfinite(history.rows[0]["loss"])
+
+
 def test_equal_keys_give_equal_bits_and_others_do_not():
     one, two = (fit(CLASSIFIER, SGD, SEQUENCES, CLASSES, epochs=2)[0] for _ in range(2))
     assert_close(one.params, two.params, 0)
