@@ -1,5 +1,6 @@
 """`jaxrnn.runs.fit` in a folder: killed, stopped, resumed, refused; parameters alone."""
 
+import functools
 import json
 import random
 import signal
@@ -45,15 +46,17 @@ def fit_until_killed(out, deadly, **options):
 
 
 def test_a_fit_that_is_killed_ends_with_the_bits_of_one_that_is_not(tmp_path, how_many, survived):
-    whole = outcome(*fit(tmp_path / "whole"))
     kills = how_many(3, 24)
-    # Each epoch makes about sixty changes: the first save, and later ones.
-    generator = random.Random(0)
-    for point in [int((n + generator.random()) * 180 / kills) + 1 for n in range(kills)]:
-        code = dying.in_a_process(fit_until_killed, tmp_path / "killed", point)
-        assert code in (-signal.SIGKILL, 0)
-        survived("kill -9: a fit of arrays", int(code != 0))
-    assert outcome(*fit(tmp_path / "killed", resume=True)) == whole
+    whole = outcome(*fit(tmp_path / "whole", epochs=kills + 1))
+    # Each epoch makes about sixty changes, so a process is killed in its first epoch or after it.
+    points = [int((n + random.Random(n).random()) * 60 / kills) + 1 for n in range(kills)]
+    random.Random(0).shuffle(points)
+    for point in points:
+        killed = functools.partial(fit_until_killed, epochs=kills + 1)
+        code = dying.in_a_process(killed, tmp_path / "killed", point)
+        assert code == -signal.SIGKILL
+    survived("kill -9: a fit of arrays", kills)
+    assert outcome(*fit(tmp_path / "killed", epochs=kills + 1, resume=True)) == whole
 
 
 def test_more_epochs_and_a_fit_without_a_folder_give_the_same(tmp_path):
