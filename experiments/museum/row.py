@@ -1,4 +1,4 @@
-"""What a row of the museum is, and where its numbers are kept."""
+"""A row of the museum: a published result, and the numbers that were reached here."""
 
 import json
 import platform

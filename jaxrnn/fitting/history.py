@@ -1,5 +1,6 @@
-"""What a fit reports: one row of numbers per epoch, and their picture."""
+"""The report of a fit: one row of numbers per epoch, and their picture."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -32,10 +33,12 @@ class History(NamedTuple):
     @property
     def best_epoch(self) -> int | None:
         """The epoch with the least validation loss, the first of several; None without any."""
-        known = [row for row in self.rows if "validation_loss" in row]
-        if not known:
+        losses = {
+            row["epoch"]: row["validation_loss"] for row in self.rows if "validation_loss" in row
+        }
+        if not losses:
             return None
-        return int(min(known, key=lambda row: row["validation_loss"])["epoch"])
+        return int(min(losses, key=lambda n: math.inf if math.isnan(losses[n]) else losses[n]))
 
     def __str__(self) -> str:
         return "\n".join(describe(row) for row in self.rows)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from jaxrnn.fitting.history import History, describe
 from jaxrnn.fitting.setup import Fitting
 from jaxrnn.layers import Layer, Recurrent
 from jaxrnn.recurrence.implementations import default_implementation
+from jaxrnn.runs.files import plain
 from jaxrnn.runs.record import Record, base_environment
 from jaxrnn.typing import Params
 
@@ -22,7 +24,7 @@ NOTHING = History()
 
 @dataclass(frozen=True)
 class ArrayRecord:
-    """What the arrays of `jaxrnn.runs.fit` and `jaxrnn.save_params` belong to."""
+    """The fit, or the parameters alone, that the arrays of a checkpoint belong to."""
 
     model: str = ""
     """The model in one line, as `repr` prints it."""
@@ -87,11 +89,11 @@ class ArrayRecord:
             "model": self.model,
             "settings": self.settings,
             "data": self.data,
-            "history": list(self.history.rows),
+            "history": plain(list(self.history.rows)),
             "computed_by": list(self.computed_by),
         }
-        plain: dict[str, Any] = json.loads(json.dumps(content))
-        return plain
+        types: dict[str, Any] = json.loads(json.dumps(content))
+        return types
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "ArrayRecord":
@@ -101,9 +103,14 @@ class ArrayRecord:
             str(content["model"]),
             dict(content["settings"]),
             str(content["data"]),
-            History(tuple(dict(row) for row in content["history"])),
+            History(tuple(map(_numbers, content["history"]))),
             (str(recurrence), str(device)),
         )
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with NaN for the numbers that JSON could not express."""
+    return {name: math.nan if value is None else value for name, value in row.items()}
 
 
 AnyRecord = Record | ArrayRecord

@@ -90,6 +90,16 @@ def test_a_damaged_epoch_is_trained_again(tmp_path):
         assert outcome(*fit(tmp_path / "run", resume=True)) == whole
 
 
+def test_an_epoch_whose_steps_were_all_skipped_is_saved_and_is_not_the_best(tmp_path):
+    broken = jax.tree.map(lambda p: p * 1e38, MODEL.init(jax.random.key(0), D))  # overflows
+    _, history = fit(tmp_path / "run", epochs=2, params=broken, batch_size=14)
+    assert np.isnan(history.column("loss")).all()
+    _, resumed = fit(tmp_path / "run", epochs=3, params=broken, batch_size=14, resume=True)
+    assert np.isnan(resumed.column("loss")).all()
+    rows = [{"epoch": 1, "validation_loss": np.nan}, {"epoch": 2, "validation_loss": 0.5}]
+    assert jaxrnn.History(tuple(rows)).best_epoch == 2
+
+
 def test_verify_says_how_far_a_fit_was(tmp_path, capsys):
     fit(tmp_path / "run", epochs=1)
     jaxrnn.save_params(tmp_path / "alone", MODEL.init(jax.random.key(0), D))
