@@ -49,8 +49,8 @@ def museum(settings: Settings) -> None:
         for seed in missing if settings.seed is None else [settings.seed]:
             print(f"{row.name}, seed {seed}: {row.recipe}", flush=True)
             number = row.reproduce(seed)
-            verdict = "reached" if row.is_met(number) else "missed"
-            print(f"{row.name}, seed {seed}: {row.measure} {number:.4f}, bar {row.bar} {verdict}")
+            verdict = f"bar {row.bar} {'reached' if row.is_met(number) else 'missed'}"
+            print(f"{row.name}, seed {seed}: {row.measure} {number:.4f}, {verdict}")
             page.write()
 
 

@@ -1,7 +1,9 @@
-"""The data sets of the museum, from the folder that JAXRNN_DATA names."""
+"""The data sets of the museum, from the folder that JAXRNN_DATA names or from a package."""
 
 import hashlib
+import importlib.util
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,8 @@ class Source(NamedTuple):
     """Its SHA-256."""
     origin: str
     """Where to fetch it, and its licence."""
+    package: str = ""
+    """The folder of an installed package that holds it."""
 
 
 VOWELS = "UCI, Japanese Vowels, in the .ts form of timeseriesclassification.com; CC BY 4.0"
@@ -38,6 +42,11 @@ SOURCES = {
     "Nottingham.mat": Source(
         "d154f7ca2e90799dc1dc011d8fc048f2fc6ef3f7c69d974b9cf27a471634fbea", CHORDS
     ),
+    "elnino.csv": Source(
+        "b647be00e0fd264be9764e317e6b963f35030014ecca2b21b204521716e463ad",
+        "NOAA, public domain; `pip install statsmodels` has it",
+        "statsmodels/datasets/elnino",
+    ),
 }
 
 
@@ -49,8 +58,8 @@ def find(name: str) -> Path:
         ValueError: it is another file of that name.
     """
     source = SOURCES[name]
-    path = Path(os.environ.get("JAXRNN_DATA", "")) / name
-    if "JAXRNN_DATA" not in os.environ or not path.is_file():
+    path = next((path for path in _places(name) if path.is_file()), None)
+    if path is None:
         raise FileNotFoundError(
             f"{name} is not in the folder JAXRNN_DATA: fetch it ({source.origin}; SHA-256"
             f" {source.digest})"
@@ -59,6 +68,16 @@ def find(name: str) -> Path:
     if found != source.digest:
         raise ValueError(f"{path} must have SHA-256 {source.digest}, got {found}")
     return path
+
+
+def _places(name: str) -> Iterator[Path]:
+    """Yield where a file may lie."""
+    if "JAXRNN_DATA" in os.environ:
+        yield Path(os.environ["JAXRNN_DATA"]) / name
+    package, _, folder = SOURCES[name].package.partition("/")
+    spec = importlib.util.find_spec(package) if package else None
+    if spec is not None and spec.origin is not None:
+        yield Path(spec.origin).parent / folder / name
 
 
 def vowels(part: str) -> tuple[list[HostArray], HostArray]:
@@ -76,6 +95,12 @@ def mnist1d() -> dict[str, Any]:
     """Return the arrays of MNIST-1D: x `[4000, 40]`, y, x_test `[1000, 40]`, y_test."""
     with np.load(find("mnist1d.npz")) as file:
         return {name: file[name] for name in ("x", "y", "x_test", "y_test")}
+
+
+def elnino() -> HostArray:
+    """Return the temperatures of 732 months from January 1950, in degrees Celsius."""
+    table = np.loadtxt(find("elnino.csv"), delimiter=",", skiprows=1)  # a year a row
+    return table[:, 1:].ravel()
 
 
 def chords(name: str) -> dict[str, list[HostArray]]:

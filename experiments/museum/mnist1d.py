@@ -16,15 +16,17 @@ import optax
 import jaxrnn
 from experiments.museum import data
 from experiments.museum.layers import AllSteps, Noise
-from experiments.museum.row import Row
+from experiments.museum.row import Outcome, Row, curve
 from jaxrnn import losses
 from jaxrnn.layers import Layer
 
 EPOCHS, BATCH_SIZE = 32, 64
 
 
-def run(reader: Layer, shuffled: bool, dropout: float, noise: Noise, seed: int) -> float:
-    """Return the accuracy on the test part."""
+def run(
+    title: str, reader: Layer, shuffled: bool, dropout: float, noise: Noise, seed: int
+) -> Outcome:
+    """Return the accuracy on the test part, and the loss in training."""
     arrays = data.mnist1d()
     inputs, others = ((x / arrays["x"].std()).T[..., None] for x in (arrays["x"], arrays["x_test"]))
     if shuffled:  # all curves in the same other order
@@ -33,7 +35,7 @@ def run(reader: Layer, shuffled: bool, dropout: float, noise: Noise, seed: int) 
     body = jaxrnn.stack([noise, reader, jaxrnn.dropout(dropout)])
     model = AllSteps(body, jaxrnn.linear(10), num_steps=len(inputs))
     schedule = optax.cosine_decay_schedule(5e-3, EPOCHS * -(-inputs.shape[1] // BATCH_SIZE))
-    state, _ = jaxrnn.fit(
+    state, history = jaxrnn.fit(
         model,
         optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule)),
         inputs,
@@ -42,14 +44,15 @@ def run(reader: Layer, shuffled: bool, dropout: float, noise: Noise, seed: int) 
         epochs=EPOCHS,
         key=jax.random.key(seed),
     )
-    metrics = [losses.accuracy]
-    return jaxrnn.evaluate(model, state.params, others, arrays["y_test"], metrics=metrics)[
-        "accuracy"
-    ]
+    found = jaxrnn.evaluate(
+        model, state.params, others, arrays["y_test"], metrics=[losses.accuracy]
+    )
+    return Outcome(found["accuracy"], {title: curve(history.column("loss"))})
 
 
 FORWARD = jaxrnn.recurrent(jaxrnn.gru(64))
 SHAKY = Noise(of_step=0.1, of_scale=0.1)
+AXES = ("epoch", "loss in training")
 PUBLISHED = "GRU 0.57, convolutions 0.56, perceptron 0.68 (README of the data set)"
 RECIPE = "all outputs into one head, dropout 0.5, noise and scale 0.1"
 IN_ORDER = Row(
@@ -60,7 +63,9 @@ IN_ORDER = Row(
     bar=0.95,
     higher_is_better=True,
     recipe="GRU 64, all outputs into one head, dropout 0.3",
-    run=functools.partial(run, FORWARD, False, 0.3, Noise()),
+    run=functools.partial(run, "in order", FORWARD, False, 0.3, Noise()),
+    picture="mnist1d",
+    axes=AXES,
 )
 SHUFFLED = Row(
     "mnist1d-shuffled",
@@ -70,7 +75,9 @@ SHUFFLED = Row(
     bar=0.57,
     higher_is_better=True,
     recipe=f"GRU 64, {RECIPE}",
-    run=functools.partial(run, FORWARD, True, 0.5, SHAKY),
+    run=functools.partial(run, "shuffled", FORWARD, True, 0.5, SHAKY),
+    picture="mnist1d",
+    axes=AXES,
 )
 BOTH_WAYS = Row(
     "mnist1d-shuffled-both",
@@ -80,5 +87,9 @@ BOTH_WAYS = Row(
     bar=0.60,
     higher_is_better=True,
     recipe=f"GRU 64 both ways, {RECIPE}",
-    run=functools.partial(run, jaxrnn.bidirectional(FORWARD), True, 0.5, SHAKY),
+    run=functools.partial(
+        run, "shuffled, both ways", jaxrnn.bidirectional(FORWARD), True, 0.5, SHAKY
+    ),
+    picture="mnist1d",
+    axes=AXES,
 )

@@ -3,11 +3,13 @@
 import statistics
 from pathlib import Path
 
+from experiments.museum import picture
 from experiments.museum.row import Row
 from experiments.museum.rows import ROWS
 from jaxrnn.runs.files import replace_text
 
 PAGE = Path(__file__).parents[2] / "docs" / "museum.md"
+PICTURES = PAGE.parent / "museum"
 HEAD = """# Museum: published results, reproduced
 
 Each row is a result of the literature that a library of recurrent networks should give on two CPU
@@ -22,6 +24,11 @@ beginning with short sequences, were chosen by its accuracy on long ones.
 | row | task | published | ours | bar | seconds a seed |
 |---|---|---|---|---|---|
 """
+CURVES = """
+## Curves
+
+Of the first seed.
+"""
 RECIPES = """
 ## Recipes
 
@@ -33,12 +40,30 @@ RECIPES = """
 def text() -> str:
     """Return the page."""
     rows = [row for row in ROWS.values() if row.numbers()]
-    return HEAD + "".join(map(_line, rows)) + RECIPES + "".join(map(_recipe, rows))
+    curves = "".join(_figure(name, part) for name, part in pictures().items())
+    table, recipes = "".join(map(_line, rows)), "".join(map(_recipe, rows))
+    return HEAD + table + RECIPES + recipes + CURVES + curves
 
 
 def write() -> None:
-    """Write the page."""
+    """Write the page and its pictures."""
+    PICTURES.mkdir(exist_ok=True)
+    for name, rows in pictures().items():
+        picture.draw(rows, PICTURES / f"{name}.png")
     replace_text(PAGE, text())
+
+
+def pictures() -> dict[str, list[Row]]:
+    """Return the rows of each picture that have curves."""
+    found: dict[str, list[Row]] = {}
+    for row in ROWS.values():
+        if row.curves():
+            found.setdefault(row.picture, []).append(row)
+    return found
+
+
+def _figure(name: str, rows: list[Row]) -> str:
+    return f"\n**{rows[0].task}**\n\n![{picture.description(rows)}](museum/{name}.png)\n"
 
 
 def _line(row: Row) -> str:
@@ -46,12 +71,10 @@ def _line(row: Row) -> str:
     seconds = statistics.median(numbers["seconds"] for numbers in row.numbers().values())
     median = statistics.median(each)
     ours = f"{_shown(median)} ({', '.join(map(_shown, each))}), {row.measure}"
-    verdict = "" if row.is_met(median) else ", missed"
+    verdict = "" if row.is_met(median) else f", missed: {row.reason}" if row.reason else ", missed"
     sign = "≥" if row.higher_is_better else "≤"
-    return (
-        f"| {row.name} | {row.task} | {row.published} | {ours} | {sign} {row.bar}{verdict} |"
-        f" {seconds:.0f} |\n"
-    )
+    bar = "for comparison" if row.bar is None else f"{sign} {row.bar:g}{verdict}"
+    return f"| {row.name} | {row.task} | {row.published} | {ours} | {bar} | {seconds:.0f} |\n"
 
 
 def _recipe(row: Row) -> str:

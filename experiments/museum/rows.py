@@ -1,6 +1,6 @@
 """All rows of the museum, in the order of the page."""
 
-from experiments.museum import counting, group, languages, memory, mnist1d, music, vowels
+from experiments.museum import counting, elnino, group, languages, memory, mnist1d, music, vowels
 from experiments.museum.row import Row
 
 ROWS: dict[str, Row] = {
@@ -12,6 +12,7 @@ ROWS: dict[str, Row] = {
         mnist1d.BOTH_WAYS,
         music.JSB,
         music.NOTTINGHAM,
+        elnino.ROW,
         *memory.ROWS,
         *counting.ROWS,
         group.ROW,

@@ -1,7 +1,7 @@
 """Training on batches that are drawn anew at every step."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,19 +16,33 @@ Draw = Callable[[np.random.Generator], jaxrnn.Batch]
 """Draws a batch."""
 
 
+class Trained(NamedTuple):
+    """What a training gives."""
+
+    params: Params
+    """The parameters after the last step."""
+    losses: list[float]
+    """The mean loss of fifty parts of the training."""
+
+
 def train_on(
     model: Layer, optimizer: optax.GradientTransformation, loss: Loss, draw: Draw,
     num_steps: int, input_size: int, seed: int, params: Params | None = None,
-) -> Params:  # fmt: skip
-    """Train for some steps on batches from `draw`; return the parameters."""
+) -> Trained:  # fmt: skip
+    """Train for some steps on batches from `draw`."""
     rng = np.random.default_rng(seed)
     state = jaxrnn.init_state(model, optimizer, input_size, 1, jax.random.key(seed), params)
     state = state.replace(carry=())
     step: Any = jax.jit(jaxrnn.make_train_step(model, optimizer, loss), donate_argnums=0)
-    every = max(1, num_steps // 10)
-    for number in range(1, num_steps + 1):
-        state, metrics = step(state, draw(rng))
-        if number % every == 0:
-            mean = float(metrics.loss_sum) / float(metrics.weight)
-            print(f"  step {number:,} of {num_steps:,}: loss {mean:.4f}", flush=True)
-    return state.params
+    means = []
+    for number, part in enumerate(np.array_split(np.arange(num_steps), min(50, num_steps)), 1):
+        sums = []
+        for _ in part:
+            state, metrics = step(state, draw(rng))
+            sums.append((metrics.loss_sum, metrics.weight))
+        loss_sum, weight = np.sum(sums, axis=0)
+        means.append(float(loss_sum / weight))
+        if number % 5 == 0:
+            done = int(part[-1]) + 1
+            print(f"  step {done:,} of {num_steps:,}: loss {means[-1]:.4f}", flush=True)
+    return Trained(state.params, means)

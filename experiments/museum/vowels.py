@@ -16,14 +16,14 @@ import optax
 import jaxrnn
 from experiments.museum import data
 from experiments.museum.layers import Noise
-from experiments.museum.row import Row
+from experiments.museum.row import Outcome, Row, curve
 from jaxrnn import losses
 
 EPOCHS, BATCH_SIZE = 48, 32
 
 
-def run(seed: int) -> float:
-    """Return the accuracy on the test part."""
+def run(seed: int) -> Outcome:
+    """Return the accuracy on the test part, and the loss in training."""
     utterances, speakers = data.vowels("TRAIN")
     others, answers = data.vowels("TEST")
     steps = np.concatenate(utterances)
@@ -40,7 +40,7 @@ def run(seed: int) -> float:
     )
     model = jaxrnn.classifier(body, num_classes=9, pooling="mean")
     num_steps = EPOCHS * -(-len(utterances) // BATCH_SIZE)
-    state, _ = jaxrnn.fit(
+    state, history = jaxrnn.fit(
         model,
         optax.adamw(optax.cosine_decay_schedule(3e-3, num_steps), weight_decay=0.01),
         utterances,
@@ -51,7 +51,7 @@ def run(seed: int) -> float:
         key=jax.random.key(seed),
     )
     found = jaxrnn.evaluate(model, state.params, others, answers, metrics=[losses.accuracy])
-    return found["accuracy"]
+    return Outcome(found["accuracy"], {"GRU, both ways": curve(history.column("loss"))})
 
 
 ROW = Row(
@@ -63,4 +63,6 @@ ROW = Row(
     higher_is_better=True,
     recipe="GRU 64 both ways, mean over steps, noise, dropout 0.5, label smoothing 0.1",
     run=run,
+    picture="vowels",
+    axes=("epoch", "loss in training"),
 )
