@@ -112,7 +112,7 @@ def flip_again_and_again(run_dir, seed, count):
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.matrix)])
 def test_a_flipped_bit_is_said_or_changes_nothing_that_is_read(seed, tmp_path, how_many, survived):
-    count = how_many(20, 2500)
+    count = how_many(8, 2500)
     said = apart(flip_again_and_again, tmp_path / "run", seed, count)
     assert said > count / 10  # most files repeat what others say
     survived("corruption: flipped bits", count)

@@ -11,7 +11,10 @@ from parallel.pair import finish as finish_pair
 from parallel.pair import free_port, start_pair
 from subprocesses import ROOT, SMALL, environment, finish, start
 
-FEW = ("--epochs", "4", "--sample-every", "4", "--hidden-size", "32")
+FEW = (
+    "--epochs", "4", "--sample-every", "4", "--hidden-size", "32", "--max-chars", "3000",
+    "--held-out-chars", "300",
+)  # fmt: skip
 SCALING = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
 
 

@@ -68,7 +68,7 @@ def test_a_cell_with_parameters_of_its_own(x64):
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_random_equations(data):
     """Equations drawn at random: no unit reads another one, and all coefficients are found."""
