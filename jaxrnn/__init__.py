@@ -10,7 +10,7 @@ trained ones new tokens, and `generation` and `scoring.py` use them.  `text` rea
 and `primitives.py` hold the operations underneath, `checks.py` and `typing.py` the checks and types
 of arguments.  See the README for a tour.
 
-Example:
+Examples:
     >>> import jax, jaxrnn
     >>> layer = jaxrnn.recurrent(jaxrnn.lstm(8))
     >>> params = layer.init(jax.random.key(0), 3)

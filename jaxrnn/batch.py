@@ -8,7 +8,7 @@ from jaxrnn.typing import AnyArray, Bool, Integer, Params
 class Batch(NamedTuple):
     """Some sequences and their targets; a leading axis `[N, ...]` stacks several batches.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> inputs, lengths = jaxrnn.pad([jnp.ones((5, 3)), jnp.ones((2, 3))])
         >>> batch = jaxrnn.Batch(inputs, targets=jnp.array([0, 1]), lengths=lengths)

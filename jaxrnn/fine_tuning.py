@@ -42,7 +42,7 @@ def add_tokens(
         TypeError: the model is not made by `language_model`.
         ValueError: the vocabulary is not the model's.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> model = jaxrnn.language_model(3, jaxrnn.recurrent(jaxrnn.gru(8)))
         >>> params, vocabulary = model.init(jax.random.key(0), 3), jaxrnn.Vocabulary.of("abc")
@@ -94,7 +94,7 @@ def extended_vocabulary(vocabulary: Vocabulary, text: str) -> Vocabulary:
     New tokens are ordered from most to least frequent, ties by code point.  Counts are those of
     both texts together.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> from jaxrnn.fine_tuning import extended_vocabulary
         >>> vocabulary = extended_vocabulary(jaxrnn.Vocabulary.of("aab"), "bdccd d")

@@ -28,7 +28,7 @@ class LanguageModelParams(NamedTuple):
 class LanguageModel(Layer):
     """A model of the next token, made by `language_model`.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> model = jaxrnn.language_model(28, jaxrnn.recurrent(jaxrnn.gru(8)))
         >>> model.vocab_size, model.embedding, model.output
@@ -158,7 +158,7 @@ def language_model(
         ValueError: a number is out of range, the body is not causal, there is no embedding to tie
             or drop, or the model is initialised for another input size.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> model = jaxrnn.language_model(28, jaxrnn.recurrent(jaxrnn.lstm(8)), embedding_size=4)
         >>> params = model.init(jax.random.key(0), 28)

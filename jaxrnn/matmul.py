@@ -29,7 +29,7 @@ def matmul(
         kernel: the right operand, a matrix or, with more axes, a stack of matrices.
         dtype: the dtype of the sums and of the result; None means that of the rows.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> product = jaxrnn.matmul(jnp.ones((2, 3)), jnp.ones((3, 4), jnp.bfloat16))
         >>> product.shape, product.dtype.name
@@ -48,7 +48,7 @@ def round_to(array: Float[Array, "*shape"], dtype: DType | None) -> Float[Array,
     `dtype` and back, but not its own operation for rounding, nor the derivative of that.  None for
     `dtype` leaves the array unchanged.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from jaxrnn.matmul import round_to
         >>> rounded = round_to(jnp.full(1, 257.0), jnp.bfloat16)
@@ -69,7 +69,7 @@ def gather_rows(
     Traced ids out of range give NaN, where JAX would clamp them.  Concrete ids are checked on entry
     to the library, and their rows get no NaN: even an unused one would trip `jax_debug_nans`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from jaxrnn.matmul import gather_rows
         >>> gather_rows(jnp.ones((5, 3)), jnp.array([[0, 4]])).shape
@@ -91,7 +91,7 @@ def gather_row_parts(
     The derivative gathers undivided rows, so that their gradients are summed in one table of V
     rows; a gather per part would need one table per part.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from jaxrnn.matmul import gather_row_parts
         >>> [part.shape for part in gather_row_parts(jnp.ones((5, 6)), jnp.array([0, 4]), 2)]

@@ -27,7 +27,7 @@ CELLS: dict[str, Callable[[int], BaseCell]] = {"rnn": rnn, "gru": gru, "lstm": l
 class ModelConfig:
     """The configuration of a language model, which `build_language_model` builds.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> config = jaxrnn.ModelConfig(cell="lstm", num_layers=2, dropout=0.5)
         >>> config.hidden_size, config.init
@@ -90,7 +90,7 @@ class ModelConfig:
 def make_cell(config: ModelConfig) -> BaseCell:
     """Make the recurrent cell of a configuration.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> from jaxrnn.model_config import make_cell
         >>> make_cell(jaxrnn.ModelConfig(cell="gru", hidden_size=8))
@@ -102,7 +102,7 @@ def make_cell(config: ModelConfig) -> BaseCell:
 def build_language_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
     """Build the language model that a configuration describes.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> config = jaxrnn.ModelConfig(cell="gru", hidden_size=8)
         >>> jaxrnn.build_language_model(config, vocab_size=28).body

@@ -59,7 +59,7 @@ class SequenceModelParams(NamedTuple):
 class SequenceModel(Layer):
     """A model with one output per sequence, made by `classifier` and `regressor`.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.classifier(jaxrnn.recurrent(jaxrnn.gru(8)), 3, pooling="mean")
         SequenceModel(Recurrent(gru(8)), head=Linear(3), pooling='mean')
@@ -133,7 +133,7 @@ def classifier(body: Layer, num_classes: int, *, pooling: str = "last") -> Seque
         TypeError: `body` is not a Layer, or the number is not an integer.
         ValueError: no pooling has that name, or the number is below 1.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> model = jaxrnn.classifier(jaxrnn.recurrent(jaxrnn.gru(8)), num_classes=5)
         >>> params = model.init(jax.random.key(0), 3)
@@ -160,7 +160,7 @@ def regressor(body: Layer, num_outputs: int, *, pooling: str = "last") -> Sequen
     Raises:
         TypeError, ValueError: as for `classifier`.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> model = jaxrnn.regressor(jaxrnn.recurrent(jaxrnn.lstm(8)), num_outputs=12)
         >>> params = model.init(jax.random.key(0), 3)
@@ -185,7 +185,7 @@ def tagger(body: Layer, num_classes: int) -> Stack:
         TypeError: `body` is not a Layer, or the number is not an integer.
         ValueError: the number is below 1.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> model = jaxrnn.tagger(jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.gru(8))), 4)
         >>> params = model.init(jax.random.key(0), 3)

@@ -29,7 +29,7 @@ def rows_times_kernel(
 ) -> Float[Array, "*batch N"]:
     """Return `rows @ kernel` of two arrays of one dtype.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from jaxrnn.primitives import rows_times_kernel
         >>> rows_times_kernel(jnp.ones((5, 2, 3)), jnp.ones((3, 4))).shape
@@ -119,7 +119,7 @@ def take_rows(
 ) -> Float[Array, "*batch N"]:
     """Return `table[ids]` for ids in `0..V - 1`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from jaxrnn.primitives import take_rows
         >>> take_rows(jnp.arange(6.0).reshape(3, 2), jnp.array([2, 0])).tolist()

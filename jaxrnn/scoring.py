@@ -47,7 +47,7 @@ def score(
         ValueError: there are fewer than two ids, one is out of range, or the model is not causal or
             not time-major.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> model = jaxrnn.language_model(28, jaxrnn.recurrent(jaxrnn.gru(8)))
         >>> params = model.init(jax.random.key(0), 28)

@@ -54,7 +54,7 @@ class BaseCell:
         TypeError: an argument is of the wrong type.
         ValueError: `hidden_size` is below 1, or `gates` is empty or repeats a name.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> from jaxrnn.cells import BaseCell
         >>> isinstance(jaxrnn.gru(8), BaseCell), jaxrnn.gru(8) == jaxrnn.gru(8)
@@ -107,7 +107,7 @@ class Cell(BaseCell):
     `hidden_gates = hidden @ w_hh + b_hh` at each step.  It passes both to `update` as tuples of
     arrays `[B, H]`, one per gate.  `update` does the rest of the step.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> def mgu_update(cell_params, input_gates, hidden_gates, carry):
         ...     (x_f, x_n), (h_f, h_n) = input_gates, hidden_gates
@@ -153,7 +153,7 @@ class StepCell(BaseCell):
     direction and rematerialisation work as for any `Cell`.  JAX differentiates the loop, so
     training is slower.  The fields of the carry other than `hidden` need not be `[B, H]`.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> def step(params, input_gates, carry):
         ...     residual = jax.numpy.tanh(input_gates[0] + jaxrnn.matmul(carry.hidden, params.w_hh))
@@ -206,7 +206,7 @@ class ZeroCarry:
 def zero_carry(carry_type: Any, hidden_size: int) -> ZeroCarry:
     """Return an `initial_carry` of zeros for a NamedTuple whose fields are all `[B, H]`.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.zero_carry(jaxrnn.LSTMCarry, 5)(2).memory.shape
         (2, 5)

@@ -49,12 +49,13 @@ def rnn(hidden_size: int, activation: str | Callable[[Any], Any] = "tanh") -> Ce
         TypeError: `hidden_size` is not an integer, or `activation` is not callable.
         ValueError: `hidden_size` is below 1, or `activation` is an unknown name.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.rnn(256, "relu")
         rnn(256)
 
-    Reference: Elman, Finding structure in time, 1990.
+    Reference:
+        Elman, Finding structure in time, 1990.
     """
     names = {function: name for name, function in ACTIVATIONS.items()}
     if isinstance(activation, str):

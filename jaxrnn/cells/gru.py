@@ -57,12 +57,13 @@ def gru(hidden_size: int, *, reset_after: bool = True) -> Cell | StepCell:
         TypeError: `hidden_size` is not an integer.
         ValueError: `hidden_size` is below 1.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.gru(256).gates
         ('reset', 'update', 'candidate')
 
-    Reference: Cho et al., Learning phrase representations using RNN encoder-decoder, 2014,
+    Reference:
+        Cho et al., Learning phrase representations using RNN encoder-decoder, 2014,
         arXiv:1406.1078.  Version 1 of the paper resets after the product.
     """
     zeros = zero_carry(HiddenCarry, hidden_size)

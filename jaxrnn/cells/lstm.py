@@ -45,13 +45,14 @@ def lstm(hidden_size: int) -> Cell:
         TypeError: `hidden_size` is not an integer.
         ValueError: `hidden_size` is below 1.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.lstm(256).gates
         ('input', 'forget', 'candidate', 'output')
 
-    Reference: Hochreiter and Schmidhuber, Long short-term memory, 1997.  Forget gate: Gers,
-        Schmidhuber and Cummins, Learning to forget, 2000.
+    Reference:
+        Hochreiter and Schmidhuber, Long short-term memory, 1997.  Forget gate: Gers, Schmidhuber
+        and Cummins, Learning to forget, 2000.
     """
     return Cell(
         "lstm",

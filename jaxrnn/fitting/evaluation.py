@@ -42,7 +42,7 @@ def predict(
     Raises:
         TypeError, ValueError: an argument is wrong, as for `fit`.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn, numpy as np
         >>> model = jaxrnn.classifier(jaxrnn.recurrent(jaxrnn.gru(8)), num_classes=2)
         >>> params = model.init(jax.random.key(0), 3)
@@ -92,7 +92,7 @@ def evaluate(
     Raises:
         TypeError, ValueError: an argument is wrong, as for `fit`.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn, numpy as np
         >>> model = jaxrnn.classifier(jaxrnn.recurrent(jaxrnn.gru(8)), num_classes=2)
         >>> params = model.init(jax.random.key(0), 3)

@@ -75,7 +75,7 @@ def fit(
         NonFiniteError: ten steps in a row were skipped, because something was not finite.
         TypeError, ValueError: an argument is wrong; the message says which, and what was expected.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn, numpy as np, optax
         >>> rng = np.random.default_rng(0)
         >>> walks = [rng.normal(size=(n, 1)).cumsum(axis=0) for n in rng.integers(5, 20, 64)]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 class History(NamedTuple):
     """The numbers of each epoch: a table with a row per epoch and named columns.
 
-    Example:
+    Examples:
         >>> from jaxrnn.fitting import History
         >>> history = History(({"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}))
         >>> history.column("loss"), history.best_epoch
@@ -61,7 +61,7 @@ def plot_history(history: History) -> Any:
 
     Needs matplotlib, which is not imported otherwise.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> from jaxrnn.fitting import History
         >>> figure = jaxrnn.plot_history(History(({"epoch": 1, "loss": 0.5},)))

@@ -41,7 +41,7 @@ def batch_lengths(
         num_steps: T of the longest.
         batch_size: B.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from jaxrnn.fitting.plans import batch_lengths
         >>> batch_lengths(np.array([3, 3, 3, 10, 9, 3] * 100), 10, batch_size=2).tolist()

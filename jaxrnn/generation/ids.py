@@ -56,7 +56,7 @@ def generate_ids(
             logits are NaN, or several samples are asked for at temperature 0.
         TypeError: ids are not integers, or `model` or a number has the wrong type.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> model = jaxrnn.language_model(28, jaxrnn.recurrent(jaxrnn.gru(8)))
         >>> params = model.init(jax.random.key(0), 28)

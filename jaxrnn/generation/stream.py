@@ -47,7 +47,7 @@ def generate_stream(
         UnknownTokenError, ValueError, TypeError: as `generate` does, at once; only logits that are
             not finite are found on the way.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> vocabulary = jaxrnn.Vocabulary.of("to be or not to be")
         >>> model = jaxrnn.language_model(len(vocabulary), jaxrnn.recurrent(jaxrnn.gru(8)))

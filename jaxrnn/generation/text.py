@@ -73,7 +73,7 @@ def generate(
             are NaN, or several samples are asked for at temperature 0.
         TypeError: a prompt or stop string is not a text, or a number has the wrong type.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> vocabulary = jaxrnn.Vocabulary.of("to be or not to be")
         >>> model = jaxrnn.language_model(len(vocabulary), jaxrnn.recurrent(jaxrnn.gru(8)))
@@ -119,7 +119,7 @@ def generate_samples(
     Returns:
         A `Sample` for each text that `generate` returns, in its order.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> vocabulary = jaxrnn.Vocabulary.of("to be or not to be")
         >>> model = jaxrnn.language_model(len(vocabulary), jaxrnn.recurrent(jaxrnn.gru(8)))

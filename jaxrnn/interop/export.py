@@ -52,7 +52,7 @@ def export_step(
         TypeError: a size is not an integer, or `layer` is not a Layer.
         ValueError: the layer is not causal, a size is below 1, or a platform is unknown.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> from jaxrnn.interop.export import export_step
         >>> model = jaxrnn.language_model(28, jaxrnn.recurrent(jaxrnn.gru(8)))

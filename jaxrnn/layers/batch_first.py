@@ -16,7 +16,7 @@ from jaxrnn.typing import AnyArray, Array, Bool, Carry, Integer, Key, Params
 class BatchFirst(Layer):
     """A layer whose sequences are batch-first, made by `batch_first`.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.batch_first(jaxrnn.recurrent(jaxrnn.gru(8))).layer
         Recurrent(gru(8))
@@ -73,7 +73,7 @@ class BatchFirst(Layer):
         Returns:
             (outputs `[B, T, F]`, the carry after the last step)
 
-        Example:
+        Examples:
             >>> import jax, jaxrnn
             >>> layer = jaxrnn.batch_first(jaxrnn.recurrent(jaxrnn.gru(8)))
             >>> params = layer.init(jax.random.key(0), 3)
@@ -123,7 +123,7 @@ def batch_first(layer: Layer) -> BatchFirst:
         TypeError: `layer` is not a Layer.
         ValueError: it is batch-first already.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> layer = jaxrnn.batch_first(
         ...     jaxrnn.stack([jaxrnn.recurrent(jaxrnn.lstm(8)), jaxrnn.linear(4)])

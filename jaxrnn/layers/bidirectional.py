@@ -43,7 +43,7 @@ MERGES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 class Bidirectional(Layer):
     """A layer run in both directions, made by `bidirectional`.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> both = jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.gru(16)))
         >>> both.layer, both.causal
@@ -148,9 +148,10 @@ def bidirectional(layer: Layer, *, merge: str = "concat") -> Bidirectional:
         TypeError: `layer` is not a Layer.
         ValueError: there is no such way to merge outputs.
 
-    Reference: Schuster and Paliwal, Bidirectional recurrent neural networks, 1997.
+    Reference:
+        Schuster and Paliwal, Bidirectional recurrent neural networks, 1997.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> layer = jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.lstm(8)))
         >>> params = layer.init(jax.random.key(0), 3)

@@ -15,7 +15,7 @@ from jaxrnn.typing import DType, Key, Params
 class Dropout(Pointwise):
     """Dropout between layers, made by `dropout`.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.dropout(0.5, variational=True)
         Dropout(0.5, variational=True)
@@ -66,7 +66,7 @@ def dropout(rate: float, *, variational: bool = False) -> Dropout:
         TypeError: `rate` is not a number.
         ValueError: `rate` is not in 0..1.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> layer = jaxrnn.dropout(0.5)
         >>> outputs, _ = layer.apply((), jax.numpy.ones((100, 2, 3)), key=jax.random.key(0))

@@ -25,7 +25,7 @@ def initializer(init: str | Initializer, size: int) -> Initializer:
     Raises:
         ValueError: no initialiser has that name.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> draw = jaxrnn.layers.initializer("uniform", 16)
         >>> draw(jax.random.key(0), (16, 4), jax.numpy.float32).shape
@@ -53,7 +53,7 @@ def check_initializer(init: str | Initializer) -> None:
 class SymmetricUniform:
     """The initialiser that draws from U(-bound, bound).
 
-    Example:
+    Examples:
         >>> import jax
         >>> from jaxrnn.layers.initializers import SymmetricUniform
         >>> SymmetricUniform(0.1)(jax.random.key(0), (2, 3)).shape

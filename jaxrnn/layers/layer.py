@@ -19,7 +19,7 @@ class Layer:
     A Layer is static and holds no arrays.  Layers made from equal arguments are equal, hash alike
     and share compiled programs.  They can be pickled if the functions among their arguments can.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> layer = jaxrnn.stack([jaxrnn.recurrent(jaxrnn.lstm(256)), jaxrnn.linear(28)])
         >>> layer
@@ -92,7 +92,7 @@ class Layer:
             ValueError: a size or value is wrong.  Both errors name the argument and what was
                 expected.
 
-        Example:
+        Examples:
             >>> import jax, jaxrnn
             >>> layer = jaxrnn.recurrent(jaxrnn.gru(8))
             >>> params = layer.init(jax.random.key(0), 3)
@@ -140,7 +140,7 @@ class Layer:
     def summary(self, params: Params) -> str:
         """Return a table of the layer and the layers inside it, with their parameters.
 
-        Example:
+        Examples:
             >>> import jax, jaxrnn
             >>> layer = jaxrnn.stack([jaxrnn.recurrent(jaxrnn.gru(32)), jaxrnn.linear(5)])
             >>> print(layer.summary(layer.init(jax.random.key(0), 10)))

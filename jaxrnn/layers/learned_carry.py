@@ -25,7 +25,7 @@ class LearnedCarryParams(NamedTuple):
 class LearnedInitialCarry(Layer):
     """A layer whose initial carry is learned, made by `learned_initial_carry`.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.learned_initial_carry(jaxrnn.recurrent(jaxrnn.gru(8))).layer
         Recurrent(gru(8))
@@ -106,7 +106,7 @@ def learned_initial_carry(layer: Layer) -> LearnedInitialCarry:
         TypeError: `layer` is not a Layer; at `init`, its carry has arrays that are not floats.
         ValueError: at `init`, it carries nothing.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> layer = jaxrnn.learned_initial_carry(jaxrnn.recurrent(jaxrnn.gru(8)))
         >>> params = layer.init(jax.random.key(0), 3)

@@ -27,7 +27,7 @@ class LinearParams(NamedTuple):
 class Linear(Pointwise):
     """A matrix product and a bias at every step, made by `linear`.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.linear(28, bias_init="zeros")
         Linear(28, bias_init='zeros')
@@ -86,7 +86,7 @@ def linear(
         TypeError: `output_size` is not an integer.
         ValueError: `output_size` is below 1, or no initialiser has that name.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> layer = jaxrnn.linear(4)
         >>> params = layer.init(jax.random.key(0), 3)
@@ -101,7 +101,7 @@ def linear(
 class Embedding(Pointwise):
     """A learned vector for every token id, made by `embedding`.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.embedding(8, dropout=0.1)
         Embedding(8, dropout=0.1)
@@ -161,7 +161,7 @@ def embedding(
         ValueError: `size` is below 1, `dropout` not in 0..1, no initialiser has that name, or an id
             is out of range.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> layer = jaxrnn.embedding(8)
         >>> table = layer.init(jax.random.key(0), 28)

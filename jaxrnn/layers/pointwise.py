@@ -15,7 +15,7 @@ from jaxrnn.typing import Key, Params
 class PointwiseFunction(Pointwise):
     """A function applied at every step, made by `pointwise`.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> jaxrnn.pointwise(jax.nn.relu)
         PointwiseFunction(relu)
@@ -66,7 +66,7 @@ def pointwise(function: Callable[[Any], Any]) -> PointwiseFunction:
         TypeError: `function` cannot be called.
         ValueError: when the size is asked for, if the function returns another shape.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> layer = jaxrnn.pointwise(jax.nn.relu)
         >>> outputs, _ = layer.apply((), jax.numpy.array([[[-1.0, 2.0]]]))

@@ -25,7 +25,7 @@ from jaxrnn.typing import DType, Initializer, Key
 class Recurrent(Layer):
     """A cell run over time, made by `recurrent`, whose arguments are the fields.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> layer = jaxrnn.recurrent(jaxrnn.lstm(256), remat_every=32)
         >>> layer, layer.cell
@@ -208,7 +208,7 @@ def recurrent(
         ValueError: no initialiser has that name, a number is out of range, or options exclude each
             other.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> layer = jaxrnn.recurrent(jaxrnn.lstm(8), projection_size=4)
         >>> params = layer.init(jax.random.key(0), 3)

@@ -13,7 +13,7 @@ from jaxrnn.typing import Carry, Key, Params
 class Residual(Layer):
     """A layer whose outputs are added to its inputs, made by `residual`.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.residual(jaxrnn.recurrent(jaxrnn.gru(8)))
         Residual(Recurrent(gru(8)))
@@ -71,10 +71,11 @@ def residual(layer: Layer) -> Residual:
         TypeError: `layer` is not a Layer.
         ValueError: when it is initialised, if inputs and outputs differ in size.
 
-    Reference: Kim, El-Khamy and Lee, Residual LSTM: design of a deep recurrent architecture for
-        distant speech recognition, 2017, arXiv:1701.03360.
+    Reference:
+        Kim, El-Khamy and Lee, Residual LSTM: design of a deep recurrent architecture for distant
+        speech recognition, 2017, arXiv:1701.03360.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> layer = jaxrnn.residual(jaxrnn.recurrent(jaxrnn.gru(3)))
         >>> params = layer.init(jax.random.key(0), 3)

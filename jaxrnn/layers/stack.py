@@ -16,7 +16,7 @@ from jaxrnn.typing import Key, Params
 class Stack(Layer):
     """Layers stacked on top of each other, made by `stack`.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.stack([jaxrnn.recurrent(jaxrnn.rnn(8)), jaxrnn.linear(4)]).layers[-1]
         Linear(4)
@@ -129,7 +129,7 @@ def stack(layers: Sequence[Layer]) -> Stack:
         TypeError: an entry is not a Layer.
         ValueError: there are no layers.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> layer = jaxrnn.stack([jaxrnn.recurrent(jaxrnn.gru(8)), jaxrnn.linear(4)])
         >>> params = layer.init(jax.random.key(0), 3)

@@ -31,7 +31,7 @@ def step(
         TypeError: `layer` is not a Layer, or the inputs or the carry have the wrong type.
         ValueError: the layer is not causal or not time-major, or a size is wrong.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> layer = jaxrnn.recurrent(jaxrnn.gru(8))
         >>> params = layer.init(jax.random.key(0), 3)

@@ -41,7 +41,7 @@ def cross_entropy(
         ValueError: a target is out of range (where targets are traced, the sum is NaN instead), or
             a shape or an option is wrong.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> batch = jaxrnn.Batch(jnp.ones((5, 2, 3)), targets=jnp.array([0, 7]))
         >>> nats, number = jaxrnn.losses.cross_entropy(jnp.zeros((2, 8)), batch)
@@ -85,7 +85,7 @@ def binary_cross_entropy(
         TypeError: the targets are not numbers.
         ValueError: the targets have another shape.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> batch = jaxrnn.Batch(jnp.ones((4, 2, 3)), targets=jnp.array([1, 0]))
         >>> nats, number = jaxrnn.losses.binary_cross_entropy(jnp.zeros((2, 1)), batch)
@@ -110,7 +110,7 @@ def accuracy(
     Returns:
         (number of right answers, number of targets)
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> batch = jaxrnn.Batch(jnp.ones((4, 2, 3)), targets=jnp.array([1, 0]))
         >>> [int(x) for x in jaxrnn.losses.accuracy(jnp.array([[0.0, 1.0], [2.0, 3.0]]), batch)]

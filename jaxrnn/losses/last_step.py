@@ -20,7 +20,7 @@ def at_last_step(loss: Loss) -> Loss:
     Returns:
         A loss of outputs `[T, B, F]` and targets `[B]` or `[B, F]`; `batch.mask` is `[B]`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> loss = jaxrnn.losses.at_last_step(jaxrnn.losses.squared_error)
         >>> outputs = jnp.array([[[1.0], [2.0]], [[3.0], [9.0]]])

@@ -28,7 +28,7 @@ def squared_error(
         TypeError: the targets are not numbers.
         ValueError: the targets have another shape.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> batch = jaxrnn.Batch(jnp.ones((4, 2, 3)), targets=jnp.array([1.0, 2.0]))
         >>> [float(x) for x in jaxrnn.losses.squared_error(jnp.zeros((2, 1)), batch)]
@@ -42,7 +42,7 @@ def absolute_error(
 ) -> tuple[Float[Array, ""], Real[Array, ""]]:
     """Return the absolute errors; arguments, result and errors as for `squared_error`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> batch = jaxrnn.Batch(jnp.ones((4, 2, 3)), targets=jnp.array([1.0, 2.0]))
         >>> [float(x) for x in jaxrnn.losses.absolute_error(jnp.zeros((2, 1)), batch)]
@@ -66,9 +66,10 @@ def quantile(levels: Sequence[float]) -> Loss:
         TypeError: a level is not a number.
         ValueError: a level is out of range, or there is none.
 
-    Reference: Koenker and Bassett, Regression quantiles, 1978.
+    Reference:
+        Koenker and Bassett, Regression quantiles, 1978.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> loss = jaxrnn.losses.quantile((0.1, 0.9))
         >>> batch = jaxrnn.Batch(jnp.ones((4, 1, 3)), targets=jnp.array([1.0]))

@@ -8,7 +8,7 @@ def perplexity(nats_per_token: float) -> float:
 
     It is infinite for a model that gave probability 0 to a true token.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.losses.perplexity(0.0), jaxrnn.losses.perplexity(float("inf"))
         (1.0, inf)
@@ -22,7 +22,7 @@ def perplexity(nats_per_token: float) -> float:
 def bits_per_character(nats_per_token: float) -> float:
     """Convert a mean cross-entropy from nats to bits.
 
-    Example:
+    Examples:
         >>> import math, jaxrnn
         >>> round(jaxrnn.losses.bits_per_character(math.log(8)), 3)
         3.0

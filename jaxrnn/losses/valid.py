@@ -31,7 +31,7 @@ def sum_valid(
     Raises:
         ValueError: the values are neither `[T, B]` nor `[B]`, or the mask fits neither.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> batch = jaxrnn.Batch(jnp.ones((3, 2, 1)), None, lengths=jnp.array([3, 1]))
         >>> [int(x) for x in jaxrnn.losses.sum_valid(jnp.ones((3, 2)), batch)]

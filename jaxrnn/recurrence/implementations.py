@@ -18,7 +18,7 @@ def implementations(cell: BaseCell) -> dict[str, str]:
     Raises:
         TypeError: `cell` is not a cell.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.implementations(jaxrnn.lstm(8))["scan"]
         'available'

@@ -25,7 +25,8 @@ def run_in_chunks(
     chunk: for the whole sequence they would be the largest array of all.  If `remat_every` does not
     divide T, the last chunk is padded with invalid steps.
 
-    Reference: Chen et al., Training deep nets with sublinear memory cost, 2016, arXiv:1604.06174.
+    Reference:
+        Chen et al., Training deep nets with sublinear memory cost, 2016, arXiv:1604.06174.
     """
     num_steps, batch_size = sequence.inputs.shape[:2]
     size = min(options.remat_every or num_steps, num_steps)

@@ -96,7 +96,7 @@ def unroll(
         TypeError: an argument is of the wrong type or dtype.
         ValueError: a rank, size or value is wrong, or cuDNN is not available.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> cell = jaxrnn.lstm(8)
         >>> params = jaxrnn.recurrent(cell).init(jax.random.key(0), 3)

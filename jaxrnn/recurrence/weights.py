@@ -14,7 +14,8 @@ from jaxrnn.typing import Array, Float, Params
 class LowRank(NamedTuple):
     """Projected weights: the gates and the layers above read `hidden @ down`, not `hidden`.
 
-    Reference: Sak, Senior and Beaufays, Long short-term memory based recurrent neural network
+    Reference:
+        Sak, Senior and Beaufays, Long short-term memory based recurrent neural network
         architectures for large vocabulary speech recognition, 2014, arXiv:1402.1128.
     """
 
@@ -29,8 +30,9 @@ class BlockDiagonal(NamedTuple):
 
     With H heads the weights are diagonal (IndRNN).
 
-    Reference: Li et al., Independently recurrent neural network, 2018, arXiv:1803.04831;
-        Beck et al., xLSTM, 2024, arXiv:2405.04517 (the heads of the sLSTM).
+    Reference:
+        Li et al., Independently recurrent neural network, 2018, arXiv:1803.04831; Beck et al.,
+        xLSTM, 2024, arXiv:2405.04517 (the heads of the sLSTM).
     """
 
     blocks: Float[Array, "heads K G K"]
@@ -49,7 +51,7 @@ class Masked(NamedTuple):
 class RecurrentParams(NamedTuple):
     """The parameters of one recurrent layer, with G blocks of columns in the order of `cell.gates`.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> params = jaxrnn.recurrent(jaxrnn.gru(8)).init(jax.random.key(0), 3)
         >>> params.w_ih.shape, params.w_hh.shape, params.b_ih.shape

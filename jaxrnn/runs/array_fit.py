@@ -58,7 +58,7 @@ def fit(
         TypeError, ValueError: an argument is wrong, or the folder holds a run and `resume` is
             False.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn, jaxrnn.runs, numpy as np, optax, tempfile
         >>> model = jaxrnn.classifier(jaxrnn.recurrent(jaxrnn.gru(8)), num_classes=2)
         >>> data = np.ones((5, 8, 3)), [0, 1] * 4

@@ -54,7 +54,7 @@ class CheckpointWarning(UserWarning):
 class Checkpoints:
     """The checkpoints of one run, the newest or the best; a context manager that closes them.
 
-    Example:
+    Examples:
         >>> import jaxrnn.runs, tempfile
         >>> with tempfile.TemporaryDirectory() as out, jaxrnn.runs.Checkpoints(out) as checkpoints:
         ...     checkpoints.steps()  # none yet

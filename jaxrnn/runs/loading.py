@@ -37,7 +37,7 @@ def load_run(run_dir: Path | str, kind: Kind = "checkpoints") -> LoadedRun:
     Raises:
         CheckpointError: no checkpoint is intact.
 
-    Example:
+    Examples:
         >>> import jaxrnn, pathlib, tempfile
         >>> from jaxrnn.runs.run import Run
         >>> from jaxrnn.runs.saver import Saver

@@ -25,7 +25,7 @@ def save_params(folder: Path | str, params: Params) -> None:
         RunFolderError: the folder holds a run or parameters already.
         SaveFailedError: it cannot be written, or a parameter is not finite.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn, tempfile
         >>> model = jaxrnn.classifier(jaxrnn.recurrent(jaxrnn.gru(8)), num_classes=2)
         >>> params = model.init(jax.random.key(0), 3)
@@ -52,7 +52,7 @@ def load_params(folder: Path | str, model: Layer, input_size: int) -> Params:
     Raises:
         CheckpointError: there are no intact parameters, or they belong to another model.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn, tempfile
         >>> model = jaxrnn.tagger(jaxrnn.recurrent(jaxrnn.lstm(8)), num_classes=2)
         >>> with tempfile.TemporaryDirectory() as folder:

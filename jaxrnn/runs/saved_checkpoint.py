@@ -61,7 +61,7 @@ class DamagedCheckpointError(CheckpointError):
 class Saved(NamedTuple):
     """One checkpoint, its metadata read and verified.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> from jaxrnn.runs import Checkpoints
         >>> from jaxrnn.runs.run import Run

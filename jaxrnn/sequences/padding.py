@@ -31,7 +31,7 @@ def pad(sequences: Sequence[Any], *, multiple_of: int = 1) -> tuple[HostArray, I
         TypeError: a sequence holds something else than numbers, or their dtypes differ.
         ValueError: there are no sequences, or their trailing shapes differ.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> padded, lengths = jaxrnn.pad([[3, 1, 4], [1, 5]])
         >>> padded.T.tolist(), lengths.tolist()
@@ -64,7 +64,7 @@ def unpad(array: AnyArray, lengths: Integer[AnyArray, "B"]) -> list[HostArray]:
         TypeError: an argument is not an array, or the lengths are not integers.
         ValueError: the array has no axes for time and batch, or the lengths do not fit it.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> [steps.tolist() for steps in jaxrnn.unpad(*jaxrnn.pad([[3, 1, 4], [1, 5]]))]
         [[3, 1, 4], [1, 5]]
@@ -88,7 +88,7 @@ def valid_steps(lengths: Integer[AnyArray, "B"], num_steps: int) -> Bool[Array, 
         TypeError: the lengths are not an array of integers, or `num_steps` is not an integer.
         ValueError: the lengths are not `[B]` or out of range, or `num_steps` is below 1.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> jaxrnn.valid_steps(jnp.array([3, 1]), 3).T.tolist()
         [[True, True, True], [True, False, False]]
@@ -115,7 +115,7 @@ def last_valid(outputs: AnyArray, lengths: Integer[AnyArray, "B"]) -> Array:
         TypeError: an argument is not an array, or the lengths are not integers.
         ValueError: the outputs have no axes for time and batch, or the lengths do not fit them.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> outputs = jnp.array([[1, 5], [2, 6], [3, 7]])
         >>> jaxrnn.last_valid(outputs, jnp.array([3, 1])).tolist()

@@ -13,7 +13,7 @@ from jaxrnn.typing import AnyArray, Array, Bool, Int
 class SortedSteps(NamedTuple):
     """The order that puts the valid steps of each sequence first, made by `sort_valid`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> steps = jaxrnn.sort_valid(jnp.array([[False], [True], [False], [True]]))
         >>> steps.gather(jnp.array([[10], [11], [12], [13]])).T.tolist(), steps.lengths.tolist()
@@ -90,7 +90,7 @@ def sort_valid(mask: Bool[AnyArray, "T B"]) -> SortedSteps:
         TypeError: the mask is not a bool array.
         ValueError: it is not `[T, B]`.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, jaxrnn
         >>> layer = jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.gru(4)))
         >>> params = layer.init(jax.random.key(0), 3)

@@ -153,7 +153,7 @@ def load_corpus(
         ValueError: the text is empty, in another encoding, damaged or too large, a zip does not
             hold one text, or a known corpus has another digest.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> corpus = jaxrnn.load_corpus("songs")
         >>> corpus.source, len(corpus.digest)

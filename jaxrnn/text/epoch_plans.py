@@ -14,7 +14,7 @@ class EpochPlans:
     Raises:
         ValueError: the text is too short for one batch at the largest offset.
 
-    Example:
+    Examples:
         >>> from jaxrnn.text.epoch_plans import EpochPlans
         >>> plans = EpochPlans(21, True, False, batch_size=2, num_steps=5, seed=0)
         >>> plans.plan(epoch=3)[:].offsets.tolist()

@@ -28,7 +28,7 @@ def unigram_perplexity(
     Returns:
         exp(mean of -log(frequency)); infinite if a token never occurred in training.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> from jaxrnn.text.ngrams import unigram_perplexity
         >>> vocabulary = jaxrnn.Vocabulary.of("abab")
@@ -131,7 +131,7 @@ class Laplace(NgramModel):
     P(x)             = (n(x) + e1 / V) / (n + e1)
     P(x_n | context) = (n(context, x_n) + en P(x_n)) / (n(context, anything) + en)
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from jaxrnn.text.ngrams import Laplace
         >>> model = Laplace(np.array([0, 1, 0, 1]), epsilons=[0, 0], vocab_size=2)
@@ -177,10 +177,11 @@ class KneserNey(NgramModel):
 
     Lower orders count the contexts in which an n-gram occurs, not its occurrences.
 
-    Reference: Chen and Goodman, An empirical study of smoothing techniques for language modeling,
-        1999, section 3 ("modified Kneser-Ney").
+    Reference:
+        Chen and Goodman, An empirical study of smoothing techniques for language modeling, 1999,
+        section 3 ("modified Kneser-Ney").
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from jaxrnn.text.ngrams import KneserNey
         >>> model = KneserNey(np.array([0, 1, 0, 1]), n=2, vocab_size=2)
@@ -237,7 +238,7 @@ def transitions(model: NgramModel) -> Float[HostArray, "V V"]:
     Raises:
         ValueError: the model is not a bigram model.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from jaxrnn.text.ngrams import Laplace, transitions
         >>> transitions(Laplace(np.array([0, 1, 0, 1, 0]), [0, 0], vocab_size=2)).tolist()

@@ -22,7 +22,7 @@ def random_order(size: int, seed: int, epoch: int) -> Order:
 
     Both are in `0..2**32 - 1`.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from jaxrnn.text.permutation import random_order
         >>> sorted(random_order(5, seed=0, epoch=1)(np.arange(5)).tolist())
@@ -41,8 +41,9 @@ def permute(
     A Feistel network permutes a power of four numbers.  Results outside the range are permuted
     again until they fall inside, so the result is still a permutation.
 
-    Reference: Luby and Rackoff, How to construct pseudorandom permutations from pseudorandom
-        functions, 1988; Black and Rogaway, Ciphers with arbitrary finite domains, 2002.
+    Reference:
+        Luby and Rackoff, How to construct pseudorandom permutations from pseudorandom functions,
+        1988; Black and Rogaway, Ciphers with arbitrary finite domains, 2002.
     """
     half_bits = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))
     keys = seeds.generate_state(ROUNDS, np.uint64)

@@ -30,7 +30,7 @@ def pieces_of(
         ValueError: a file is damaged, in another encoding or not a regular file, or a word is too
             long.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> from jaxrnn.text.pieces import pieces_of
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -33,7 +33,7 @@ def count_ngrams(ids: Int[HostArray, "t"], n: int) -> NgramCounts:
         TypeError: the ids are not integers.
         ValueError: n is below 1, or the text is shorter than n.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from jaxrnn.text.statistics import count_ngrams
         >>> pairs = count_ngrams(np.array([0, 1, 0, 1, 1]), 2)
@@ -55,7 +55,7 @@ def count_ngrams(ids: Int[HostArray, "t"], n: int) -> NgramCounts:
 def group_ngrams(ids: Int[HostArray, "t"], n: int) -> Int[HostArray, "_"]:
     """Number the n-gram at each position: equal n-grams share a number, in sorted order.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from jaxrnn.text.statistics import group_ngrams
         >>> group_ngrams(np.array([0, 1, 0, 1, 1]), 2).tolist()
@@ -98,14 +98,15 @@ def fit_zipf(
     Raises:
         ValueError: fewer than two ranks are left.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from jaxrnn.text.statistics import fit_zipf
         >>> fit = fit_zipf(1000 / np.arange(1, 101))
         >>> round(fit.exponent, 3), round(fit.constant)
         (1.0, 1000)
 
-    Reference: G. K. Zipf, Human behavior and the principle of least effort, 1949.
+    Reference:
+        G. K. Zipf, Human behavior and the principle of least effort, 1949.
     """
     check_positive_integer("first_rank", first_rank)
     falling = np.sort(counts)[::-1].astype(float)

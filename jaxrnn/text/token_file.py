@@ -77,7 +77,7 @@ def write_token_file(
         ValueError: the text has no tokens, or changed before the second reading.
         FileExistsError: the folder exists.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> from jaxrnn.text.token_file import open_token_file, write_token_file
         >>> with tempfile.TemporaryDirectory() as parent:

@@ -16,7 +16,7 @@ def tokenize(text: str, unit: Unit) -> list[str]:
     A byte is the character of its number, such as "\xff".  Any bytes can be a text: those that are
     not UTF-8 stand in it as Python's surrogate escapes (PEP 383).
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.text.tokenize("to be", "word")
         ['to', 'be']
@@ -57,7 +57,7 @@ _PICTURES |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
 def visible(text: str) -> str:
     r"""Replace control characters by pictures of them: a terminal would obey what a model writes.
 
-    Example:
+    Examples:
         >>> from jaxrnn.text.units import visible
         >>> visible("red \x1b[31m")
         'red ␛[31m'

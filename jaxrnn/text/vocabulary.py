@@ -39,7 +39,7 @@ class Vocabulary:
     ties sorted by code point: the same text always gives the same ids.  The bytes of any text are
     all 256, and each is its own id.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> vocabulary = jaxrnn.Vocabulary.of("to be or not to be", unit="word", unknown="<unk>")
         >>> vocabulary.tokens
@@ -104,7 +104,7 @@ class Vocabulary:
             ValueError: the text has no tokens; some are left out and there is no unknown token;
                 a reserved token is named twice; or one of the arguments is given for bytes.
 
-        Example:
+        Examples:
             >>> import jaxrnn
             >>> jaxrnn.Vocabulary.of_counts({"a": 1, "b": 2}).tokens
             ('b', 'a')

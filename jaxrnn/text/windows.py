@@ -66,7 +66,7 @@ def sequential_plan(
 ) -> WindowPlan:
     """Return the plan of `sequential_windows`, for a text of `num_ids` tokens.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> jaxrnn.text.sequential_plan(21, batch_size=2, num_steps=5)[:].offsets.tolist()
         [[0, 10], [5, 15]]
@@ -96,7 +96,7 @@ def random_plan(
 ) -> WindowPlan:
     """Return the plan of `random_windows`, for a text of `num_ids` tokens.
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> len(jaxrnn.text.random_plan(21, batch_size=2, num_steps=5, seed=0, epoch=0))
         2
@@ -120,7 +120,7 @@ def gather_windows(
 ) -> tuple[Integer[AnyArray, "*N T B"], Integer[AnyArray, "*N T B"]]:
     """Cut out the windows that begin at `offsets`: (inputs, targets), on host or device.
 
-    Example:
+    Examples:
         >>> import jaxrnn, numpy as np
         >>> [x.tolist() for x in jaxrnn.text.gather_windows(np.arange(9), np.array([0, 5]), 2)]
         [[[0, 5], [1, 6]], [[1, 6], [2, 7]]]
@@ -165,7 +165,7 @@ def sequential_windows(
         TypeError: a size is not an integer, or the ids are not.
         ValueError: a size is out of range, or the text is too short for one batch.
 
-    Example:
+    Examples:
         >>> import jaxrnn, numpy as np
         >>> jaxrnn.sequential_windows(np.arange(21), batch_size=2, num_steps=5).inputs.shape
         (2, 5, 2)
@@ -192,7 +192,7 @@ def random_windows(
     Returns:
         A Batch of arrays `[N, T, B]`; every row starts at the initial carry.
 
-    Example:
+    Examples:
         >>> import jaxrnn, numpy as np
         >>> jaxrnn.random_windows(np.arange(21), 2, 5, seed=0, epoch=0).inputs.shape
         (2, 5, 2)

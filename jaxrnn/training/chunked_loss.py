@@ -32,7 +32,7 @@ def linear_cross_entropy(
     respect to the logits, softmax minus one-hot, is computed along with the loss, because there the
     logits are at hand.  Targets out of range have no meaning; check them before.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from jaxrnn.training.chunked_loss import linear_cross_entropy
         >>> inputs, targets = jnp.zeros((5, 2, 3)), jnp.ones((5, 2), int)

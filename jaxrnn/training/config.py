@@ -15,7 +15,7 @@ from jaxrnn.training.optimizer import make_optimizer
 class TrainConfig:
     """The settings of a training run; the defaults are those of "Dive into Deep Learning".
 
-    Example:
+    Examples:
         >>> import jaxrnn
         >>> config = jaxrnn.TrainConfig(optimizer="adam", batch_size=8, max_grad_norm=1)
         >>> config.learning_rate, config.windows

@@ -28,7 +28,7 @@ def make_optimizer(
         ValueError: optax has no such optimizer, it needs more than gradients and a learning rate,
             or a number is out of range.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> optimizer = jaxrnn.make_optimizer("sgd", 0.5, max_grad_norm=None)
         >>> updates, _ = optimizer.update(jnp.ones(2), optimizer.init(jnp.zeros(2)))

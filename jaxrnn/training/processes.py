@@ -99,7 +99,7 @@ def _wait_for_listener(coordinator: str, timeout: float) -> None:
 def is_first() -> bool:
     """Return whether this process is the one that prints and writes.
 
-    Example:
+    Examples:
         >>> from jaxrnn.training.processes import is_first
         >>> is_first()
         True
@@ -110,7 +110,7 @@ def is_first() -> bool:
 def max_over_processes(*values: int) -> tuple[int, ...]:
     """Return the largest of each value over all processes.
 
-    Example:
+    Examples:
         >>> from jaxrnn.training.processes import max_over_processes
         >>> max_over_processes(3, 5)
         (3, 5)

@@ -81,7 +81,7 @@ def init_state(
         params: parameters to begin with, such as trained ones; they are copied, because training
             reuses the buffers of its state.  None draws them.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> model = jaxrnn.language_model(28, jaxrnn.recurrent(jaxrnn.gru(8)))
         >>> optimizer = jaxrnn.make_optimizer("adam", 0.01, max_grad_norm=1.0)
@@ -148,10 +148,11 @@ def make_train_step(
             split into that many groups, or if the batch has a mask but no lengths and the model is
             not causal.
 
-    Reference: Williams and Peng, An efficient gradient-based algorithm for on-line training of
-        recurrent network trajectories, 1990.
+    Reference:
+        Williams and Peng, An efficient gradient-based algorithm for on-line training of recurrent
+        network trajectories, 1990.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn, numpy as np
         >>> model = jaxrnn.language_model(28, jaxrnn.recurrent(jaxrnn.gru(8)))
         >>> optimizer = jaxrnn.make_optimizer("adam", 0.01, max_grad_norm=1.0)

@@ -117,7 +117,7 @@ def train(
         ValueError: the text is too short for one batch, an id is out of range, or the state has
             another batch size.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> vocabulary = jaxrnn.Vocabulary.of("to be or not to be")
         >>> size = len(vocabulary)

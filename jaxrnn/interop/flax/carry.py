@@ -21,7 +21,7 @@ def carry_from_flax(layer: Layer, carry: Any) -> Carry:
     Raises:
         TypeError, ValueError: `layer` is not a Layer, or cannot be ported.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> from jaxrnn.interop.flax import carry_from_flax
         >>> carry_from_flax(jaxrnn.recurrent(jaxrnn.gru(2)), jnp.ones((1, 2)))
@@ -39,7 +39,7 @@ def carry_from_flax(layer: Layer, carry: Any) -> Carry:
 def carry_to_flax(carry: Carry) -> Any:
     """Convert a carry of jaxrnn to what Flax takes: the inverse of `carry_from_flax`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, jaxrnn
         >>> from jaxrnn.interop.flax import carry_to_flax
         >>> [part.shape for part in carry_to_flax(jaxrnn.lstm(8).initial_carry(3, jnp.float32))]

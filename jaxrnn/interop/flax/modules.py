@@ -168,7 +168,7 @@ class RNN(Recurrent):
     Args:
         activation: as for `jaxrnn.rnn`; the other arguments are those of `Recurrent`.
 
-    Example:
+    Examples:
         >>> from flax import nnx
         >>> from jaxrnn.interop.flax import RNN
         >>> RNN(4, 8, activation="relu", rngs=nnx.Rngs(0)).layer
@@ -198,7 +198,7 @@ class GRU(Recurrent):
     Args:
         reset_after: as for `jaxrnn.gru`; the other arguments are those of `Recurrent`.
 
-    Example:
+    Examples:
         >>> from flax import nnx
         >>> from jaxrnn.interop.flax import GRU
         >>> GRU(4, 8, num_layers=2, dropout_rate=0.1, rngs=nnx.Rngs(0)).layer
@@ -220,7 +220,7 @@ class GRU(Recurrent):
 class LSTM(Recurrent):
     """Layers of `jaxrnn.lstm(hidden_features)`, with the arguments of `Recurrent`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from flax import nnx
         >>> from jaxrnn.interop.flax import LSTM

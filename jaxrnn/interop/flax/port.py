@@ -39,7 +39,7 @@ def from_flax(module: Any, variables: Mapping[str, Any] | None = None) -> tuple[
         ValueError: no jaxrnn layer computes the same, or the weights do not fit; the message names
             every weight that is missing, unexpected or misshapen.
 
-    Example:
+    Examples:
         >>> from flax import nnx
         >>> from jaxrnn.interop.flax import from_flax
         >>> layer, params = from_flax(nnx.OptimizedLSTMCell(4, 8, rngs=nnx.Rngs(0)))
@@ -89,7 +89,7 @@ def to_nnx(
         TypeError: `layer` is not a Layer, or `params` are not its parameters.
         ValueError: no nnx cell computes the same; a `gru` needs zeros in `b_hh` for the gate n.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> from jaxrnn.interop.flax import to_nnx
         >>> layer = jaxrnn.recurrent(jaxrnn.lstm(8))
@@ -124,7 +124,7 @@ def to_linen(
     Raises:
         TypeError, ValueError: as for `to_nnx`, but a `gru` may have any bias for the gate n.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> from jaxrnn.interop.flax import to_linen
         >>> layer = jaxrnn.recurrent(jaxrnn.gru(8))

@@ -45,7 +45,7 @@ def from_keras(source: Any) -> tuple[Layer, Params]:
         TypeError: `source` is neither a Keras layer nor a list of Keras layers.
         ValueError: a layer is not built, or no jaxrnn layer does the same; the message says why.
 
-    Example:
+    Examples:
         >>> import os; os.environ["KERAS_BACKEND"] = "jax"
         >>> import keras
         >>> from jaxrnn.interop.keras import from_keras
@@ -87,7 +87,7 @@ def to_keras(layer: Layer, params: Params) -> Any:
         TypeError: `layer` is not a Layer, or `params` are not its parameters.
         ValueError: a parameter has a wrong shape, or Keras has no such layer.
 
-    Example:
+    Examples:
         >>> import os; os.environ["KERAS_BACKEND"] = "jax"
         >>> import jax, jaxrnn
         >>> from jaxrnn.interop.keras import to_keras

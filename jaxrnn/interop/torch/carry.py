@@ -35,7 +35,7 @@ def carry_from_torch(layer: Layer, params: Params, state: Any) -> Carry:
         ValueError: the layer has no counterpart in PyTorch, a shape is wrong, or h is projected
             and not zero.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn, torch
         >>> from jaxrnn.interop.torch import carry_from_torch
         >>> layer = jaxrnn.recurrent(jaxrnn.lstm(8))
@@ -75,7 +75,7 @@ def carry_to_torch(layer: Layer, params: Params, carry: Carry) -> Any:
         TypeError: `layer` is not a Layer, or `params` or `carry` do not have its structure.
         ValueError: the layer has no counterpart in PyTorch, or a shape is wrong.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> from jaxrnn.interop.torch import carry_to_torch
         >>> layer = jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.lstm(8), projection_size=2))

@@ -53,7 +53,7 @@ def from_torch(
             is not a safetensors file.
         OSError: the file cannot be opened.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from jaxrnn.interop.torch import from_torch
         >>> layer, params = from_torch(torch.nn.GRU(4, 8, num_layers=2))
@@ -94,7 +94,7 @@ def to_torch(layer: Layer, params: Params) -> Any:
         TypeError: `layer` is not a Layer, or `params` do not have its structure or a single type.
         ValueError: no module computes the same, or a shape in `params` is wrong.
 
-    Example:
+    Examples:
         >>> import jax, jaxrnn
         >>> from jaxrnn.interop.torch import to_torch
         >>> layer = jaxrnn.recurrent(jaxrnn.lstm(8))
