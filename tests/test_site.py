@@ -86,6 +86,9 @@ def test_every_page_is_in_the_navigation():
     navigation = (DOCS.parent / "mkdocs.yml").read_text("utf-8").split("\nnav:\n")[1]
     listed = re.findall(r": (\S+\.md)$", navigation, re.M)
     assert sorted(listed) == sorted(str(page.relative_to(DOCS)) for page in PAGES)
+    for_machines = (DOCS / "llms.txt").read_text("utf-8")
+    there = re.findall(r"\(https://jaxrnn.github.io/jaxrnn/(\S+)/\)", for_machines)
+    assert [f"{page}.md" for page in there] == [page for page in listed if page != "index.md"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
