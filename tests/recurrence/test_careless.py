@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import B, D, H, T, make_case
+from recurrence.cases import B, D, H, T, make_case
 
 import jaxrnn
 

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import WHEN, make_case
 from jax.test_util import check_grads
 from marks import in_matrix
+from recurrence.cases import WHEN, make_case
 
 import jaxrnn
 from jaxrnn.recurrence.options import Options

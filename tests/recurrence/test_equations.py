@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import CELLS, make_case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 from random_equations import SIZE, make_cell, random_update
+from recurrence.cases import CELLS, make_case
 
 import jaxrnn
 from jaxrnn.recurrence.equations import NotPerUnitError, Value, trace

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import make_case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_equations import SIZE, make_cell, random_update
+from recurrence.cases import make_case
 
 import jaxrnn
 from jaxrnn.recurrence import linearization

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import CELLS, WHEN, D, H, T, make_case
 from jax.sharding import NamedSharding, PartitionSpec
 from marks import in_matrix
 from random_equations import make_cell, random_update
+from recurrence.cases import CELLS, WHEN, D, H, T, make_case
 
 import jaxrnn
 from jaxrnn.recurrence import primitives, scan

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import CELLS
+from recurrence.cases import CELLS
 
 from jaxrnn.recurrence.equations import trace
 from jaxrnn.recurrence.native.build import BuildError, find_compiler

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import B, D, make_case
+from recurrence.cases import B, D, make_case
 
 import jaxrnn
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import CELLS, WHEN, B, H, make_case
 from marks import in_matrix
+from recurrence.cases import CELLS, WHEN, B, H, make_case
 
 import jaxrnn
 

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import CELLS, WHEN, B, D, H, T, make_case
 from jax.test_util import check_grads
 from marks import in_matrix
+from recurrence.cases import CELLS, WHEN, B, D, H, T, make_case
 
 import jaxrnn
 

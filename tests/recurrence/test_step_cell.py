@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import WHEN, B, D, H, T, make_case
 from jax.test_util import check_grads
+from recurrence.cases import WHEN, B, D, H, T, make_case
 
 import jaxrnn
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
-from conftest import BUILT_IN, WHEN, B, D, H, T, make_case
 from marks import in_matrix
+from recurrence.cases import BUILT_IN, WHEN, B, D, H, T, make_case
 
 import jaxrnn
 

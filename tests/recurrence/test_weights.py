@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import WHEN, B, D, H, T, make_case
 from marks import in_matrix
+from recurrence.cases import WHEN, B, D, H, T, make_case
 
 import jaxrnn
 from jaxrnn.recurrence.weights import Masked
