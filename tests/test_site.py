@@ -103,8 +103,8 @@ def test_the_home_page_runs(as_users_run, capsys):
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         for block in blocks_of("index.md"):
             exec(block.replace("key=jax.random", "epochs=1, key=jax.random"), session)
-    assert len(session["answers"]) == 100
-    assert "of the other walks" in capsys.readouterr().out
+    assert len(session["predicted"]) == 100
+    assert "of the held-out walks" in capsys.readouterr().out
 
 
 def test_a_layer_within_an_equinox_model(as_users_run):

@@ -93,9 +93,10 @@ def make_dataset(
         lengths = _checked_lengths(name, lengths, array.shape[:2])
     floats = np.issubdtype(example.dtype, np.floating)
     if floats != (example.ndim == 2):
+        hint = ": give numbers an axis of their own, sequence[:, None]" if floats else ""
         raise TypeError(
             f"{name}inputs must be vectors of floats or ids of integers, got {example.dtype} of"
-            f" shape {list(example.shape)} per step"
+            f" shape {list(example.shape[1:])} per step{hint}"
         )
     data = Dataset(
         take_inputs, None, None, lengths, num_steps, is_list or has_lengths,
@@ -119,7 +120,15 @@ def check_classes(name: str, data: Dataset, num_classes: int) -> None:
         assert data.take_targets is not None
         targets = data.take_targets(rows, data.num_steps)
         if not np.issubdtype(targets.dtype, np.integer):
-            raise TypeError(f"{name} must be classes, which are integers, got {targets.dtype}")
+            raise TypeError(
+                f"{name} must be classes, which are integers, got {targets.dtype}: for numbers"
+                " choose a loss such as losses.squared_error"
+            )
+        if targets.shape not in (steps.shape, sequences.shape):
+            raise ValueError(
+                f"{name} must be one class for each sequence or step, without a further axis, got"
+                f" shape {targets.shape}"
+            )
         check_range(name, targets[steps if targets.ndim == 2 else sequences], num_classes - 1)
 
 

@@ -15,6 +15,7 @@ from jaxrnn.fitting.plans import BatchPlan, batch_lengths, epoch_plan
 from jaxrnn.layers import Layer
 from jaxrnn.layers.layer import check_model
 from jaxrnn.losses import Loss, accuracy, cross_entropy
+from jaxrnn.training.train_step import check_params
 from jaxrnn.typing import AnyArray, Float, HostArray, Integer, Params
 
 
@@ -50,6 +51,7 @@ def predict(
         (2, 2)
     """
     check_model("model", model)
+    check_params(params)
     check_positive_integer("batch_size", batch_size)
     data = make_dataset(inputs, lengths=lengths, per_step=model.per_step)
     found: list[Any] = [None] * len(data)
@@ -102,6 +104,7 @@ def evaluate(
         0.5
     """
     check_model("model", model)
+    check_params(params)
     check_positive_integer("batch_size", batch_size)
     functions = name_functions(loss, metrics)
     data = make_dataset(inputs, targets, lengths, mask, per_step=model.per_step)

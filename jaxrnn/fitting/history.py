@@ -47,7 +47,8 @@ class History(NamedTuple):
 def describe(row: dict[str, Any]) -> str:
     """Return a row in words: "epoch 3: loss 0.512, validation_loss 0.613, 1.2 s"."""
     shown = ", ".join(f"{name} {value:.4g}" for name, value in _numbers(row))
-    skipped = f", {row['skipped']} steps skipped" if row["skipped"] else ""
+    steps = "step" if row["skipped"] == 1 else "steps"
+    skipped = f", {row['skipped']} {steps} skipped" if row["skipped"] else ""
     return f"epoch {row['epoch']}: {shown}{skipped}, {row['seconds']:.1f} s"
 
 

@@ -214,6 +214,6 @@ def check_model(name: str, layer: Any) -> None:
         raise TypeError(f"{name} must be of type Layer, got {layer!r}")
     if not layer.time_major:
         raise ValueError(
-            f"{name} must be time-major, got {layer}: pass the layer inside it, and wrap the"
-            " outermost one in batch_first"
+            f"{name} must be time-major, got {layer}: pass the layer inside it, and arrays with"
+            " their first two axes swapped"
         )

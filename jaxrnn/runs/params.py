@@ -9,6 +9,7 @@ from jaxrnn.layers.layer import check_model
 from jaxrnn.runs.array_record import ArrayRecord
 from jaxrnn.runs.checkpoints import Checkpoints
 from jaxrnn.runs.run_folder import RunFolder, check_no_run
+from jaxrnn.training.train_step import check_params
 from jaxrnn.typing import Params
 
 
@@ -22,6 +23,7 @@ def save_params(folder: Path | str, params: Params) -> None:
         params: a tree of arrays, all finite.
 
     Raises:
+        TypeError: `params` is a TrainState.
         RunFolderError: the folder holds a run or parameters already.
         SaveFailedError: it cannot be written, or a parameter is not finite.
 
@@ -35,6 +37,7 @@ def save_params(folder: Path | str, params: Params) -> None:
         >>> bool((restored.head.kernel == params.head.kernel).all())
         True
     """
+    check_params(params)
     check_no_run(Path(folder))
     with RunFolder(Path(folder)), Checkpoints(folder, "best") as checkpoints:
         checkpoints.save_params(params, 0, ArrayRecord())

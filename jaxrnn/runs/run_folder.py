@@ -140,7 +140,7 @@ def check_own(folder: Path) -> None:
     found = [name for name in PARTS if os.path.lexists(folder / name)]
     if found and not os.path.lexists(folder / MARKER) and not _has_checkpoints(folder):
         raise RunFolderError(
-            f"{folder} holds {', '.join(found)}, but is not a jaxrnn run: choose another --out"
+            f"{folder} holds {', '.join(found)}, but is not a jaxrnn run: choose another folder"
         )
 
 
@@ -151,7 +151,7 @@ def check_no_run(folder: Path) -> None:
         RunFolderError: it is a run's.
     """
     if os.path.lexists(folder / MARKER) or _has_checkpoints(folder):
-        raise RunFolderError(f"{folder} is the folder of a run: choose another --out")
+        raise RunFolderError(f"{folder} is the folder of a run: choose another folder")
 
 
 def _has_checkpoints(folder: Path) -> bool:

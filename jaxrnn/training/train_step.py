@@ -55,6 +55,12 @@ class Metrics(NamedTuple):
     """The index in `CAUSES` of the first thing that was not finite; 0 if everything was."""
 
 
+def check_params(params: Any) -> None:
+    """Raise where a whole TrainState is given for its parameters."""
+    if isinstance(params, TrainState):
+        raise TypeError("params must be a model's parameters, got a TrainState: pass state.params")
+
+
 CAUSES = ("nothing", "the loss", "the gradient", "the carry", "the update")
 """The reasons for skipping a step, in the order in which they are computed."""
 

@@ -44,6 +44,9 @@ CASES = {
     "words": ({"inputs": [["a"], ["b"]], "targets": [0, 1]}, TypeError, "must hold numbers"),
     "integers as vectors": (
         {"inputs": np.ones((T, N, D), int)}, TypeError, "vectors of floats or ids of integers"),
+    "numbers in place of vectors": (
+        {"inputs": [INPUTS[:, 0, 0], INPUTS[:, 1, 0]], "targets": [0, 1]}, TypeError,
+        r"float32 of shape \[\] per step: give numbers an axis of their own, sequence\[:, None\]"),
     "NaN in the inputs": (
         {"inputs": spoil(INPUTS, (2, 3))}, ValueError, "inputs must be finite.*sequence 3"),
     "a label out of range": (
@@ -51,7 +54,10 @@ CASES = {
     "a label out of range at the last step": (
         {"model": TAGGER, "targets": LABELS + C, "loss": losses.at_last_step(losses.cross_entropy)},
         ValueError, r"targets must lie in 0\.\.3"),
-    "labels of floats": ({"targets": np.ones(N)}, TypeError, "targets must be classes.*float32"),
+    "labels of floats": (
+        {"targets": np.ones(N)}, TypeError, "must be classes.*float32: for numbers choose a loss"),
+    "labels with an axis of their own": (
+        {"targets": LABELS[:, None]}, ValueError, rf"one class for each.*got shape \({N}, 1\)"),
     "NaN among the targets": (
         {"model": REGRESSOR, "targets": spoil(np.ones((N, 2)), (4, 1)),
          "loss": losses.squared_error}, ValueError, "targets must be finite.*sequence 4"),
@@ -114,3 +120,14 @@ def test_wrong_arguments_are_named(name, as_users_run, monkeypatch):
     with pytest.raises(kind, match=message) as caught:
         fit(**options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_whole_state_is_not_taken_for_parameters(as_users_run, tmp_path):
+    state = jaxrnn.init_state(REGRESSOR, optax.sgd(0.1), D, 1, jax.random.key(0))
+    for call in (
+        lambda: jaxrnn.predict(REGRESSOR, state, INPUTS),
+        lambda: jaxrnn.save_params(tmp_path / "mine", state),
+    ):
+        with pytest.raises(TypeError, match=r"got a TrainState: pass state\.params"):
+            call()
+    assert not (tmp_path / "mine").exists()
