@@ -49,7 +49,8 @@ def museum(settings: Settings) -> None:
         for seed in missing if settings.seed is None else [settings.seed]:
             print(f"{row.name}, seed {seed}: {row.recipe}", flush=True)
             number = row.reproduce(seed)
-            verdict = f"bar {row.bar} {'reached' if row.is_met(number) else 'missed'}"
+            met = "reached" if row.is_met(number) else "missed"
+            verdict = "for comparison" if row.bar is None else f"bar {row.bar:g} {met}"
             print(f"{row.name}, seed {seed}: {row.measure} {number:.4f}, {verdict}")
             page.write()
 
