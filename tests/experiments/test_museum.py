@@ -11,8 +11,9 @@ import optax
 import pytest
 
 import jaxrnn
-from experiments.museum import counting, data, group, languages, memory, music, page
+from experiments.museum import counting, data, elnino, group, languages, memory, music, page
 from experiments.museum.layers import AllSteps, Noise
+from experiments.museum.row import curve
 from experiments.museum.rows import ROWS
 from experiments.museum.streams import train_on
 from experiments.museum.transformer import transformer
@@ -94,6 +95,47 @@ def test_windows_of_music_are_chords_and_those_that_follow():
     np.testing.assert_array_equal(np.concatenate(targets[:2]), pieces[0][1:])
 
 
+def test_keys_begin_as_often_as_they_sound():
+    chords = [(RNG.random((50, 88)) < 0.1).astype(np.float32) for _ in range(3)]
+    bias = music.log_odds(chords)(None, (88,), jnp.float32)
+    often = np.concatenate(chords).mean(axis=0)
+    np.testing.assert_allclose(jax.nn.sigmoid(bias), np.clip(often, 1e-3, 1), rtol=1e-4)
+
+
+def test_gates_that_count_close_and_open_completely():
+    gates = [jnp.full((1, 1), x) for x in (9.0, 3.0, 5.0, -2.0)]
+    zeros = [jnp.zeros((1, 1))] * 4
+    carry = jaxrnn.LSTMCarry(jnp.zeros((1, 1)), jnp.full((1, 1), 41.0))
+    hidden, memory = counting.hard_update((), gates, zeros, carry)
+    assert float(memory[0, 0]) == 42.0
+    assert float(hidden[0, 0]) == 0.0
+
+
+def test_windows_of_months_belong_to_one_part_and_a_line_is_forecast():
+    months = np.arange(61 * 12)
+    parts, scale = elnino.cut(20.0 + months % 12 + 0.12 * (months // 12))
+    starts = {"learn": 24, "choose": 36 * 12, "judge": 46 * 12}
+    for name, part in parts.items():
+        assert part.month[0] == starts[name] % 12
+        assert part.past.shape == (24, len(part.month))
+        # The temperature climbs by as much at each turn of the year.
+        np.testing.assert_allclose(scale * (part.future - part.naive), 0.12, atol=1e-9)
+        climbed = scale * (part.future[:, 0] - part.past[-1])
+        np.testing.assert_allclose(climbed, np.where(part.month == 0, 0.12, 0), atol=1e-9)
+    assert len(parts["judge"].month) == 15 * 12 - 11
+    said = elnino.linear_forecast(parts)
+    assert np.abs(said - parts["judge"].future).max() * scale < 0.01
+    inputs = elnino.steps(parts["judge"])
+    assert (inputs[..., 1:].argmax(axis=-1)[-1] == (parts["judge"].month - 1) % 12).all()
+
+
+def test_a_curve_has_at_most_fifty_points():
+    assert curve([3.0, 5.0], first=10, step=5) == [(10, 3), (15, 5)]
+    points = curve(np.arange(1000))
+    assert len(points) == 50
+    assert points[0] == (10.5, 9.5)
+
+
 def test_noise_is_for_training_alone():
     layer, inputs = Noise(of_step=0.5, of_sequence=0.3, of_scale=0.1), jnp.ones((400, 3, 2))
     same, _ = layer.apply((), inputs)
@@ -127,7 +169,9 @@ def test_a_stream_trains():
         return jaxrnn.Batch(symbols.astype(np.int32), answers.astype(np.int32))
 
     train = functools.partial(train_on, model, optax.adam(0.03), jaxrnn.losses.cross_entropy, draw)
-    params = train(300, 2, 0)
+    params, means = train(300, 2, 0)
+    assert len(means) == 50
+    assert means[-1] < means[0]
     symbols = language.draw(RNG, (6, 50)).astype(np.int32)
     found = jaxrnn.evaluate(
         model, params, symbols, language.answers(symbols), metrics=[jaxrnn.losses.accuracy]
