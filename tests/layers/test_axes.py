@@ -84,7 +84,7 @@ INSIDE = jaxrnn.batch_first(MODEL)
     ],
 )
 def test_a_batch_first_layer_stands_at_the_outside(name, call, as_users_run):
-    with pytest.raises(ValueError, match=f"{name} must be time-major, got BatchFirst.*outermost"):
+    with pytest.raises(ValueError, match=f"{name} must be time-major, got BatchFirst.*two axes"):
         call()
 
 
