@@ -46,7 +46,7 @@ def outcomes(name):
 
 
 def gradients(name):
-    """Those of unroll, for ids and for vectors."""
+    """Return the gradients of unroll, for ids and for vectors."""
     cell = getattr(jaxrnn, name)(3)
     params = jaxrnn.recurrent(cell).init(jax.random.key(1), V)
 

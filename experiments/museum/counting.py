@@ -61,13 +61,13 @@ def strings(numbers: HostArray, num_letters: int) -> jaxrnn.Batch:
 
 
 def mistakes(model: Layer, params: Params, num_letters: int) -> HostArray:
-    """Return how many symbols of the string are wrong, for each n from 1 to the last tried."""
+    """Return whether the string has a mistake, for each n from 1 to the last tried."""
     found = []
     for first in range(1, TRIED + 1, 100):
         batch = strings(np.arange(first, first + 100), num_letters)
         logits = jaxrnn.predict(model, params, np.asarray(batch.inputs), batch_size=100)
         wrong = (logits.argmax(axis=-1) != batch.targets) & np.asarray(batch.mask)
-        found.append(wrong.sum(axis=0))
+        found.append(wrong.any(axis=0))
     return np.concatenate(found)
 
 
@@ -95,7 +95,7 @@ def run(num_letters: int, seed: int) -> Outcome:
         model, optimizer, losses.cross_entropy, draw, NUM_STEPS, num_letters + 1, seed
     ).params
     wrong = mistakes(model, params, num_letters)
-    largest = (wrong > 0).argmax() if wrong.any() else TRIED
+    largest = wrong.argmax() if wrong.any() else TRIED
     return Outcome(float(largest), memory(params[0], num_letters))
 
 

@@ -1,6 +1,6 @@
 """El Niño: the temperature of the eastern Pacific, forecast for twelve months with intervals.
 
-    python -m experiments.museum elnino                 half a minute a seed
+    python -m experiments.museum elnino                 ten seconds a seed
 
 Monthly means from 1950 to 2010 (NOAA, ERSST.V3B, Niño 1+2; public domain, in the package
 statsmodels).  Learnt up to 1985, the best epoch chosen on 1986 to 1995, judged on 1996 to 2010,

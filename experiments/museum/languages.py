@@ -128,7 +128,7 @@ def network(cell: Any, language: Language) -> Layer:
 
 
 CELLS = {"rnn": jaxrnn.rnn(64), "gru": jaxrnn.gru(64), "lstm": jaxrnn.lstm(64)}
-REASON = "the paper trains for a million steps"
+REASON = "the paper trains for a million steps †"
 AXES = ("symbols (learnt: up to 40)", "accuracy")
 BARS = {"parity": 1.0, "even-pairs": 1.0, "cycle": 0.99, "modular": 0.9}
 

@@ -16,11 +16,13 @@ Each row is a result of the literature that a library of recurrent networks shou
 cores. `python -m experiments.museum` lists the rows, and `python -m experiments.museum vowels` runs
 one. What it prints is kept in `experiments/museum/results`, and this page is written from there.
 
-"Ours" is the median of the seeds, with all of them in brackets. The bar was set before. Numbers
-marked † are quoted from memory of the paper and were not read again. What was chosen was chosen
-without the data that judge, with two exceptions: the RNN's rate in the regular languages, and their
-beginning with short sequences, were chosen by its accuracy on long ones; and the cell that counts
-was chosen by how far it counts. The seconds are those of one core, which shared its machine.
+"Ours" is the median of the seeds, with all of them in brackets. The bar was set before, but for El
+Niño's, which is the month's mean. What is marked † is quoted from memory of the paper and was not
+read again. What was chosen was chosen without the data that judge, with three exceptions: the RNN's
+rate in the regular languages, and their beginning with short sequences, were chosen by its accuracy
+on long ones; the cell that counts was chosen by how far it counts; and the years that judge El
+Niño's network were seen while it was chosen. The seconds are those of one core, which shared its
+machine.
 
 | row | task | published | ours | bar | seconds a seed |
 |---|---|---|---|---|---|

@@ -21,7 +21,7 @@ Points = list[tuple[float, float]]
 
 
 class Outcome(NamedTuple):
-    """What a training gives."""
+    """The number and the curves that a training gives."""
 
     number: float
     """The number of the table."""

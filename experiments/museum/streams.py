@@ -17,7 +17,7 @@ Draw = Callable[[np.random.Generator], jaxrnn.Batch]
 
 
 class Trained(NamedTuple):
-    """What a training gives."""
+    """The parameters and the losses of a training."""
 
     params: Params
     """The parameters after the last step."""
