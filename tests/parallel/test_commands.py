@@ -55,7 +55,7 @@ def test_on_four_simulated_devices(alone, tmp_path):
 
 
 def test_in_two_processes_of_two_devices(alone, tmp_path):
-    (lines,) = re.findall(r"( +export JAX_PLATFORMS=cpu JAX_NUM_CPU_DEVICES=2\n(?: +python.*\n)+)",
+    (lines,) = re.findall(r"(export JAX_PLATFORMS=cpu JAX_NUM_CPU_DEVICES=2\n(?:python.*\n)+)",
                           SCALING)  # fmt: skip
     lines = lines.replace("9876", str(free_port()))
     more = f" {' '.join(FEW)} --out {tmp_path}"
