@@ -1,7 +1,8 @@
 """`jaxrnn.fit` in a folder: checkpoints after each epoch, and a resume that gives the same bits."""
 
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,11 +75,12 @@ def fit(
     fitting = Fitting.of(model, optimizer, inputs, targets, key=key, **options)
     folder = Path(run_dir)
     with ExitStack() as stack:
+        stack.enter_context(_says_how_to_go_on(folder))
         stack.enter_context(RunFolder(folder))
         newest = stack.enter_context(Checkpoints(folder))
         best = stack.enter_context(Checkpoints(folder, "best"))
         first = fitting.init_state(params)
-        saves = _Saves(newest, best, ArrayRecord.of(fitting, first.params))
+        saves = _Saves(newest, best, ArrayRecord.of(fitting, first))
         state, history = saves.start(first, resume)
         reached = fitting.put_state(state), history
         show = stack.enter_context(reported(fitting.epochs, len(history.rows), enabled=progress))
@@ -88,6 +90,16 @@ def fit(
             replace_text(folder / "metrics.jsonl", "".join(map(_line, rows)))
             show(rows[-1])
         return saves.with_best(*reached)
+
+
+@contextmanager
+def _says_how_to_go_on(folder: Path) -> Iterator[None]:
+    """Add to a KeyboardInterrupt that the folder is intact."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.add_note(f"stopped; {folder} is intact: continue with resume=True")
+        raise
 
 
 class _Saves(NamedTuple):

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -17,6 +19,7 @@ from jaxrnn.layers import Layer, Recurrent
 from jaxrnn.recurrence.implementations import default_implementation
 from jaxrnn.runs.files import plain
 from jaxrnn.runs.record import Record, base_environment
+from jaxrnn.training.train_step import TrainState, make_train_step
 from jaxrnn.typing import Params
 
 NOTHING = History()
@@ -36,9 +39,11 @@ class ArrayRecord:
     """The numbers of the epochs so far."""
     computed_by: tuple[str, str] = ("", "")
     """What computed the recurrence, and on which devices."""
+    program: tuple[str, str] = ("", "")
+    """The versions of JAX and of jaxrnn, and a digest of the training step that they traced."""
 
     @classmethod
-    def of(cls, fitting: Fitting, params: Params, history: History = NOTHING) -> "ArrayRecord":
+    def of(cls, fitting: Fitting, state: TrainState, history: History = NOTHING) -> "ArrayRecord":
         """Return the record of a fit."""
         names = {name: _name(function) for name, function in fitting.functions.items()}
         settings = {
@@ -47,12 +52,13 @@ class ArrayRecord:
             "key": np.asarray(jax.random.key_data(fitting.key)).ravel().tolist(),
         }
         first, count = jax.devices()[0], fitting.mesh.size
-        cells = {layer.cell for layer in _layers(fitting.model, params)}
+        cells = {layer.cell for layer in _layers(fitting.model, state.params)}
         ways = sorted(default_implementation(cell) for cell in cells)
         return cls(
             repr(fitting.model), settings, _digest(fitting), history,
             ("scan" if count > 1 else ", ".join(ways),
              f"{count} x {first.platform} ({first.device_kind})"),
+            (f"jax {jax.__version__}, jaxrnn {version('jaxrnn')}", _program(fitting, state)),
         )  # fmt: skip
 
     def differences(self, other: "ArrayRecord") -> list[str]:
@@ -62,11 +68,15 @@ class ArrayRecord:
             "data": (self.data[:12], other.data[:12]),
             **{name: (value, other.settings.get(name)) for name, value in self.settings.items()},
         }
-        return [
+        found = [
             f"{name}: {there} in the checkpoint, {here} here"
             for name, (here, there) in pairs.items()
             if here != there
         ]
+        (versions, program), (other_versions, other_program) = self.program, other.program
+        if not found and versions == other_versions and program != other_program:
+            found.append("the equations of the model, its loss or the optimizer have changed")
+        return found
 
     def environment(self) -> dict[str, str]:
         """Return what the last bits depend on besides the record."""
@@ -91,6 +101,7 @@ class ArrayRecord:
             "data": self.data,
             "history": plain(list(self.history.rows)),
             "computed_by": list(self.computed_by),
+            "program": list(self.program),
         }
         types: dict[str, Any] = json.loads(json.dumps(content))
         return types
@@ -99,12 +110,14 @@ class ArrayRecord:
     def from_json(cls, content: dict[str, Any]) -> "ArrayRecord":
         """Rebuild the record that `to_json` returned."""
         recurrence, device = content["computed_by"]
+        versions, program = content.get("program", ("", ""))
         return cls(
             str(content["model"]),
             dict(content["settings"]),
             str(content["data"]),
             History(tuple(map(_numbers, content["history"]))),
             (str(recurrence), str(device)),
+            (str(versions), str(program)),
         )
 
 
@@ -134,6 +147,21 @@ def _layers(model: Layer, params: Params) -> list[Recurrent]:
     if isinstance(model, Recurrent):
         return [model]
     return [layer for part in model.parts(params) for layer in _layers(*part)]
+
+
+def _program(fitting: Fitting, state: TrainState) -> str:
+    """Return the digest of a training step: activations, constants and rates included.
+
+    `repr` of a model or an optimizer does not show what its functions compute.  How many steps an
+    iteration of a loop takes depends on the device, and where functions lie on the process.
+    """
+    step = make_train_step(fitting.model, fitting.optimizer, fitting.functions["loss"])
+    batch = fitting.data.batch(np.zeros(1, int), fitting.batch_size, int(fitting.lengths[0]))
+    traced = jax.make_jaxpr(step)(state, batch)
+    digest = hashlib.sha256(re.sub(r" at 0x\w+|\bunroll=\d+", "", str(traced)).encode())
+    for constant in traced.consts:
+        digest.update(np.asarray(constant).tobytes())
+    return digest.hexdigest()
 
 
 def _digest(fitting: Fitting) -> str:

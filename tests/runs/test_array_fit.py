@@ -28,10 +28,10 @@ DATA = (SEQUENCES[:14], CLASSES[:14])
 HELD_OUT = (SEQUENCES[14:], CLASSES[14:])
 
 
-def fit(run_dir, model=MODEL, data=DATA, **options):
+def fit(run_dir, model=MODEL, data=DATA, optimizer=optax.adam(0.05), **options):
     options = {"epochs": 4, "batch_size": 4, "validation": HELD_OUT} | options
     options = {"key": jax.random.key(0), "progress": False} | options
-    return jaxrnn.runs.fit(model, optax.adam(0.05), *data, run_dir=run_dir, **options)
+    return jaxrnn.runs.fit(model, optimizer, *data, run_dir=run_dir, **options)
 
 
 def outcome(state, history):
@@ -139,15 +139,54 @@ def test_another_fit_is_refused(name, finished, as_users_run):
         fit(finished, **options)
 
 
+def leaky(step_size):
+    """A model whose `repr` does not show the step size."""
+
+    def update(params, input_gates, hidden_gates, carry):
+        change = jax.numpy.tanh(input_gates[0] + hidden_gates[0]) - carry.hidden
+        return jaxrnn.HiddenCarry(carry.hidden + step_size * change)
+
+    zeros = jaxrnn.zero_carry(jaxrnn.HiddenCarry, 4)
+    cell = jaxrnn.Cell("leaky", 4, gates=("target",), initial_carry=zeros, update=update)
+    return jaxrnn.classifier(jaxrnn.recurrent(cell), C)
+
+
+def test_other_equations_of_the_same_name_are_refused(tmp_path, as_users_run):
+    fit(tmp_path, leaky(0.2), epochs=1)
+    for options in ({"model": leaky(0.3)}, {"optimizer": optax.adam(0.1)}):
+        with pytest.raises(CheckpointError, match="equations of the model, its loss or the optim"):
+            fit(tmp_path, **{"model": leaky(0.2)} | options, epochs=2, resume=True)
+    _, history = fit(tmp_path, leaky(0.2), epochs=2, resume=True)
+    assert history.column("epoch") == [1, 2]
+
+
+def test_an_interrupted_fit_says_how_to_go_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxrnn.runs.array_fit.replace_text", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        fit(tmp_path / "run")
+    assert caught.value.__notes__ == [
+        f"stopped; {tmp_path / 'run'} is intact: continue with resume=True"
+    ]
+
+
+def interrupted(*arguments):
+    raise KeyboardInterrupt
+
+
+def test_a_model_is_not_taken_for_parameters(tmp_path):
+    with pytest.raises(TypeError, match="got the model SequenceModel"):
+        jaxrnn.save_params(tmp_path / "model", MODEL)
+
+
 def test_a_folder_of_another_kind_is_refused(finished, tmp_path, run, as_users_run):
     with pytest.raises(CheckpointError, match="is not from a run of `jaxrnn train`"):
         jaxrnn.load_run(finished)
     code, _, error = run("train", "--corpus", "songs", "--out", finished, "--resume")
     assert code == 2
     assert "is not from a run of `jaxrnn train`" in error
-    with pytest.raises(RunFolderError, match="is the folder of a run"):
+    with pytest.raises(RunFolderError, match="already holds a run or parameters"):
         jaxrnn.save_params(finished, MODEL.init(jax.random.key(0), D))
-    with pytest.raises(CheckpointError, match=r"params\.body\.0\.w_ih is float32\[3, 12\]"):
+    with pytest.raises(CheckpointError, match=r"another model: params\.body\.0\.w_ih is float32"):
         jaxrnn.load_params(finished, MODEL, D + 1)
     with pytest.raises(CheckpointError, match="holds no"):
         jaxrnn.load_params(tmp_path / "nothing", MODEL, D)
