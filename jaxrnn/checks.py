@@ -82,7 +82,8 @@ def check_regular_file(path: Path, most_bytes: float = math.inf) -> None:
 def check_array(name: str, value: Any) -> None:
     """Raise unless `value` is a JAX or NumPy array."""
     if not isinstance(value, jax.Array | np.ndarray):
-        raise TypeError(f"{name} must be an array, got {type(value).__name__}")
+        hint = f": numpy.array({name}) is one" if isinstance(value, list | tuple) else ""
+        raise TypeError(f"{name} must be an array, got {type(value).__name__}{hint}")
 
 
 def check_ids(name: str, ids: Any, size: int) -> None:

@@ -61,6 +61,11 @@ class ModelConfig:
     """Precision of matrix products and layer outputs; everything else is float32."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.cell, BaseCell):
+            raise TypeError(
+                f"cell must be a name, got the cell {self.cell}: jaxrnn.language_model(V,"
+                f" jaxrnn.recurrent({self.cell})) is a model with it"
+            )
         check_choice("cell", self.cell, tuple(CELLS))
         check_positive_integer("num_layers", self.num_layers, MAX_LAYERS)
         check_positive_integer("hidden_size", self.hidden_size)

@@ -132,6 +132,10 @@ WRONG = {
         lambda: jaxrnn.step(MODEL, (), INPUTS[0], ()), ValueError, "output at every step"),
     "unknown pooling": (
         lambda: jaxrnn.classifier(GRU, C, pooling="sum"), ValueError, "pooling must be one of"),
+    "a cell": (
+        lambda: jaxrnn.stack([jaxrnn.gru(8)]), TypeError, r"jaxrnn\.recurrent\(gru\(8\)\) is one"),
+    "a cell by value": (
+        lambda: jaxrnn.ModelConfig(cell=jaxrnn.gru(8)), TypeError, r"jaxrnn\.language_model\(V"),
     "no layer": (lambda: jaxrnn.classifier("gru", C), TypeError, "body must be of type Layer"),
     "no classes": (lambda: jaxrnn.classifier(GRU, 0), ValueError, "at least 1"),
     "no last step": (

@@ -212,4 +212,17 @@ def zero_carry(carry_type: Any, hidden_size: int) -> ZeroCarry:
         (2, 5)
     """
     check_positive_integer("hidden_size", hidden_size)
+    check_carry_type("carry_type", carry_type)
     return ZeroCarry(carry_type, hidden_size)
+
+
+def check_carry_type(name: str, carry_type: Any) -> None:
+    """Raise unless `carry_type` is a NamedTuple with a field `hidden`."""
+    fields = getattr(carry_type, "_fields", None)
+    if fields is None or "hidden" not in fields:
+        has = "no NamedTuple" if fields is None else f"with the fields {', '.join(fields)}"
+        type_name = getattr(carry_type, "__name__", repr(carry_type))
+        raise TypeError(
+            f"{name} must be a NamedTuple with a field hidden, the cell's output [B, H], got"
+            f" {type_name}, {has}"
+        )

@@ -75,12 +75,13 @@ def _train(settings: Settings) -> int:
         print_start(run, sum(leaf.size for leaf in jax.tree.leaves(state.params)))
         (signal,) = max_over_processes(interrupt() or 0)
         if signal:
-            print("stopped before the first step")
+            print("stopped before the first step: start again with the same command")
             return 128 + signal
         with open_log(settings.out, finished) as log:
             state, progress, signal = _loop(run, saver, log, state, progress, interrupt)
             if signal:
-                print(f"stopped and saved: add --resume to continue from {settings.out}")
+                again = f"add --resume to the same command to continue from {settings.out}"
+                print(f"stopped and saved: {again}")
             seconds = Seconds(time.perf_counter() - began, compiled(), saver.seconds)
             report_end(run, log, state, progress, seconds)
             wait_for_all("the summary is written")  # or the exit of the others would end the first

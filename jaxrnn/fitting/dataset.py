@@ -93,7 +93,9 @@ def make_dataset(
         lengths = _checked_lengths(name, lengths, array.shape[:2])
     floats = np.issubdtype(example.dtype, np.floating)
     if floats != (example.ndim == 2):
+        alone = is_list and example.ndim == 1
         hint = ": give numbers an axis of their own, sequence[:, None]" if floats else ""
+        hint += ", or put a single sequence [T, D] into a list" if floats and alone else ""
         raise TypeError(
             f"{name}inputs must be vectors of floats or ids of integers, got {example.dtype} of"
             f" shape {list(example.shape[1:])} per step{hint}"
@@ -159,7 +161,8 @@ def _numbers(name: str, values: Any) -> HostArray:
     except ValueError as error:  # NumPy's, of lists of unequal shapes
         raise ValueError(f"{name} must have one shape: {error}") from error
     if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
-        raise TypeError(f"{name} must hold numbers, got {array.dtype}")
+        hint = ": pass a list of arrays" if array.dtype == object else ""
+        raise TypeError(f"{name} must hold numbers, got {array.dtype}{hint}")
     return array.astype(jax.dtypes.canonicalize_dtype(array.dtype), copy=False)
 
 
@@ -217,8 +220,11 @@ def _values(name: str, values: Any, data: Dataset, per_step: bool) -> tuple[Take
     if array.ndim and len(array) == len(data):
         return _per_sequence(array), False
     steps = f"[T, N, ...] = [{data.num_steps}, {len(data)}, ...] or " if per_step else ""
+    swapped = array.ndim and len(array) == data.num_steps and not data.has_lengths
+    hint = ": inputs are time-major [T, N, D], inputs.swapaxes(0, 1) makes them so"
     raise ValueError(
         f"{name} must be {steps}[N, ...] = [{len(data)}, ...], got shape {array.shape}"
+        f"{hint if swapped else ''}"
     )
 
 

@@ -125,6 +125,10 @@ def evaluate_data(
 
 def name_functions(loss: Loss, metrics: Sequence[Loss]) -> dict[str, Loss]:
     """Return the loss and the metrics by their names."""
+    if callable(metrics) or isinstance(metrics, str):
+        raise TypeError(
+            f"metrics must be a list, such as [jaxrnn.losses.accuracy], got {metrics!r}"
+        )
     functions = {"loss": loss}
     for name, function in [("loss", loss), *((None, metric) for metric in metrics)]:
         if not callable(function):

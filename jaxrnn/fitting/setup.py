@@ -23,7 +23,7 @@ from jaxrnn.layers.layer import check_model
 from jaxrnn.losses import Loss, cross_entropy
 from jaxrnn.training.gradient import row_axis
 from jaxrnn.training.optimizer import optax_promotion
-from jaxrnn.training.train_step import TrainState
+from jaxrnn.training.train_step import TrainState, check_params
 from jaxrnn.typing import HostArray, Int, Key, Params
 
 
@@ -82,7 +82,7 @@ class Fitting:
             if validation is None:
                 raise ValueError(f"patience needs validation data, got {patience} without any")
         if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
-            raise TypeError(f"key must be one of jax.random.key, got {key!r}")
+            raise TypeError(f"key must be a typed key, such as jax.random.key(0), got {key!r}")
         functions = name_functions(loss, metrics)
         data = make_dataset(inputs, targets, lengths, mask, per_step=model.per_step)
         if targets is None:
@@ -112,6 +112,7 @@ class Fitting:
         def draw() -> Params:
             return self.model.init(params_key, self.input_size)
 
+        check_params(params)
         if params is None:
             params = draw()
         else:

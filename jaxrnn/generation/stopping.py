@@ -59,7 +59,8 @@ def encode_stop(vocabulary: Vocabulary, stop: str | Iterable[str]) -> list[HostA
         try:
             vocabulary.check_known(text)
         except UnknownTokenError as error:
-            raise UnknownTokenError(f"stop {text!r} has {error}") from None
+            hint = ": a shell writes a line break as $'\\n'" if "\\" in text else ""
+            raise UnknownTokenError(f"stop {text!r} has {error}{hint}") from None
         sequences.append(vocabulary.encode(text))
         if sequences[-1].size == 0:
             raise ValueError(f"stop must have at least one {vocabulary.unit} each, got {text!r}")

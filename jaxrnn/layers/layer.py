@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from jaxrnn.cells import BaseCell
 from jaxrnn.recurrence.arguments import check_sequence
 from jaxrnn.recurrence.boundaries import Context, take_last, valid_steps, zero_padding
 from jaxrnn.typing import AnyArray, Array, Bool, Carry, Integer, Key, Params
@@ -210,8 +211,12 @@ def check_layer(name: str, layer: Any) -> None:
 
 def check_model(name: str, layer: Any) -> None:
     """Raise unless `layer` is a time-major Layer; `name` is the argument's name in the message."""
+    if isinstance(layer, BaseCell):
+        raise TypeError(
+            f"{name} must be a layer, got the cell {layer}: jaxrnn.recurrent({layer}) is one"
+        )
     if not isinstance(layer, Layer):
-        raise TypeError(f"{name} must be of type Layer, got {layer!r}")
+        raise TypeError(f"{name} must be of type Layer, got {type(layer).__name__}")
     if not layer.time_major:
         raise ValueError(
             f"{name} must be time-major, got {layer}: pass the layer inside it, and arrays with"

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.cells import BaseCell, Cell, StepCell
+from jaxrnn.cells.cell import check_carry_type
 from jaxrnn.checks import check_array, check_like, check_mask, check_range, check_shape
 from jaxrnn.recurrence.boundaries import Context
 from jaxrnn.recurrence.options import Options
@@ -21,6 +22,10 @@ def check_arguments(
     """Check the arguments of `unroll` against each other and against the options."""
     cell = options.cell
     check_params(cell, params)
+    check_carry_type(
+        f"the carry of the cell {cell.name}",
+        type(jax.eval_shape(lambda: cell.initial_carry(1, params.w_ih.dtype))),
+    )
     check_inputs(params.w_ih.shape[0], inputs)
     batch_size, dtype = inputs.shape[1], params.w_ih.dtype
     check_w_hh(cell, params.w_hh, batch_size)

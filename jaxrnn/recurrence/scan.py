@@ -217,12 +217,19 @@ def _advance(cell: BaseCell, params: LoopParams, input_gates: Gates, start: Any)
         (hidden gates `[B, G*H]`, or None for a StepCell; the new carry)
     """
     hidden_gates = None
-    if isinstance(cell, StepCell):
-        new = cell.step(params, input_gates, start)
-    else:
-        assert isinstance(cell, Cell)
-        hidden_gates = _hidden_gates(params, start.hidden)
-        new = cell.update(params.cell, input_gates, split(cell, hidden_gates), start)
+    try:
+        if isinstance(cell, StepCell):
+            new = cell.step(params, input_gates, start)
+        else:
+            assert isinstance(cell, Cell)
+            hidden_gates = _hidden_gates(params, start.hidden)
+            new = cell.update(params.cell, input_gates, split(cell, hidden_gates), start)
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+        error.add_note(
+            f"In the equations of the cell {cell.name}: use jax.numpy instead of numpy, and"
+            " jnp.where(condition, a, b) instead of `if`; see jaxrnn's page on own cells."
+        )
+        raise
     check_new_carry(cell, start, new)
     return hidden_gates, new
 

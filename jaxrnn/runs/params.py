@@ -23,7 +23,7 @@ def save_params(folder: Path | str, params: Params) -> None:
         params: a tree of arrays, all finite.
 
     Raises:
-        TypeError: `params` is a TrainState.
+        TypeError: `params` is a model or a TrainState.
         RunFolderError: the folder holds a run or parameters already.
         SaveFailedError: it cannot be written, or a parameter is not finite.
 
@@ -37,6 +37,8 @@ def save_params(folder: Path | str, params: Params) -> None:
         >>> bool((restored.head.kernel == params.head.kernel).all())
         True
     """
+    if isinstance(params, Layer):
+        raise TypeError(f"params must be the model's parameters, got the model {params}")
     check_params(params)
     check_no_run(Path(folder))
     with RunFolder(Path(folder)), Checkpoints(folder, "best") as checkpoints:
@@ -47,8 +49,8 @@ def load_params(folder: Path | str, model: Layer, input_size: int) -> Params:
     """Load the parameters of a model from a folder, and verify their checksums.
 
     Args:
-        folder: one that `save_params` wrote, or the `run_dir` of `jaxrnn.runs.fit`, whose best
-            parameters are loaded, or the newest if there are no validation data.
+        folder: one that `save_params` wrote, or that of a run, whose best parameters are loaded,
+            or the newest if nothing was held out.
         model: the model that they belong to.
         input_size: the size of its input vectors, D, or V for token ids.
 

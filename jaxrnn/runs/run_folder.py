@@ -151,7 +151,9 @@ def check_no_run(folder: Path) -> None:
         RunFolderError: it is a run's.
     """
     if os.path.lexists(folder / MARKER) or _has_checkpoints(folder):
-        raise RunFolderError(f"{folder} is the folder of a run: choose another folder")
+        raise RunFolderError(
+            f"{folder} already holds a run or parameters: choose another folder, or delete it"
+        )
 
 
 def _has_checkpoints(folder: Path) -> bool:

@@ -137,8 +137,8 @@ class Saved(NamedTuple):
         for place in here | there:
             if here.get(place) != there.get(place):
                 raise CheckpointError(
-                    f"{place} is {there.get(place, 'missing')} in {self.name}, but"
-                    f" {here.get(place, 'missing')} here"
+                    f"{self.name} is of another model: {place} is {there.get(place, 'missing')}"
+                    f" there, but {here.get(place, 'missing')} here"
                 )
         arrays = self._arrays(item)
         leaves = zip(here, jax.tree.leaves(like), strict=True)

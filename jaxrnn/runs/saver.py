@@ -140,8 +140,8 @@ class Saver:
         differing = "; ".join(differences)
         if differing and not settings.accept_changes:
             raise CheckpointError(
-                f"{settings.out} holds a different run: {differing}; --accept-changes continues"
-                " anyway"
+                f"{settings.out} holds a different run: {differing}; --resume belongs to the whole"
+                " command that began the run, and --accept-changes continues anyway"
             )
         if differing:
             print(f"continuing although {settings.out} holds a different run: {differing}")

@@ -13,6 +13,7 @@ from jaxrnn.runs.loading import restored
 from jaxrnn.runs.record import Origin, Record
 from jaxrnn.runs.saved_checkpoint import CheckpointError, Saved
 from jaxrnn.runs.settings import Settings
+from jaxrnn.runs.texts import BOOK
 from jaxrnn.typing import Params
 
 
@@ -60,6 +61,14 @@ def find_start(settings: Settings) -> Start:
 
 def _resume(settings: Settings, resumed: Record) -> Start:
     """Return the start of a resumed run; one that was fine-tuned needs its own folder alone."""
+    trained = resumed.text.corpus
+    if settings.corpus in BOOK and trained not in BOOK and not settings.accept_changes:
+        # Before a text that is not wanted is downloaded.
+        paths = trained if isinstance(trained, str) else " ".join(trained)
+        raise ValueError(
+            f"--corpus is {settings.corpus}, but the run in {settings.out} reads {paths}: --resume"
+            " belongs to the whole command that began the run"
+        )
     origin, asked = resumed.origin, settings.from_run
     source = origin and origin.run_dir
     if asked is not None and (not source or os.path.realpath(source) != os.path.realpath(asked)):

@@ -213,5 +213,5 @@ def test_an_experiment_does_not_write_into_a_run(run, tmp_path):
         if name != "time_machine":
             code, _, error = run(name, *SMALL[name], "--out", tmp_path)
             assert code == 2
-            assert "is the folder of a run: choose another folder" in error
+            assert "already holds a run or parameters: choose another folder" in error
     assert (tmp_path / "summary.json").read_bytes() == before

@@ -104,7 +104,18 @@ CASES = {
         {"metrics": [losses.accuracy, losses.accuracy]}, ValueError, "two of accuracy"),
     "no batch": ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
     "no epoch": ({"epochs": 0}, ValueError, "epochs must be at least 1"),
-    "an old key": ({"key": np.zeros(2, np.uint32)}, TypeError, "key must be one of jax.random.key"),
+    "an old key": ({"key": np.zeros(2, np.uint32)}, TypeError, r"such as jax\.random\.key\(0\)"),
+    "batch-first inputs": (
+        {"inputs": INPUTS.swapaxes(0, 1)}, ValueError, r"time-major \[T, N, D\], inputs.swapaxes"),
+    "one sequence of a list": (
+        {"inputs": list(INPUTS[:, 0]), "targets": [0] * T}, TypeError, "single sequence .* list"),
+    "a cell in place of a layer": (
+        {"model": jaxrnn.gru(8)}, TypeError, r"the cell gru\(8\): jaxrnn.recurrent\(gru\(8\)\)"),
+    "a metric without a list": (
+        {"metrics": losses.accuracy}, TypeError, r"metrics must be a list, such as \["),
+    "a state in place of parameters": (
+        {"params": jaxrnn.init_state(MODEL, optax.sgd(0.1), D, 1, jax.random.key(0))}, TypeError,
+        r"pass state\.params"),
     "too many devices": ({"devices": 99}, ValueError, "devices must be at most"),
     "batches that devices cannot share": (
         {"devices": 2, "batch_size": 3}, ValueError, "batch_size must be a multiple of devices"),

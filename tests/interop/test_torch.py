@@ -37,6 +37,16 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+def test_a_batch_first_module_warns_that_its_layer_is_time_major():
+    module = torch.nn.GRU(D, H, batch_first=True)
+    with pytest.warns(UserWarning, match=r"the layer takes \[T, B, D\]"):
+        layer, params = from_torch(module)
+    inputs = np.random.default_rng(0).normal(size=(B, T, D)).astype(np.float32)
+    outputs, _ = jaxrnn.batch_first(layer).apply(params, jnp.asarray(inputs))
+    expected = module(torch.from_numpy(inputs))[0].detach()
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
+
+
 def make_state(module, dtype):
     """A hidden state with values, but for the one that ours cannot start from."""
     draws = np.random.default_rng(1)

@@ -131,7 +131,11 @@ def test_a_batch_first_layer_stands_at_the_outside(name, call, as_users_run):
             r"inputs must be \[B, T, ...\], got shape \(5,\)",
             lambda: jaxrnn.batch_first(ONE).apply(PARAMS, INPUTS[:, 0, 0]),
         ),
-        (TypeError, "layer must be of type Layer", lambda: jaxrnn.batch_first(jaxrnn.lstm(H))),
+        (
+            TypeError,
+            "layer must be a layer, got the cell",
+            lambda: jaxrnn.batch_first(jaxrnn.lstm(H)),
+        ),
     ],
 )
 def test_an_error_tells_of_swapped_axes_only_where_they_would_explain_it(

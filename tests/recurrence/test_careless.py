@@ -1,5 +1,8 @@
 """Careless arguments, as reviews found them: an error that names them, or no harm."""
 
+import dataclasses
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -96,6 +99,43 @@ def test_what_a_step_returns_is_checked(message, result, lengths):
         jaxrnn.unroll(cell, params, jnp.ones((T, B, D)), cell.initial_carry(B), lengths=lengths)
 
 
+def branches(gate):
+    return gate if gate.sum() > 0 else -gate
+
+
+@pytest.mark.parametrize("function", [np.tanh, branches])
+@pytest.mark.parametrize("implementation", [None, "autodiff"])
+def test_numpy_and_branches_in_equations_are_explained(function, implementation):
+    def update(params, input_gates, hidden_gates, carry):
+        return jaxrnn.HiddenCarry(function(input_gates[0] + hidden_gates[0]))
+
+    zeros = jaxrnn.zero_carry(jaxrnn.HiddenCarry, H)
+    cell = jaxrnn.Cell("mine", H, gates=("g",), initial_carry=zeros, update=update)
+    layer = jaxrnn.recurrent(cell, implementation=implementation)
+    params = layer.init(jax.random.key(0), D)
+    with pytest.raises(TypeError) as caught:
+        layer.apply(params, jnp.ones((T, B, D)))
+    notes = "".join(caught.value.__notes__)
+    assert "cell mine: use jax.numpy instead of numpy, and jnp.where" in notes
+
+
+class Unnamed(NamedTuple):
+    state: Any
+
+
+def test_a_carry_without_an_output_is_refused(as_users_run):
+    message = "must be a NamedTuple with a field hidden, the cell's output"
+    for wrong in (Unnamed, tuple, dict):
+        with pytest.raises(TypeError, match=f"carry_type {message}"):
+            jaxrnn.zero_carry(wrong, H)
+    cell = dataclasses.replace(
+        jaxrnn.rnn(H),
+        initial_carry=lambda batch_size, dtype=jnp.float32: Unnamed(jnp.zeros((batch_size, H))),
+    )
+    with pytest.raises(TypeError, match=f"the carry of the cell rnn {message}"):
+        apply(jaxrnn.recurrent(cell))
+
+
 LSTM = jaxrnn.recurrent(jaxrnn.lstm(H))
 BOTH = jaxrnn.bidirectional(LSTM)
 RESETS = np.zeros((T, B), bool)
@@ -127,7 +167,7 @@ def apply(layer, inputs=None, **keywords):
         ),
         (
             TypeError,
-            "resets must be an array, got list",
+            r"resets must be an array, got list: numpy\.array\(resets\) is one",
             lambda: apply(BOTH, resets=RESETS.tolist()),
         ),
         (ValueError, "resets must have shape", lambda: apply(BOTH, resets=RESETS[:4])),

@@ -37,7 +37,7 @@ def test_a_training_that_is_stopped_in_its_first_epoch_has_no_curve(small, run, 
     code, said, complained = run("train", *settings, "--epochs", 3)
     assert code == 128 + signal.SIGINT, complained
     stopped, summary, last = said.splitlines()[-3:]
-    assert stopped == f"stopped and saved: add --resume to continue from {out}"
+    assert stopped == f"stopped and saved: add --resume to the same command to continue from {out}"
     assert summary.startswith("0.25 epochs in ")
     assert summary.endswith(f"s in all; metrics, summary and checkpoints in {out}")
     assert last.startswith("training perplexity ")

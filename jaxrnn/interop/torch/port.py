@@ -5,6 +5,7 @@ exception: PyTorch gives nn.RNN and nn.LSTM two biases that are only ever added;
 Our sequences are time-major, `[T, B, D]`; `batch_first` only affects the inputs of a module.
 """
 
+import warnings
 from typing import Any
 
 import jax
@@ -43,7 +44,8 @@ def from_torch(
         the module's `dropout` between them; weights alone do not tell the dropout.  Params keep the
         type of the weights, one of bfloat16, float16, float32 and float64.  They share no memory
         with the weights or, where tensors do, with each other: a module that is used twice becomes
-        two copies.  Biases that a module lacks are zero.
+        two copies.  Biases that a module lacks are zero.  A warning says that the layer is
+        time-major where the module is `batch_first`.
 
     Raises:
         ModuleNotFoundError: a file was given and safetensors is not installed.
@@ -61,6 +63,11 @@ def from_torch(
         (Stack(Recurrent(gru(8)), Recurrent(gru(8))), (4, 24))
     """
     check_choice("nonlinearity", nonlinearity, ("tanh", "relu"))
+    if getattr(source, "batch_first", False):
+        warnings.warn(
+            "the module is batch_first, the layer takes [T, B, D]: wrap it in jaxrnn.batch_first",
+            stacklevel=2,
+        )
     name, weights = read(source, prefix)
     architecture = infer(name, weights, getattr(source, "nonlinearity", nonlinearity))
     architecture = architecture._replace(dropout=getattr(source, "dropout", 0.0))
