@@ -217,6 +217,11 @@ def test_the_page_on_native_code_prints_what_it_shows(capsys, as_users_run):
     assert capsys.readouterr().out == "".join(shown)
 
 
+def test_the_page_on_scaling_runs(as_users_run, capsys):
+    run_page("scaling.md")
+    assert abs(float(capsys.readouterr().out) - np.log(28)) < 0.1
+
+
 def test_the_generation_page_runs(capsys):
     page = run_page("generation.md")
     assert page["continued"].startswith("the cat sat on")
