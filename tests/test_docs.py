@@ -218,7 +218,8 @@ def test_the_page_on_native_code_prints_what_it_shows(capsys, as_users_run):
 
 
 def test_the_page_on_scaling_runs(as_users_run, capsys):
-    run_page("scaling.md")
+    with jax.numpy_dtype_promotion("standard"):
+        run_page("scaling.md")
     assert abs(float(capsys.readouterr().out) - np.log(28)) < 0.1
 
 
