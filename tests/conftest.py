@@ -89,8 +89,8 @@ def only_compiled_programs(compiled_programs, monkeypatch):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """One more than there are cores: many tests wait, for processes, pipes and disks."""
-    return os.cpu_count() + 1
+    """As many as there are cores: each imports all libraries, and compiles what several need."""
+    return os.cpu_count()
 
 
 @pytest.fixture

@@ -73,7 +73,8 @@ def test_runs_of_any_length_are_killed_for_as_long_as_asked(tmp_path, soak_minut
 @pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.matrix)])
 def test_a_kill_before_any_change_to_the_folder(part, tmp_path, how_many, survived):
     """Any of three saves and what lies between: opening, writing, renaming, deleting."""
-    settings = [*STATEFUL, "--epochs", "40", "--compilation-cache", str(tmp_path / "cache")]
+    epochs = str(how_many(20, 40))
+    settings = [*STATEFUL, "--epochs", epochs, "--compilation-cache", str(tmp_path / "cache")]
     code, _ = dying.train(tmp_path / "whole", settings)
     assert code == 0
     stopped, acknowledged = tmp_path / "stopped", 0
