@@ -204,6 +204,8 @@ class Checkpoints:
                 if not self.read_only:
                     self._move(skipped, "damaged")
             return result
+        if self.read_only and damaged and not damaged.keys() & {*self.steps()}:
+            return self.newest(use)  # the run has gone on meanwhile
         found = "; ".join(damaged.values()) or "there is none"
         raise CheckpointError(f"{self.folder} holds no intact checkpoint: {found}")
 

@@ -136,8 +136,9 @@ class Saved(NamedTuple):
         }
         for place in here | there:
             if here.get(place) != there.get(place):
+                what = "model" if item == "params" else "model, batch size or optimizer"
                 raise CheckpointError(
-                    f"{self.name} is of another model: {place} is {there.get(place, 'missing')}"
+                    f"{self.name} is of another {what}: {place} is {there.get(place, 'missing')}"
                     f" there, but {here.get(place, 'missing')} here"
                 )
         arrays = self._arrays(item)

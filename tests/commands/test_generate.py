@@ -76,7 +76,8 @@ def test_stop_texts_are_taken_as_they_are(generate, run, run_dir):
     code, _, complained = run("generate", run_dir, "--prompt", "分", "--stop", r"\n")
     assert code == 2
     assert complained == (
-        r"error: stop '\\n' has characters that are not in the vocabulary of 7: '\\' 'n'" + "\n"
+        r"error: stop '\\n' has characters that are not in the vocabulary of 7: '\\' 'n':"
+        r" a shell writes a line break as $'\n'" + "\n"
     )
 
 

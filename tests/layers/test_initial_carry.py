@@ -162,7 +162,11 @@ def test_steps_of_a_language_model_read_ids():
                 LAYERS["gru"], (), jnp.ones((B, D)), (), resets=np.zeros((1, B), bool)
             ),
         ),
-        (TypeError, "of type Layer", lambda: jaxrnn.step(jaxrnn.gru(H), (), jnp.ones((B, D)), ())),
+        (
+            TypeError,
+            "be a layer, got the",
+            lambda: jaxrnn.step(jaxrnn.gru(H), (), jnp.ones((B, D)), ()),
+        ),
         (
             ValueError,
             r"inputs must be one step, .* got shape \(7, 3, 4\)",
@@ -205,7 +209,7 @@ def test_steps_of_a_language_model_read_ids():
                 BOTH.init(jax.random.key(0), D), inputs(), jaxrnn.gru(H).initial_carry(B)
             ),
         ),
-        (TypeError, "of type Layer", lambda: jaxrnn.learned_initial_carry(jaxrnn.gru(H))),
+        (TypeError, "be a layer, got the", lambda: jaxrnn.learned_initial_carry(jaxrnn.gru(H))),
         (
             ValueError,
             "layer must have a carry to learn, got Linear",

@@ -30,13 +30,13 @@ def test_another_setting_is_refused_or_accepted(small, run):
     assert run("train", *settings, "--epochs", 1)[0] == 0
     code, _, error = run("train", *settings, "--resume", "--epochs", 2, "--batch-size", 8)
     assert code == 2
-    assert "different run: training.batch_size: 4 in the checkpoint, 8 here; --accept" in error
+    assert "different run: training.batch_size: 4 in the checkpoint, 8 here; --resume" in error
     # Another batch is another shape of the carry: that cannot be accepted.
     code, _, error = run(
         "train", *settings, "--resume", "--accept-changes", "--epochs", 2, "--batch-size", 8
     )
     assert code == 2
-    assert "error: carry" in error
+    assert "another model, batch size or optimizer: carry" in error
     rate = ("--learning-rate", 1, "--resume", "--epochs", 2)
     assert run("train", *settings, *rate)[0] == 2
     code, said, _ = run("train", *settings, *rate, "--accept-changes")
