@@ -63,19 +63,21 @@ class Options:
         """Return the part of a carry that the loop stacks over time."""
         return carry if self.return_carries else carry.hidden
 
-    def steps_per_iteration(self, num_steps: int, on_gpu: bool) -> int:
-        """Return `scan_unroll`, or a default chosen by measurement (docs/performance.md).
+    def steps_per_iteration(self, num_steps: int, platform: str) -> int:
+        """Return `scan_unroll`, or a default for a platform ("cpu", "gpu", "tpu").
 
-        Larger loop bodies keep XLA's CPU threads busy.  They pay off where the gates are expensive
-        and the loop is long enough to justify compiling more.  A divisor of T leaves no remainder,
-        which XLA would compile and store separately.  On a GPU each iteration launches kernels of
-        its own, which cost as much as a step.
+        It was chosen by measurement (docs/performance.md), for TPUs by what their compiler expects
+        (docs/compiled.md).  Larger loop bodies keep XLA's CPU threads busy.  They pay off where the
+        gates are expensive and the loop is long enough to justify compiling more.  A divisor of T
+        leaves no remainder, which XLA would compile and store separately.  On a GPU each iteration
+        launches kernels of its own, which cost as much as a step.  A TPU keeps the carry on the
+        chip; there a longer body only takes longer to compile.
         """
         if self.scan_unroll is not None:
             return self.scan_unroll
-        if num_steps < 16:
+        if num_steps < 16 or platform == "tpu":
             return 1
-        if on_gpu:
+        if platform == "gpu":
             return 8
         if len(self.cell.gates) == 1:
             return 1

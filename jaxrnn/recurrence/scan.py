@@ -207,7 +207,7 @@ def _loop_body(
 
 def _unroll(options: Options, over_time: Gates) -> int:
     # A guess at the platform.  `primitives.py` corrects it when the program is lowered.
-    return options.steps_per_iteration(len(over_time[0]), on_gpu=jax.default_backend() == "gpu")
+    return options.steps_per_iteration(len(over_time[0]), jax.default_backend())
 
 
 def _advance(cell: BaseCell, params: LoopParams, input_gates: Gates, start: Any) -> tuple[Any, Any]:

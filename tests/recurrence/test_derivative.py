@@ -88,9 +88,10 @@ def test_turns_of_several_steps_change_nothing(num_steps, reverse, x64):
 def test_steps_per_iteration_depend_on_the_device(cell):
     options = Options(cell)
     on_a_cpu = [1, 1, 1] if cell.name == "rnn" else [1, 5, 4]
-    assert [options.steps_per_iteration(t, on_gpu=False) for t in (15, 35, 37)] == on_a_cpu
-    assert [options.steps_per_iteration(t, on_gpu=True) for t in (15, 35, 256)] == [1, 8, 8]
-    assert Options(cell, scan_unroll=3).steps_per_iteration(35, on_gpu=True) == 3
+    assert [options.steps_per_iteration(t, "cpu") for t in (15, 35, 37)] == on_a_cpu
+    assert [options.steps_per_iteration(t, "gpu") for t in (15, 35, 256)] == [1, 8, 8]
+    assert [options.steps_per_iteration(t, "tpu") for t in (15, 35, 256)] == [1, 1, 1]
+    assert Options(cell, scan_unroll=3).steps_per_iteration(35, "tpu") == 3
 
 
 @pytest.mark.parametrize("name", [*in_matrix("rnn", "gru"), "lstm"])

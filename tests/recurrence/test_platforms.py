@@ -11,9 +11,9 @@ from recurrence.cases import B, D, make_case
 import jaxrnn
 
 
-def lowered_for(platforms, scan_unroll=None, num_steps=32):
+def lowered_for(platforms, scan_unroll=None, num_steps=32, cell="rnn"):
     """The text of a gradient's program, traced on a CPU."""
-    case = make_case("rnn", jnp.float32)
+    case = make_case(cell, jnp.float32)
 
     def loss(params, inputs):
         outputs, _ = jaxrnn.unroll(
@@ -34,6 +34,16 @@ def steps_of_loops(text):
 def test_a_program_for_a_gpu_takes_eight_steps_an_iteration():
     assert steps_of_loops(lowered_for(("cpu",))) == 2  # forward and backward
     assert steps_of_loops(lowered_for(("cuda",))) == 16
+
+
+def test_a_program_for_a_tpu_takes_one_and_keeps_time_outermost_in_memory():
+    assert steps_of_loops(lowered_for(("cpu",), cell="gru")) == 8
+    text = lowered_for(("tpu",), cell="gru")
+    assert steps_of_loops(text) == 2
+    layouts = re.findall(r"@LayoutConstraint.*?result_layouts = \[dense<\[(.*?)\]>", text)
+    assert layouts
+    assert set(layouts) == {"2, 1, 0"}  # from the innermost axis to the outermost
+    assert "LayoutConstraint" not in lowered_for(("cuda",), cell="gru")
 
 
 @pytest.mark.parametrize("arguments", [{"scan_unroll": 2}, {"num_steps": 15}])
