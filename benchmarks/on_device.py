@@ -88,16 +88,26 @@ def ours(
         dtype=dtype,
     )
     params = layer.init(jax.random.key(1), sizes.hidden_size)
+    return _compile(loss_of(layer), params, sizes.inputs, GRAPHS if graphs else {})
+
+
+def loss_of(layer: jaxrnn.Layer) -> Callable[[Any, Any], Any]:
+    """Return (params, inputs) -> a loss of all outputs of a layer."""
 
     def loss(params: Any, inputs: Any) -> Any:
-        carry = layer.initial_carry(params, sizes.batch_size)
-        return (layer.apply(params, inputs, carry)[0].astype(jnp.float32) ** 2).mean()
+        return (layer.apply(params, inputs)[0].astype(jnp.float32) ** 2).mean()
 
-    return _compile(loss, params, sizes.inputs, GRAPHS if graphs else {})
+    return loss
 
 
 def flax(sizes: LayerSizes) -> Step:
     """Compile Flax's layer."""
+    loss, params = flax_loss(sizes)
+    return _compile(loss, params, sizes.inputs, {})
+
+
+def flax_loss(sizes: LayerSizes) -> tuple[Callable[[Any, Any], Any], Any]:
+    """Return the same loss of Flax's layer, and its parameters."""
     from flax import nnx
 
     cells: Any = {"rnn": nnx.SimpleCell, "gru": nnx.GRUCell, "lstm": nnx.OptimizedLSTMCell}
@@ -108,7 +118,7 @@ def flax(sizes: LayerSizes) -> Step:
     def loss(params: Any, inputs: Any) -> Any:
         return (nnx.merge(graph, params, rest)(inputs, rngs=nnx.Rngs(0)) ** 2).mean()
 
-    return _compile(loss, params, sizes.inputs, {})
+    return loss, params
 
 
 def torch(sizes: LayerSizes, dtype: str = "float32") -> Step:

@@ -27,7 +27,7 @@ def ours(
 ) -> Step:
     """Make our training step, by default with the default implementation."""
     model = jax_models.language_model(workload, implementation)
-    optimizer = _optimizer()
+    optimizer = sgd()
     state = jaxrnn.init_state(
         model, optimizer, workload.vocab_size, workload.batch_size, jax.random.key(0)
     )
@@ -51,20 +51,28 @@ def jax_train_step(
 ) -> Step:
     """Make the training step of a JAX peer."""
     params, logits_of = make(workload)
-    optimizer = _optimizer()
+    train_step = jax_training(logits_of)
     inputs, targets = map(jnp.asarray, batch_of(workload))
+    return _make_run_steps(
+        lambda state: train_step(*state[:2], inputs, targets),
+        (params, sgd().init(params), 0.0),
+        steps_per_call,
+    )
 
-    def loss_of(params: Any) -> Any:
+
+def jax_training(logits_of: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """Return (params, opt_state, inputs, targets) -> (params, opt_state, loss), a training step."""
+
+    def loss_of(params: Any, inputs: Any, targets: Any) -> Any:
         logits = logits_of(params, inputs)
         return optax.losses.softmax_cross_entropy_with_integer_labels(logits, targets).mean()
 
-    def train_step(state: Any) -> Any:
-        params, opt_state, _ = state
-        loss, grads = jax.value_and_grad(loss_of)(params)
-        updates, opt_state = optimizer.update(grads, opt_state, params)
+    def train_step(params: Any, opt_state: Any, inputs: Any, targets: Any) -> Any:
+        loss, grads = jax.value_and_grad(loss_of)(params, inputs, targets)
+        updates, opt_state = sgd().update(grads, opt_state, params)
         return optax.apply_updates(params, updates), opt_state, loss
 
-    return _make_run_steps(train_step, (params, optimizer.init(params), 0.0), steps_per_call)
+    return train_step
 
 
 def jax_forward(make: Callable[[Workload], Model], workload: Workload) -> Step:
@@ -75,7 +83,8 @@ def jax_forward(make: Callable[[Workload], Model], workload: Workload) -> Step:
     return lambda: compiled(params, inputs).block_until_ready()
 
 
-def _optimizer() -> optax.GradientTransformation:
+def sgd() -> optax.GradientTransformation:
+    """Return the optimizer of all peers."""
     return optax.chain(optax.clip_by_global_norm(MAX_GRAD_NORM), optax.sgd(LEARNING_RATE))
 
 
