@@ -95,6 +95,7 @@ def test_every_page_is_in_the_navigation():
 SHELL_NOT_RUN = {
     "index.md": "installs a release, of which there is none yet",
     "gpu.md": "installs CUDA",
+    "compiled.md": "installs compilers for TPUs and GPUs",
     "scaling.md": "needs a cluster, or a corpus larger than memory; its other two are run",
     "generation.md": "continues a run of the reader's; the same flags are tested elsewhere",
     "reliability.md": "takes an hour",
