@@ -62,6 +62,9 @@ def plot_history(history: History) -> Any:
 
     Needs matplotlib, which is not imported otherwise.
 
+    Raises:
+        ModuleNotFoundError: it is not installed.
+
     Examples:
         >>> import jaxrnn
         >>> from jaxrnn.fitting import History
@@ -69,8 +72,11 @@ def plot_history(history: History) -> Any:
         >>> [axes.get_ylabel() for axes in figure.axes]
         ['loss']
     """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("plot_history needs `pip install matplotlib`") from error
 
     columns = [name for name, _ in _numbers(history.rows[0])] if history.rows else ["loss"]
     names = list(dict.fromkeys(name.removeprefix("validation_") for name in columns))

@@ -195,8 +195,10 @@ def report_end(
     title = f"{settings.model.cell.upper()} on {Path(corpus.name).name}"
     plot_perplexity(log.rows, title, settings.out / "curve.png")
     curve = "curve, " if (settings.out / "curve.png").exists() else ""
+    resumed = settings.resume and run.start.previous is not None
     print(
-        f"{_epochs(progress)} in {progress.seconds:.1f} s of training,"
+        f"{_epochs(progress)} in {progress.seconds:.1f} s of training"
+        f"{', earlier starts included; in this one' if resumed else ','}"
         f" {seconds.compiling:.1f} s of compiling, {seconds.saving:.1f} s of saving,"
         f" {seconds.wall:.1f} s in all; {curve}metrics, summary and checkpoints in {settings.out}\n"
         f"training perplexity {summary['perplexity']:.3f}, {summary['tokens_per_second']:,.0f}"

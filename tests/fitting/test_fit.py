@@ -289,11 +289,15 @@ state, history = jaxrnn.fit(
     model, optax.sgd(0.1), np.ones((5, 8, 3)), [0, 1] * 4, epochs=2, key=jax.random.key(0)
 )
 print(len(history.rows))
+try:
+    jaxrnn.plot_history(history)
+except ModuleNotFoundError as error:
+    print(error)
 """
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
     )
-    assert run.stdout == "2\n", run.stderr
+    assert run.stdout == "2\nplot_history needs `pip install matplotlib`\n", run.stderr
     assert run.stderr.count("epoch") == 2
 
 

@@ -100,6 +100,7 @@ def test_a_text_that_was_tokenized_trains_and_goes_on(tmp_path):
     code, said, errors = finish(start("train", *settings, "2", "--resume"))
     assert code == 0, errors
     assert "epoch 2, perplexity" in said
+    assert "of training, earlier starts included; in this one " in said
     code, _, errors = finish(start("tokenize", "--text", text, "--out", tokens))
     assert code == 2
     assert errors.strip() == f"error: {tokens} already exists"
