@@ -1,6 +1,6 @@
 r"""What accelerators would run: programs compiled without one, beside Flax's.
 
-    python -m benchmarks.compiled                       all targets; a quarter of an hour on 2 cores
+    python -m benchmarks.compiled                       all targets; five minutes on two cores
     python -m benchmarks.compiled --targets H100 v5e    only these
     python -m benchmarks.compiled --check               exit with 1 where a bound is broken
 

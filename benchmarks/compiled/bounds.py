@@ -22,6 +22,8 @@ CYCLES = {
 """The most cycles that a TPU's compiler expects of a training step, as a part of Flax's."""
 MEMORY = 1.25
 """The most peak memory of a training step, as a part of Flax's."""
+MESSAGES = 3
+"""The most messages of a training step on eight devices."""
 PER_STEP = {
     "tpu": {"rnn": (4.4, 5.5), "gru": (4.4, 5.5), "lstm": (5.5, 7.5)},
     "cuda": {"rnn": (2.6, 2.4), "gru": (2.6, 3.7), "lstm": (2.8, 2.8)},
@@ -57,6 +59,7 @@ def of_messages(
     kinds = sorted({each.operation for each in sent})
     if kinds != ["all-reduce"]:
         yield f"{where} sends {', '.join(kinds)}, not only all-reduce"
+    yield from _above(f"{where}: messages", len(sent), MESSAGES)
     floats = sum(each.num_floats for each in sent)
     if not num_params <= floats <= num_params + 8:
         yield f"{where} sends {floats:,} floats for {num_params:,} parameters"
