@@ -22,10 +22,6 @@ def check_arguments(
     """Check the arguments of `unroll` against each other and against the options."""
     cell = options.cell
     check_params(cell, params)
-    check_carry_type(
-        f"the carry of the cell {cell.name}",
-        type(jax.eval_shape(lambda: cell.initial_carry(1, params.w_ih.dtype))),
-    )
     check_inputs(params.w_ih.shape[0], inputs)
     batch_size, dtype = inputs.shape[1], params.w_ih.dtype
     check_w_hh(cell, params.w_hh, batch_size)
@@ -102,6 +98,7 @@ def check_inputs(input_size: int, inputs: Any) -> None:
 def check_carry(name: str, cell: BaseCell, carry: Any, batch_size: int, dtype: Any) -> None:
     """Check that a carry is like the cell's initial one, and differentiable for a `Cell`."""
     expected = jax.eval_shape(lambda: cell.initial_carry(batch_size, dtype))
+    check_carry_type(f"the carry of the cell {cell.name}", type(expected))
     check_like(name, carry, expected)
     for path, leaf in jax.tree.leaves_with_path(expected):
         if isinstance(cell, Cell) and not jnp.issubdtype(leaf.dtype, jnp.floating):

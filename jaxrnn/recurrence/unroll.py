@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.cells import BaseCell, LoopParams
+from jaxrnn.cells.cell import check_carry_type
 from jaxrnn.checks import widen_ids
 from jaxrnn.matmul import gather_row_parts, matmul, round_to
 from jaxrnn.recurrence import cudnn, primitives, scan
@@ -126,7 +127,9 @@ def run(
     inputs = fill_padding(valid, inputs)
     if jnp.issubdtype(inputs.dtype, jnp.integer):
         inputs = widen_ids("inputs", inputs, params.w_ih.shape[0])
-    carry = initial_carry() if carry is None else carry
+    if carry is None:
+        carry = initial_carry()
+        check_carry_type(f"the carry of the cell {options.cell.name}", type(carry))
     reset_carry = context.reset_carry
     if context.resets is not None and reset_carry is None:
         reset_carry = initial_carry()
