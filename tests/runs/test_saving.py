@@ -45,9 +45,15 @@ def test_another_setting_is_refused_or_accepted(small, run):
     assert epochs(out) == [1, 2]
 
 
-def test_another_text_is_refused_or_accepted(small, run):
-    _, settings = small
+def test_another_text_is_refused_or_accepted(small, run, monkeypatch):
+    out, settings = small
     assert run("train", *settings, "--epochs", 1)[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("jaxrnn.runs.settings.read_corpus", lambda *_: pytest.fail("it is read"))
+        code, _, error = run("train", "--resume", "--out", out)
+    assert code == 2
+    assert "--corpus is jaychou, but the run" in error
+    assert error.endswith("--resume belongs to the whole command that began the run\n")
     corpus = settings[settings.index("--corpus", 2) + 1]
     corpus.write_text("hgfe dcba\nabcd efgh\n" * 60)
     code, _, error = run("train", *settings, "--resume", "--epochs", 2)
