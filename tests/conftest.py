@@ -89,7 +89,7 @@ def only_compiled_programs(compiled_programs, monkeypatch):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """As many as there are cores: each imports all libraries, and compiles what several need."""
+    """Return the number of cores: each worker imports all libraries, and compiles for itself."""
     return os.cpu_count()
 
 

@@ -1,4 +1,4 @@
-r"""What accelerators would run: programs compiled without one, beside Flax's.
+r"""Compile our programs and Flax's for GPUs and TPUs without one, and count what they do.
 
     python -m benchmarks.compiled                       all targets; five minutes on two cores
     python -m benchmarks.compiled --targets H100 v5e    only these

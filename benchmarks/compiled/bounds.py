@@ -1,7 +1,7 @@
-"""What the programs must keep to: bands of a few per cent above what was found.
+"""Bounds that compiled programs must keep to.
 
-Other versions of XLA differ in little things; a gather or a copy in each time step, or rows that
-are sent from device to device, do not pass.
+They are a few per cent above what was found.  Other versions of XLA differ in little things; a
+gather or a copy in each time step, or rows that are sent from device to device, do not pass.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a compiled program does, read from the text of its instructions.
+"""Read from the text of a compiled program what it does.
 
 On a GPU an instruction that is not free is one launch of a kernel.  The TPU's compiler notes how
 many cycles it expects each fusion to take.
@@ -28,7 +28,7 @@ class Instruction(NamedTuple):
 
     @property
     def is_free(self) -> bool:
-        """Whether nothing runs; the end of an asynchronous operation counts with its start."""
+        """Whether the instruction runs nothing, or ends what its start has counted already."""
         return self.operation in FREE or self.operation.endswith("-done")
 
     @property

@@ -26,7 +26,7 @@ class Program(NamedTuple):
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
-    options: dict[str, Any] = {}  # noqa: RUF012, a NamedTuple's field
+    options: dict[str, Any]
     """Of `jax.jit`."""
 
 
@@ -75,7 +75,7 @@ def flax_gradient(cell: Any, mesh: Mesh) -> Program:
 def _gradient(loss: Callable[..., Any], params: Any, mesh: Mesh) -> Program:
     shape = SIZES.num_steps, SIZES.batch_size, SIZES.hidden_size
     inputs = jax.ShapeDtypeStruct(shape, jnp.float32)
-    return Program(jax.grad(loss, argnums=(0, 1)), _on(mesh, P(), (params, inputs)))
+    return Program(jax.grad(loss, argnums=(0, 1)), _on(mesh, P(), (params, inputs)), {})
 
 
 def generation(workload: Workload, mesh: Mesh) -> Program:
@@ -87,7 +87,7 @@ def generation(workload: Workload, mesh: Mesh) -> Program:
     def generate(params: Any, prompt: Any) -> Any:
         return jaxrnn.generate_ids(model, params, prompt, NUM_TOKENS)
 
-    return Program(generate, _on(mesh, P(), (params, prompt)))
+    return Program(generate, _on(mesh, P(), (params, prompt)), {})
 
 
 def _on(mesh: Mesh, specs: Any, tree: Any) -> Any:

@@ -93,9 +93,9 @@ def make_dataset(
         lengths = _checked_lengths(name, lengths, array.shape[:2])
     floats = np.issubdtype(example.dtype, np.floating)
     if floats != (example.ndim == 2):
-        alone = is_list and example.ndim == 1
         hint = ": give numbers an axis of their own, sequence[:, None]" if floats else ""
-        hint += ", or put a single sequence [T, D] into a list" if floats and alone else ""
+        if floats and is_list:
+            hint += ", or put a single sequence [T, D] into a list"
         raise TypeError(
             f"{name}inputs must be vectors of floats or ids of integers, got {example.dtype} of"
             f" shape {list(example.shape[1:])} per step{hint}"

@@ -115,7 +115,7 @@ def test_skipped_steps_are_counted_and_left_out_of_the_perplexity():
 
 @pytest.mark.parametrize("seconds", [1e-9, 1e9])
 def test_training_stops_after_some_in_a_row_and_says_where(seconds, monkeypatch):
-    """Whether a call takes one step or all of them."""
+    """It does so with one step in a call and with all of them."""
     monkeypatch.setattr(trainer_module, "SECONDS_PER_CALL", seconds)
     model, config, ids, state = make_run("loss is NaN", max_skipped=3, bad_batches=(1, 3, 4, 5))
     steps = jaxrnn.train(model, config.make_optimizer(), config, ids, state)
@@ -171,7 +171,7 @@ def test_an_update_that_is_not_finite_changes_nothing_and_is_named(wrong, as_use
 
 
 def test_a_state_may_begin_with_an_infinite_best_value():
-    """As that of optax's reduce_on_plateau."""
+    """A state that begins with inf, as that of optax's reduce_on_plateau does, is accepted."""
     best = optax.stateless(lambda updates, params: updates)
     best = best._replace(init=lambda params: jnp.inf, update=lambda u, s, p=None: (u, s))
     model, optimizer = (

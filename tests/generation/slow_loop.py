@@ -13,7 +13,7 @@ V = len(VOCABULARY)
 
 
 def logits_of(model, params, ids):
-    """Of the token after each of `ids`, for one text."""
+    """Return the logits of the token after each of `ids`, for one text."""
     column = jnp.array(ids, jnp.int32)[:, None]
     logits, _ = model.apply(params, column, model.initial_carry(params, 1))
     return np.asarray(logits[:, 0], np.float64)

@@ -29,7 +29,7 @@ def test_without_stop_strings_every_token_comes_by_itself(model_and_params):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_no_part_of_a_stop_string_is_shown(model_and_params, seed):
-    """What is shown is the text without it, and is never taken back."""
+    """The pieces together are the text without it: nothing is taken back."""
     model, params = model_and_params
     options = {"stop": ["abc", "b d"], "min_tokens": seed, "sampling": HOT}
     pieces, text = stream_and_text(

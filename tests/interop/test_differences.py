@@ -1,4 +1,4 @@
-"""What docs/recurrence.md says to readers who come from another library, of both sides."""
+"""Test what docs/recurrence.md says of other libraries and of ours."""
 
 import jax
 import jax.numpy as jnp
@@ -68,7 +68,7 @@ def test_inputs_of_another_dtype_are_refused_where_jax_libraries_cast_them(libra
 
 
 def backward_ports():
-    """Of a cell of Flax: (ours, params, its reversed run in Flax, that in Keras)."""
+    """Return ours, its params, and its reversed run in Flax and in Keras, of a cell of Flax."""
     as_examined("flax", "flax")
     layers = as_examined("keras", "keras").layers
     draw = nnx.initializers.normal(0.5)

@@ -181,7 +181,7 @@ def check_private(path: Path, is_right_kind: Callable[[int], bool], kind: str) -
 def _compile(
     compiler: str, flags: tuple[str, ...], source: str, headers: dict[str, str], path: Path
 ) -> None:
-    """Compile to a file beside `path` and rename it, so that nobody loads half a library."""
+    """Compile a library to a file beside `path`, then rename it: nobody loads half a library."""
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
