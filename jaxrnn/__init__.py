@@ -29,6 +29,7 @@ from jaxrnn.cells import (
     StepCell,
     gru,
     lstm,
+    mgu,
     rnn,
     zero_carry,
 )
@@ -86,6 +87,7 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "rnn",
     "gru",
     "lstm",
+    "mgu",
     "Cell",
     "StepCell",
     "LoopParams",

@@ -9,12 +9,14 @@ from jaxrnn.cells.cell import BaseCell, Cell, HiddenCarry, LoopParams, StepCell,
 from jaxrnn.cells.elman import rnn
 from jaxrnn.cells.gru import gru
 from jaxrnn.cells.lstm import LSTMCarry, lstm
+from jaxrnn.cells.mgu import mgu
 
 __all__ = [  # noqa: RUF022, sorted by topic
     # built-in cells
     "rnn",
     "gru",
     "lstm",
+    "mgu",
     # custom cells
     "Cell",
     "StepCell",
