@@ -235,7 +235,7 @@ def test_the_generation_page_runs(capsys):
 
 
 def test_the_interop_page_runs(as_users_run):
-    for library in ("torch", "keras"):
+    for library in ("torch", "keras", "haiku", "equinox"):
         pytest.importorskip(library)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         assert run_page("interop.md")["outputs"].shape == (5, 3, 4)

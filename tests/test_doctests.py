@@ -8,14 +8,15 @@ import pkgutil
 import pytest
 
 import jaxrnn
-from jaxrnn.interop import flax, keras, torch
+from jaxrnn.interop import equinox, flax, haiku, keras, torch
 
 MODULES = [module.name for module in pkgutil.walk_packages(jaxrnn.__path__, "jaxrnn.")]
 ROOMS = [
     "cells", "recurrence", "sequences", "layers", "text", "generation", "training", "runs",
 ]  # fmt: skip
-PUBLIC = [jaxrnn, flax, keras, torch] + [importlib.import_module(f"jaxrnn.{r}") for r in ROOMS]
-NEEDS = {"jaxrnn.interop.torch": "torch", "jaxrnn.interop.keras": "keras"}
+PUBLIC = [jaxrnn, equinox, flax, haiku, keras, torch]
+PUBLIC += [importlib.import_module(f"jaxrnn.{r}") for r in ROOMS]
+NEEDS = {f"jaxrnn.interop.{package}": package for package in ("torch", "keras", "equinox")}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])

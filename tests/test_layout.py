@@ -72,7 +72,7 @@ handler.emit = lambda record: seen.append(record.getMessage())
 logging.getLogger("jax").addHandler(handler)
 import jaxrnn
 extras = {"orbax", "tyro", "tqdm", "pooch", "requests", "matplotlib", "tensorboardX", "torch"}
-extras |= {"keras", "safetensors"}
+extras |= {"keras", "safetensors", "haiku", "equinox"}
 print(sorted(extras & {name.split(".")[0] for name in sys.modules}))
 print([message for message in seen if "ompil" in message])
 """

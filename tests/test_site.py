@@ -16,9 +16,9 @@ import jaxrnn
 
 PAGES = sorted(DOCS.rglob("*.md"))
 ROOMS = (
-    "", ".cells", ".fitting", ".generation", ".interop.export", ".interop.flax", ".interop.keras",
-    ".interop.torch", ".layers", ".losses", ".recurrence", ".runs", ".sequences", ".text",
-    ".training",
+    "", ".cells", ".fitting", ".generation", ".interop.equinox", ".interop.export",
+    ".interop.flax", ".interop.haiku", ".interop.keras", ".interop.torch", ".layers", ".losses",
+    ".recurrence", ".runs", ".sequences", ".text", ".training",
 )  # fmt: skip
 ELSEWHERE = {"jaxrnn.losses"}
 """Rooms, which are public by the names in them."""

@@ -1,12 +1,12 @@
 """Layers of other libraries as functions of our arrays, in the versions that the pages speak of."""
 
-import contextlib
 from importlib.metadata import PackageNotFoundError, version
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from comparison import lenient
 from flax import nnx
 
 EXAMINED = {
@@ -28,13 +28,6 @@ def as_examined(package, module):
     if installed != EXAMINED[package]:
         pytest.skip(f"the page speaks of {package} {EXAMINED[package]}, installed is {installed}")
     return pytest.importorskip(module)
-
-
-@contextlib.contextmanager
-def lenient():
-    """They promote dtypes and ranks."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
 
 
 def swapped(over_time):

@@ -1,14 +1,20 @@
 """Ports of Flax's recurrent cells, nnx and linen: Flax itself is the oracle."""
 
-import contextlib
 import dataclasses
 import functools
-import re
+import itertools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
+from comparison import (
+    assert_close,
+    assert_same_outputs_and_gradients,
+    drawn,
+    exactly,
+    lenient,
+    like,
+)
 from flax import linen, nnx
 from marks import in_matrix
 
@@ -18,26 +24,20 @@ from jaxrnn.interop.flax import carry_from_flax, carry_to_flax, from_flax, to_li
 T, B, D, H = 6, 3, 4, 5
 LENGTHS = jnp.array([6, 1, 4])  # none is 0, where Flax takes another carry: test_flax_defects.py
 CELLS = ("SimpleCell", "GRUCell", "LSTMCell", "OptimizedLSTMCell")
+LINEN_CELLS = (*CELLS, "MGUCell")
 WAYS = ("forward", "backward")
 GRU = jaxrnn.recurrent(jaxrnn.gru(H))
-OURS = {"rnn": jaxrnn.rnn(H), "gru": jaxrnn.gru(H), "lstm": jaxrnn.lstm(H)}
+OURS = {
+    "rnn": jaxrnn.rnn(H),
+    "gru": jaxrnn.gru(H),
+    "lstm": jaxrnn.lstm(H),
+    "mgu": jaxrnn.mgu(H, as_in_flax=True),
+}
 
 
-@contextlib.contextmanager
-def lenient():
-    """Flax's own code promotes dtypes and ranks."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
-
-
-def drawn(seed):
-    """An initialiser that compiles nothing, for kernels and biases; each call draws anew."""
-    rng = np.random.default_rng(seed)
-    return lambda key, shape, dtype: jnp.asarray(rng.uniform(-0.7, 0.7, shape), dtype)
-
-
-def inits():
-    return dict.fromkeys(("kernel_init", "recurrent_kernel_init", "bias_init"), drawn(0))
+def inits(*biases):
+    kernels = ("kernel_init", "recurrent_kernel_init")
+    return dict.fromkeys((*kernels, *(biases or ("bias_init",))), drawn(0))
 
 
 def nnx_cell(name, **options):
@@ -46,7 +46,8 @@ def nnx_cell(name, **options):
 
 
 def linen_cell(name, **options):
-    return getattr(linen, name)(H, **(inits() | options))
+    biases = ("forget_bias_init", "activation_bias_init") if name == "MGUCell" else ()
+    return getattr(linen, name)(H, **(inits(*biases) | options))
 
 
 def variables_of(module, dtype=jnp.float32):
@@ -56,12 +57,6 @@ def variables_of(module, dtype=jnp.float32):
     with lenient():
         variables = over_time.init(jax.random.key(0), jnp.zeros((B, T, D), dtype))
     return {"params": variables["params"]["cell"]} if is_cell else variables
-
-
-def like(shapes, seed):
-    """Random arrays, no two of them equal, no zero among them."""
-    draw = drawn(seed)
-    return jax.tree.map(lambda leaf: draw(None, leaf.shape, leaf.dtype), shapes)
 
 
 def random_params(layer):
@@ -93,40 +88,6 @@ def call_ours(layer, params, inputs, carry):
     return outputs, carry_to_flax(carry)
 
 
-def exactly(text):
-    return f"^{re.escape(text)}$"
-
-
-def assert_close(ours, theirs, atol):
-    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-    assert jax.tree.leaves(ours)
-    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=atol, rtol=0), ours, theirs)
-
-
-def assert_same_outputs_and_gradients(ours, theirs, *args):
-    """Of two functions of the same Flax weights and inputs, to (outputs, carry)."""
-
-    def loss(run, *args):
-        outputs, carry = run(*args)
-        of_carry = sum(jnp.cos(leaf).sum() for leaf in jax.tree.leaves(carry))
-        return jnp.sin(outputs).sum() + of_carry, (outputs, carry)
-
-    def differentiate(run):
-        with_aux = functools.partial(loss, run)
-        return jax.grad(with_aux, argnums=tuple(range(len(args))), has_aux=True)(*args)
-
-    with lenient():
-        both = jax.jit(
-            lambda *args: (differentiate(ours), differentiate(theirs)),
-            compiler_options={"xla_backend_optimization_level": 0},  # a third less to wait for
-        )
-        (grads, came), (expected_grads, expected) = both(*args)
-    # float64: rounding of up to 6 steps' sums in another order
-    assert_close(came, expected, 1e-13)
-    assert_close(grads, expected_grads, 1e-12)
-    assert all(jnp.abs(grad).max() > 1e-3 for grad in jax.tree.leaves(grads))
-
-
 @pytest.mark.parametrize("name", CELLS)
 def test_an_nnx_cell_over_time_has_a_layer_that_equals_it(name, x64):
     module = nnx.RNN(nnx_cell(name, param_dtype=jnp.float64))
@@ -144,7 +105,7 @@ def test_an_nnx_cell_over_time_has_a_layer_that_equals_it(name, x64):
     assert_same_outputs_and_gradients(ours, theirs, weights, inputs)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", LINEN_CELLS)
 def test_a_linen_cell_over_time_has_a_layer_that_equals_it(name, x64):
     module = linen.RNN(linen_cell(name, param_dtype=jnp.float64))
     variables = variables_of(module, jnp.float64)
@@ -179,8 +140,13 @@ def without_hidden_bias_of_n(params):
     return params._replace(b_hh=params.b_hh.at[2 * H :].set(0))
 
 
-@pytest.mark.parametrize("library", EXPORTS)
-@pytest.mark.parametrize("name", ["rnn", "gru", "bidirectional lstm"])
+@pytest.mark.parametrize(
+    ("name", "library"),
+    [
+        *itertools.product(["rnn", "gru", "bidirectional lstm"], EXPORTS),
+        ("bidirectional mgu", "linen"),
+    ],
+)
 def test_a_layer_has_a_flax_module_that_equals_it_and_comes_back(name, library):
     cell = OURS[name.split()[-1]]
     layer = jaxrnn.recurrent(cell)
@@ -204,15 +170,19 @@ def test_a_layer_has_a_flax_module_that_equals_it_and_comes_back(name, library):
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_weights_of_flax_come_back_as_they_were(name):
+def test_weights_of_nnx_come_back_as_they_were(name):
     cell = nnx_cell(name)
     optimized = name == "OptimizedLSTMCell"
     back = to_nnx(*from_flax(cell), optimized_lstm=optimized)
     assert type(back) is type(cell)
     assert_close(nnx.to_pure_dict(nnx.state(back, nnx.Param)), nnx.to_pure_dict(nnx.state(cell)), 0)
 
+
+@pytest.mark.parametrize("name", LINEN_CELLS)
+def test_weights_of_linen_come_back_as_they_were(name):
     module = linen_cell(name)
     variables = variables_of(module)
+    optimized = name == "OptimizedLSTMCell"
     back, back_variables = to_linen(*from_flax(module, variables), optimized_lstm=optimized)
     assert type(back) is type(module)
     assert_close(back_variables, variables, 0)
@@ -269,14 +239,15 @@ ONE_BY_ONE = (
     "cannot be ported: port its layers one by one and put them in a jaxrnn.stack (linen stores the"
     " weights of a cell that several layers share only under the first of them)"
 )
+KNOWN = "SimpleCell, GRUCell, LSTMCell, OptimizedLSTMCell, MGUCell"
 REFUSED = {
     "another cell": (
-        lambda: linen.MGUCell(H),
-        "linen.MGUCell cannot be ported, only SimpleCell, GRUCell, LSTMCell, OptimizedLSTMCell can",
+        lambda: linen.ConvLSTMCell(H, (3,)),
+        f"linen.ConvLSTMCell cannot be ported, only {KNOWN} can",
     ),
     "a subclass": (
         lambda: Derived(D, H, rngs=nnx.Rngs(0), **inits()),
-        "nnx.Derived cannot be ported, only SimpleCell, GRUCell, LSTMCell, OptimizedLSTMCell can",
+        f"nnx.Derived cannot be ported, only {KNOWN} can",
     ),
     "gate_fn": (
         lambda: nnx_cell("GRUCell", gate_fn=jax.nn.hard_sigmoid),
@@ -284,7 +255,12 @@ REFUSED = {
     ),
     "activation_fn": (
         lambda: linen_cell("LSTMCell", activation_fn=jax.nn.relu),
-        "linen.LSTMCell with activation_fn=relu cannot be ported: gru and lstm use tanh",
+        "linen.LSTMCell with activation_fn=relu cannot be ported: gru, lstm and mgu use tanh",
+    ),
+    "reset_gate": (
+        lambda: linen_cell("MGUCell", reset_gate=False),
+        "linen.MGUCell with reset_gate=False cannot be ported: the gate of mgu always scales the"
+        " recurrent product, too",
     ),
     "residual": (
         lambda: nnx_cell("SimpleCell", residual=True),
@@ -399,11 +375,13 @@ NOT_OF_FLAX = {
     ),
     "a projection": (
         jaxrnn.recurrent(jaxrnn.lstm(H), projection_size=2),
-        "a layer whose w_hh is LowRank cannot be ported: Flax's is one matrix",
+        "a layer whose w_hh is LowRank cannot become a Flax cell, whose recurrent weights are one"
+        " matrix",
     ),
     "heads": (
         jaxrnn.bidirectional(jaxrnn.recurrent(jaxrnn.lstm(H), num_heads=H)),
-        "a layer whose w_hh is BlockDiagonal cannot be ported: Flax's is one matrix",
+        "a layer whose w_hh is BlockDiagonal cannot become a Flax cell, whose recurrent weights are"
+        " one matrix",
     ),
     "reverse": (
         jaxrnn.recurrent(jaxrnn.lstm(H), reverse=True),
@@ -429,6 +407,11 @@ NOT_OF_FLAX = {
         jaxrnn.recurrent(jaxrnn.gru(H, reset_after=False)),
         "the cell gru_reset_before cannot be ported: Flax's GRUCell resets after the recurrent"
         " product",
+    ),
+    "the paper's mgu": (
+        jaxrnn.recurrent(jaxrnn.mgu(H)),
+        "the cell mgu cannot be ported: Flax's MGUCell has the equations of mgu(...,"
+        " as_in_flax=True)",
     ),
     "the activation": (
         jaxrnn.recurrent(jaxrnn.rnn(H, jax.nn.relu)),
@@ -456,3 +439,10 @@ def test_a_hidden_bias_of_the_gate_n_has_no_place_in_nnx():
     )
     with pytest.raises(ValueError, match=exactly(text)):
         to_nnx(GRU, random_params(GRU))
+
+
+def test_nnx_has_no_minimal_gated_unit():
+    layer = jaxrnn.recurrent(OURS["mgu"])
+    text = "the cell mgu cannot be ported: nnx has no MGUCell: use to_linen"
+    with pytest.raises(ValueError, match=exactly(text)):
+        to_nnx(layer, random_params(layer))

@@ -6,6 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from comparison import (
+    assert_close,
+    assert_same_outputs_and_gradients,
+    drawn,
+    exactly,
+    lenient,
+    like,
+)
 from flax import linen, nnx
 from marks import in_matrix
 from test_flax import (
@@ -14,15 +22,9 @@ from test_flax import (
     B,
     H,
     T,
-    assert_close,
-    assert_same_outputs_and_gradients,
     call_flax,
     call_ours,
-    drawn,
-    exactly,
     inits,
-    lenient,
-    like,
     linen_cell,
     nnx_cell,
     random_carry,

@@ -9,6 +9,7 @@ import jax
 import pytest
 
 import jaxrnn
+from jaxrnn.interop.equinox import from_equinox, to_equinox
 from jaxrnn.interop.export import export_step
 from jaxrnn.interop.keras import from_keras, to_keras
 from jaxrnn.interop.optional import import_optional
@@ -34,6 +35,8 @@ CALLS = {
     ),
     "from_keras": ("keras", "from_keras", lambda params: from_keras(object())),
     "to_keras": ("keras", "to_keras", lambda params: to_keras(LAYER, params)),
+    "from_equinox": ("equinox", "from_equinox", lambda params: from_equinox(object())),
+    "to_equinox": ("equinox", "to_equinox", lambda params: to_equinox(LAYER, params)),
     "export_step": ("flatbuffers", "jax.export", lambda params: export_step(LAYER, params, 3)),
 }
 

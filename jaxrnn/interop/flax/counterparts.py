@@ -1,5 +1,6 @@
 """Flax's cells and their jaxrnn counterparts: what each computes and where its weights are."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -9,8 +10,8 @@ import numpy as np
 from flax import linen, nnx
 from flax.nnx.nn import dtypes
 
-from jaxrnn.cells import BaseCell, gru, lstm, rnn
-from jaxrnn.interop.weights import check_layer
+from jaxrnn.cells import BaseCell, gru, lstm, mgu, rnn
+from jaxrnn.interop.weights import check_layer, sum_biases
 from jaxrnn.layers import Bidirectional, Recurrent
 from jaxrnn.recurrence import RecurrentParams
 
@@ -39,11 +40,15 @@ BLOCKS: dict[type, Blocks] = {
     linen.GRUCell: _GRU,
     linen.LSTMCell: _LSTM,
     linen.OptimizedLSTMCell: _LSTM,
+    linen.MGUCell: Blocks(
+        ("if", "in"), ("hf", "hn"), ("if", "in", "hn"), functools.partial(mgu, as_in_flax=True)
+    ),
 }
 
 OPTIONS: dict[str, tuple[tuple[Any, ...], str]] = {
     "gate_fn": ((jax.nn.sigmoid, jax.lax.logistic), "jaxrnn's gates are sigmoids"),
-    "activation_fn": ((jnp.tanh, jax.lax.tanh), "gru and lstm use tanh"),
+    "activation_fn": ((jnp.tanh, jax.lax.tanh), "gru, lstm and mgu use tanh"),
+    "reset_gate": ((True,), "the gate of mgu always scales the recurrent product, too"),
     "residual": ((False,), "rnn does not add its hidden state before the activation"),
     "carry_init": (
         (None, jax.nn.initializers.zeros),
@@ -147,9 +152,15 @@ def flax_cell(
         return library.GRUCell, {}
     if cell == rnn(size, activation):
         return library.SimpleCell, {"activation_fn": activation}
+    is_mgu = cell == mgu(size, as_in_flax=True)
+    if is_mgu and library is linen:
+        return linen.MGUCell, {}
     why = {
         "rnn": f"its activation is not activation={_display(activation)}: pass the one it has",
         "gru_reset_before": "Flax's GRUCell resets after the recurrent product",
+        "mgu": "nnx has no MGUCell: use to_linen"
+        if is_mgu
+        else "Flax's MGUCell has the equations of mgu(..., as_in_flax=True)",
     }.get(cell.name, "Flax has no cell with its equations")
     raise ValueError(f"the cell {cell.name} cannot be ported: {why}")
 
@@ -214,11 +225,7 @@ def flax_weights(kind: type, params: RecurrentParams) -> dict[str, jax.Array]:
 
 def _biases_in_place(blocks: Blocks, params: RecurrentParams) -> tuple[jax.Array, jax.Array]:
     """Return `b_ih` and `b_hh`, summed on the biased side wherever the equations add both."""
-    b_ih = jnp.asarray(params.b_ih)
     if blocks.factory is lstm:
+        b_ih = jnp.asarray(params.b_ih)
         return jnp.zeros_like(b_ih), b_ih
-    if params.b_hh is None:
-        return b_ih, jnp.zeros_like(b_ih)
-    b_hh = jnp.asarray(params.b_hh)
-    summed = 2 * b_hh.shape[0] // 3  # the columns of r and z
-    return b_ih.at[:summed].add(b_hh[:summed]), b_hh.at[:summed].set(0)
+    return sum_biases(params)

@@ -5,12 +5,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen, nnx, traverse_util
 
 from jaxrnn.cells import BaseCell
 from jaxrnn.interop.flax import counterparts
-from jaxrnn.interop.weights import cell_to_port, check_concatenated, check_entries, check_params
+from jaxrnn.interop.weights import (
+    cell_to_port,
+    check_concatenated,
+    check_entries,
+    check_one_matrix,
+    check_params,
+    input_size_of,
+)
 from jaxrnn.layers import Bidirectional, Directions, Layer, bidirectional, recurrent
 from jaxrnn.recurrence import RecurrentParams
 from jaxrnn.typing import Params
@@ -24,15 +30,16 @@ def from_flax(module: Any, variables: Mapping[str, Any] | None = None) -> tuple[
 
     Args:
         module: a SimpleCell, GRUCell, LSTMCell or OptimizedLSTMCell of `flax.nnx` or `flax.linen`,
-            an RNN of one, or a Bidirectional of two such RNNs; `dtype` None or the weights' own.  A
-            reversed RNN must have `keep_order=True`.
+            or linen's MGUCell with `reset_gate=True`, its default; an RNN of one, or a
+            Bidirectional of two such RNNs; `dtype` None or the weights' own.  A reversed RNN must
+            have `keep_order=True`.
         variables: what `module.init` of a linen module returned, or its "params"; None for nnx.
             Linen stores a shared cell once, where it was first used or in the module that made it:
             pass `{"forward_rnn": {"cell": weights}}` for a Bidirectional of a cell made elsewhere.
 
     Returns:
-        (layer, params): `recurrent(cell)`, or `bidirectional` of it.  A GRU's `b_hh` is zero except
-        where Flax has such a bias: nnx nowhere, linen for the gate n.
+        (layer, params): `recurrent(cell)`, or `bidirectional` of it.  The `b_hh` of a GRU or MGU is
+        zero except where Flax has such a bias: nnx nowhere, linen for the gate n.
 
     Raises:
         TypeError: the module is not recurrent, or `variables` is missing or superfluous.
@@ -119,7 +126,8 @@ def to_linen(
 
     Returns:
         (cell, variables): `linen.RNN(cell)` takes `{"params": {"cell": variables["params"]}}`.  For
-        a bidirectional layer, a `linen.Bidirectional` and its variables.
+        a bidirectional layer, a `linen.Bidirectional` and its variables.  An
+        `mgu(H, as_in_flax=True)` becomes an MGUCell.
 
     Raises:
         TypeError, ValueError: as for `to_nnx`, but a `gru` may have any bias for the gate n.
@@ -192,13 +200,8 @@ def _read(layer: Layer, params: Params) -> tuple[BaseCell, list[RecurrentParams]
     cell = cell_to_port("a Flax cell", counterparts.one_direction(layer))
     if isinstance(layer, Bidirectional):
         check_concatenated("a Flax module", layer)
-    leaves = jax.tree.leaves(params)
-    input_size = np.shape(leaves[0])[0] if leaves and np.ndim(leaves[0]) else 1  # of w_ih
-    check_params(layer, params, input_size)
+    check_params(layer, params, input_size_of(params))
     params = jax.tree.map(jnp.asarray, params)
     directions = list(params) if isinstance(params, Directions) else [params]
-    w_hh = directions[0].w_hh
-    if not isinstance(w_hh, jax.Array):
-        form = type(w_hh).__name__
-        raise ValueError(f"a layer whose w_hh is {form} cannot be ported: Flax's is one matrix")
+    check_one_matrix("a Flax cell", directions[0])
     return cell, directions

@@ -3,12 +3,11 @@
 from typing import Any
 
 import jax
-import numpy as np
 
 from jaxrnn.interop.keras.reading import MERGES, Reading, check_dtypes, read, refusal
 from jaxrnn.interop.keras.writing import make
 from jaxrnn.interop.optional import import_optional
-from jaxrnn.interop.weights import check_layer, check_params
+from jaxrnn.interop.weights import check_layer, check_params, input_size_of
 from jaxrnn.layers import Directions, Layer, Stack, bidirectional, dropout, recurrent, stack
 from jaxrnn.recurrence import RecurrentParams
 from jaxrnn.typing import Params
@@ -99,11 +98,9 @@ def to_keras(layer: Layer, params: Params) -> Any:
     """
     keras = import_optional("keras", "to_keras")
     check_layer("a Keras layer", layer)
-    leaves = jax.tree.leaves(params)
-    # The first leaf of a recurrent layer's parameters is w_ih [D, G*H].
-    input_size = next((np.shape(leaf)[0] for leaf in leaves if np.ndim(leaf)), 1)
+    input_size = input_size_of(params)
     check_params(layer, params, input_size)
-    dtypes = sorted({str(leaf.dtype) for leaf in leaves})
+    dtypes = sorted({str(leaf.dtype) for leaf in jax.tree.leaves(params)})
     if dtypes != ["float32"]:
         raise ValueError(f"params must be arrays of float32, got {' and '.join(dtypes) or 'none'}")
     pairs = make(layer, params)

@@ -9,7 +9,8 @@ import numpy as np
 from jaxrnn.cells import HiddenCarry, LSTMCarry
 from jaxrnn.checks import check_shape
 from jaxrnn.interop.torch.architecture import Architecture, architecture_of, recurrent_params
-from jaxrnn.interop.torch.tensors import dtype_of, to_host, to_tensor
+from jaxrnn.interop.torch.tensors import to_host, to_tensor
+from jaxrnn.interop.weights import dtype_of
 from jaxrnn.layers import Layer
 from jaxrnn.recurrence.arguments import check_carry
 from jaxrnn.recurrence.weights import project_outputs

@@ -20,7 +20,8 @@ from jaxrnn.interop.torch.architecture import (
     recurrent_params,
 )
 from jaxrnn.interop.torch.source import infer, read
-from jaxrnn.interop.torch.tensors import check_x64, dtype_of, to_host, to_tensor
+from jaxrnn.interop.torch.tensors import to_host, to_tensor
+from jaxrnn.interop.weights import check_x64, dtype_of
 from jaxrnn.layers import Layer
 from jaxrnn.recurrence import LowRank, RecurrentParams
 from jaxrnn.typing import HostArray, Params
