@@ -84,16 +84,28 @@ class BaseCell:
 
     It is redundant with `b_ih` unless the equations treat input and hidden gates differently.
     """
+    num_heads: int = 1
+    """The heads that H is divided into; the gates of each read only its own hidden state."""
 
     def __post_init__(self) -> None:
         check_positive_integer("hidden_size", self.hidden_size)
         if not isinstance(self.gates, tuple) or not all(isinstance(g, str) for g in self.gates):
             raise TypeError(f"gates must be a tuple of names, got {self.gates!r}")
-        if not self.gates or len(set(self.gates)) < len(self.gates):
+        if len(set(self.gates)) < len(self.gates) or not (self.gates or self.reads_inputs):
             raise ValueError(f"gates must hold at least one name, each once, got {self.gates!r}")
+        check_positive_integer("num_heads", self.num_heads)
+        if self.hidden_size % self.num_heads:
+            raise ValueError(
+                f"num_heads must divide hidden_size = {self.hidden_size}, got {self.num_heads}"
+            )
         for name in ("initial_carry", "init_params"):
             if not callable(function := getattr(self, name)):
                 raise TypeError(f"{name} must be a function, got {function!r}")
+
+    @property
+    def reads_inputs(self) -> bool:
+        """Whether the equations read the inputs as they are: those of a StepCell without gates."""
+        return False
 
     def __repr__(self) -> str:
         return f"{self.name}({self.hidden_size})"
@@ -138,7 +150,8 @@ class LoopParams(NamedTuple):
     """The parameters that every step of the loop reads."""
 
     w_hh: Any
-    """Recurrent weights `[H, G*H]`, or another form from `jaxrnn.recurrence.weights`."""
+    """Recurrent weights `[H, G*H]`, or another form from `jaxrnn.recurrence.weights`; None where
+    the cell has no gates or is a linear one."""
     b_hh: Float[Array, "G*H"] | None
     """The bias of the hidden gates; None where `cell.hidden_bias` is False."""
     cell: Params
@@ -152,6 +165,9 @@ class StepCell(BaseCell):
     Use it, for example, for more than one product with the hidden state.  Lengths, resets,
     direction and rematerialisation work as for any `Cell`.  JAX differentiates the loop, so
     training is slower.  The fields of the carry other than `hidden` need not be `[B, H]`.
+
+    With `gates=()` the step reads the inputs `[B, D]` as they are, in place of the gates, and has
+    no matrices but its own: `params.w_hh` is None.
 
     Examples:
         >>> import jax, jaxrnn
@@ -171,6 +187,11 @@ class StepCell(BaseCell):
     are `LoopParams`.  Multiply by `w_hh [H, G*H]` with `jaxrnn.matmul`, because `dtype=bfloat16`
     casts `w_hh`.
     """
+
+    @property
+    def reads_inputs(self) -> bool:
+        """Whether the step reads the inputs as they are."""
+        return not self.gates
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,17 +1,17 @@
 """Layers: anything that maps a sequence to a sequence.
 
 `layer.py` defines the type `Layer` and what all layers share.  `recurrent.py` runs a cell over
-time; `linear.py` holds linear layers and embeddings, `dropout.py` dropout, and `pointwise.py` any
+time, with `recurrent_params.py` for its initial parameters and `recurrent_regularizers.py` for noise
+inside it; `linear.py` holds linear layers and embeddings, `dropout.py` dropout, and `pointwise.py` any
 function of each step.  `stack.py`, `bidirectional.py`, `residual.py`, `learned_carry.py` and
 `batch_first.py` build layers from other layers.
-`step.py` runs any causal layer one time step at a time, and `initializers.py` finds initialisers by
-name.
+`step.py` runs any causal layer one time step at a time, and `initializers.py` holds initialisers.
 """
 
 from jaxrnn.layers.batch_first import BatchFirst, batch_first
 from jaxrnn.layers.bidirectional import Bidirectional, Directions, bidirectional
 from jaxrnn.layers.dropout import Dropout, dropout
-from jaxrnn.layers.initializers import initializer
+from jaxrnn.layers.initializers import chrono, initializer
 from jaxrnn.layers.layer import Layer
 from jaxrnn.layers.learned_carry import (
     LearnedCarryParams,
@@ -57,6 +57,7 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "Directions",
     "LearnedCarryParams",
     "initializer",
+    "chrono",
     # one time step
     "step",
 ]

@@ -5,20 +5,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
-from jaxrnn.cells import BaseCell, StepCell
+from jaxrnn.cells import BaseCell, Cell
 from jaxrnn.checks import FLOAT32_MAX, check_number, check_positive_integer
-from jaxrnn.layers.dropout import dropout_mask
-from jaxrnn.layers.initializers import check_initializer, initializer
+from jaxrnn.layers.initializers import Chrono, check_initializer
 from jaxrnn.layers.layer import Layer
-from jaxrnn.recurrence import BlockDiagonal, LowRank, Masked, RecurrentParams
+from jaxrnn.layers.recurrent_params import draw_params
+from jaxrnn.layers.recurrent_regularizers import Regularizers
+from jaxrnn.recurrence import RecurrentParams
 from jaxrnn.recurrence.arguments import check_params
 from jaxrnn.recurrence.boundaries import Context
 from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.unroll import run
 from jaxrnn.typing import DType, Initializer, Key
+
+# Why there is no form of the recurrent weights to choose.
+_PRODUCTS = {"StepCell": "multiplies by w_hh itself", "LinearCell": "has no w_hh"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,10 +40,12 @@ class Recurrent(Layer):
     kernel_init: str | Initializer = "uniform"
     recurrent_init: str | Initializer | None = None
     bias_init: str | Initializer = "uniform"
-    forget_gate_bias: float | None = None
+    forget_gate_bias: float | Chrono | None = None
     projection_size: int | None = None
-    num_heads: int = 1
+    num_heads: int | None = None
     recurrent_dropout: float = 0.0
+    weight_drop: float = 0.0
+    zoneout: Any = 0.0
 
     def __post_init__(self) -> None:
         for init in (self.kernel_init, self.recurrent_init or "zeros", self.bias_init):
@@ -48,30 +53,41 @@ class Recurrent(Layer):
         cell = self.cell
         if self.forget_gate_bias is not None:
             bias = self.forget_gate_bias
-            check_number("forget_gate_bias", bias, low=-FLOAT32_MAX, high=FLOAT32_MAX)
+            if not isinstance(bias, Chrono):
+                check_number("forget_gate_bias", bias, low=-FLOAT32_MAX, high=FLOAT32_MAX)
             if "forget" not in cell.gates:
                 raise ValueError(f"forget_gate_bias needs a cell with a forget gate, got {cell}")
-        check_number("recurrent_dropout", self.recurrent_dropout, low=0.0, high=1.0)
-        check_positive_integer("num_heads", self.num_heads)
-        if cell.hidden_size % self.num_heads:
+        check_positive_integer("num_heads", self.heads)
+        if cell.hidden_size % self.heads:
             raise ValueError(
                 f"num_heads must divide hidden_size = {cell.hidden_size}, got {self.num_heads}"
             )
         if self.projection_size is not None:
             check_positive_integer("projection_size", self.projection_size)
-            if self.num_heads > 1:
+            if self.heads > 1:
                 raise ValueError("num_heads and projection_size were both given: choose one")
-        plain = (self.projection_size, self.num_heads, self.recurrent_dropout) == (None, 1, 0)
-        if isinstance(cell, StepCell) and not plain:
+        self.regularizers.check(cell)
+        plain = (self.projection_size, self.heads, self.recurrent_dropout) == (None, 1, 0)
+        if not isinstance(cell, Cell) and not plain:
             raise ValueError(
-                f"the StepCell {cell.name} multiplies by w_hh itself: projection_size, num_heads"
-                " and recurrent_dropout need a Cell"
+                f"the {type(cell).__name__} {cell.name} {_PRODUCTS[type(cell).__name__]}:"
+                " projection_size, num_heads and recurrent_dropout need a Cell"
             )
 
     @property
     def cell(self) -> BaseCell:
         """The cell that the layer runs."""
         return self.options.cell
+
+    @property
+    def heads(self) -> int:
+        """The number of heads: `num_heads`, or the cell's own."""
+        return self.cell.num_heads if self.num_heads is None else self.num_heads
+
+    @property
+    def regularizers(self) -> Regularizers:
+        """What disturbs the recurrence in training."""
+        return Regularizers(self.recurrent_dropout, self.weight_drop, self.zoneout)
 
     @property
     def causal(self) -> bool:
@@ -84,33 +100,30 @@ class Recurrent(Layer):
 
     def init(self, key: Key, input_size: int) -> RecurrentParams:
         """Draw the matrices, the biases and the cell's own parameters."""
-        w_ih_key, w_hh_key, b_ih_key, b_hh_key, cell_key = jax.random.split(key, 5)
-        init_kernel = initializer(self.kernel_init, self.cell.hidden_size)
-        return RecurrentParams(
-            w_ih=self._kernel(init_kernel, w_ih_key, input_size, self.cell.hidden_size),
-            w_hh=self._recurrent_kernel(w_hh_key),
-            b_ih=self._input_bias(b_ih_key),
-            b_hh=self._bias(b_hh_key) if self.cell.hidden_bias else None,
-            cell=self.cell.init_params(cell_key),
-        )
+        return draw_params(self, key, input_size)
 
     def initial_carry(self, params: RecurrentParams, batch_size: int) -> Any:
         """Return the initial carry of the cell."""
         check_params(self.cell, params)
-        return self.cell.initial_carry(batch_size, params.w_ih.dtype)
+        dtype = jnp.float32 if params.w_ih is None else params.w_ih.dtype
+        return self.cell.initial_carry(batch_size, dtype)
 
     def run(
         self, params: RecurrentParams, inputs: Any, carry: Any, context: Context
     ) -> tuple[Any, Any]:
         """Run the layer, as `Layer.run` does."""
-        if context.key is not None and self.recurrent_dropout > 0:
-            shape = (inputs.shape[1], self.cell.hidden_size)
-            mask = dropout_mask(context.key, self.recurrent_dropout, shape, params.w_ih.dtype)
-            params = params._replace(w_hh=Masked(params.w_hh, mask))
         options = self.options
         if context.return_carries:
             options = dataclasses.replace(options, return_carries=True)
-        return run(options, params, inputs, carry, context)
+        regularizers, shape = self.regularizers, inputs.shape[:2]
+        if context.key is None:
+            options = dataclasses.replace(options, cell=regularizers.expected(self.cell))
+            return run(options, params, inputs, carry, context)
+        params = params._replace(
+            w_hh=regularizers.drop(context.key, self.cell, params.w_hh, shape[1])
+        )
+        masks = regularizers.zoneout_masks(context.key, self.cell, *shape)
+        return run(options, params, inputs, carry, context, masks)
 
     def run_to_end(
         self, params: RecurrentParams, inputs: Any, carry: Any, context: Context
@@ -120,37 +133,6 @@ class Recurrent(Layer):
             return super().run_to_end(params, inputs, carry, context)
         outputs, carry = self.run(params, inputs, carry, context)
         return outputs[0], carry
-
-    def _kernel(self, init: Initializer, key: Key, num_rows: int, width: int) -> jax.Array:
-        keys = jax.random.split(key, len(self.cell.gates))
-        return jnp.concatenate([init(k, (num_rows, width), jnp.float32) for k in keys], axis=1)
-
-    def _recurrent_kernel(self, key: Key) -> Any:
-        size, width = self.cell.hidden_size, self.cell.hidden_size // self.num_heads
-        chosen = self.kernel_init if self.recurrent_init is None else self.recurrent_init
-        init = initializer(chosen, width)
-        if self.projection_size is not None:
-            down_key, up_key = jax.random.split(key)
-            down = init(down_key, (size, self.projection_size), jnp.float32)
-            return LowRank(down, self._kernel(init, up_key, self.projection_size, size))
-        if self.num_heads > 1:
-            heads = [
-                self._kernel(init, k, width, width) for k in jax.random.split(key, self.num_heads)
-            ]
-            shape = (self.num_heads, width, len(self.cell.gates), width)
-            return BlockDiagonal(jnp.stack(heads).reshape(shape))
-        return self._kernel(init, key, size, size)
-
-    def _bias(self, key: Key) -> jax.Array:
-        size = self.cell.hidden_size
-        return initializer(self.bias_init, size)(key, (len(self.cell.gates) * size,), jnp.float32)
-
-    def _input_bias(self, key: Key) -> jax.Array:
-        bias = self._bias(key)
-        if self.forget_gate_bias is None:
-            return bias
-        start = self.cell.gates.index("forget") * self.cell.hidden_size
-        return bias.at[start : start + self.cell.hidden_size].set(self.forget_gate_bias)
 
     def _arguments(self) -> Iterator[str]:
         _, *arguments = super()._arguments()
@@ -163,10 +145,12 @@ def recurrent(
     kernel_init: str | Initializer = "uniform",
     recurrent_init: str | Initializer | None = None,
     bias_init: str | Initializer = "uniform",
-    forget_gate_bias: float | None = None,
+    forget_gate_bias: float | Chrono | None = None,
     projection_size: int | None = None,
-    num_heads: int = 1,
+    num_heads: int | None = None,
     recurrent_dropout: float = 0.0,
+    weight_drop: float = 0.0,
+    zoneout: Any = 0.0,
     reverse: bool = False,
     implementation: str | None = None,
     scan_unroll: int | None = None,
@@ -178,22 +162,33 @@ def recurrent(
     Args:
         cell: the cell to run, such as `jaxrnn.lstm(256)`.
         kernel_init: the initialiser of `w_ih`: "normal", "uniform" (+-1/sqrt(H)), "orthogonal",
-            "zeros" or a function (key, shape, dtype) -> array.  It draws gate by gate:
+            "identity", "zeros" or a function (key, shape, dtype) -> array.  It draws gate by gate:
             "orthogonal" makes each gate's block orthogonal.
         recurrent_init: the initialiser of `w_hh`, which draws gate by gate and head by head
-            ("uniform" is +-1/sqrt(H / num_heads)); None means `kernel_init`.
+            ("uniform" is +-1/sqrt(H / num_heads)); None means `kernel_init`.  "identity" with
+            `jaxrnn.rnn(H, "relu")` is the IRNN (Le, Jaitly and Hinton, 2015, arXiv:1504.00941).
         bias_init: the initialiser of the biases.
         forget_gate_bias: the initial bias of forget gates, in place of `bias_init`; 1 keeps them
             open, and memory lasts (Jozefowicz, Zaremba and Sutskever, An empirical exploration of
-            recurrent network architectures, 2015, section 2.2).
+            recurrent network architectures, 2015, section 2.2).  `jaxrnn.layers.chrono(T)` draws
+            the biases for memories that last up to T steps.
         projection_size: P: the hidden state is projected to this width before the gates and the
             layers above read it; `w_hh` is a `LowRank`, PyTorch's `proj_size`.
         num_heads: the gates of each head read only its own slice of the hidden state; with more
-            than one head `w_hh` is a `BlockDiagonal`, with H heads it is diagonal.
+            than one head `w_hh` is a `BlockDiagonal`, with H heads it is diagonal.  None means
+            `cell.num_heads`, which is 1 for most cells.
         recurrent_dropout: the rate at which units of the hidden state are dropped before the gates
             read it, if a `key` is given; the same units at every step (Gal and Ghahramani, A
             theoretically grounded application of dropout in recurrent neural networks, 2016,
             arXiv:1512.05287).
+        weight_drop: the rate at which entries of `w_hh` are dropped, if a `key` is given; the same
+            entries at every step and in every row (Merity, Keskar and Socher, Regularizing and
+            optimizing LSTM language models, 2018, arXiv:1708.02182).
+        zoneout: the probability with which a unit of the carry keeps its value of the step before,
+            if a `key` is given; in evaluation it is mixed of both values in these proportions.
+            A number, or a carry of numbers, such as `jaxrnn.LSTMCarry(hidden=0.05, memory=0.5)`
+            (Krueger et al., Zoneout: regularizing RNNs by randomly preserving hidden activations,
+            2017, arXiv:1606.01305).
         reverse: run from each sequence's last valid step to its first.  Outputs stay in their
             places, where Keras's `go_backwards` returns that of the last step first; the final
             carry is the one after step 0.
@@ -225,4 +220,6 @@ def recurrent(
         projection_size,
         num_heads,
         recurrent_dropout,
+        weight_drop,
+        zoneout,
     )

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cells import BaseCell, Cell, StepCell
+from jaxrnn.cells import BaseCell, Cell, LinearCell, StepCell
 from jaxrnn.cells.cell import check_carry_type
 from jaxrnn.checks import check_array, check_like, check_mask, check_range, check_shape
 from jaxrnn.recurrence.boundaries import Context
@@ -22,8 +22,9 @@ def check_arguments(
     """Check the arguments of `unroll` against each other and against the options."""
     cell = options.cell
     check_params(cell, params)
-    check_inputs(params.w_ih.shape[0], inputs)
-    batch_size, dtype = inputs.shape[1], params.w_ih.dtype
+    check_inputs(None if params.w_ih is None else params.w_ih.shape[0], inputs)
+    batch_size = inputs.shape[1]
+    dtype = inputs.dtype if params.w_ih is None else params.w_ih.dtype
     check_w_hh(cell, params.w_hh, batch_size)
     allowed = {dtype, options.dtype} - {None}
     if jnp.issubdtype(inputs.dtype, jnp.floating) and inputs.dtype not in allowed:
@@ -40,11 +41,17 @@ def check_params(cell: BaseCell, params: Any) -> None:
     """Check the shapes of RecurrentParams against the cell's sizes."""
     if not isinstance(params, RecurrentParams):
         raise TypeError(f"params must be RecurrentParams, got {type(params).__name__}")
+    if cell.reads_inputs:
+        if any(array is not None for array in params[:4]):
+            raise ValueError(
+                f"params must hold no matrices and biases but its own for the cell {cell.name}"
+            )
+        return
     gates = len(cell.gates) * cell.hidden_size
-    if params.w_ih.ndim != 2 or params.w_ih.shape[1] != gates:
+    if params.w_ih is None or params.w_ih.ndim != 2 or params.w_ih.shape[1] != gates:
         raise ValueError(
             f"params.w_ih must have shape [D, G*H] with G*H = {gates} for {cell.name},"
-            f" got {params.w_ih.shape}"
+            f" got {getattr(params.w_ih, 'shape', None)}"
         )
     check_shape("params.b_ih", params.b_ih.shape, (gates,), "[G*H]")
     if cell.hidden_bias != (params.b_hh is not None):
@@ -58,6 +65,10 @@ def check_w_hh(cell: BaseCell, w_hh: Any, batch_size: int) -> None:
     """Check the recurrent weights, in any of their forms."""
     size, gates = cell.hidden_size, len(cell.gates) * cell.hidden_size
     name = "params.w_hh"
+    if isinstance(cell, LinearCell) or cell.reads_inputs:
+        if w_hh is not None:
+            raise ValueError(f"{name} must be None for the cell {cell.name}, got {w_hh!r}")
+        return
     if isinstance(w_hh, Masked | LowRank | BlockDiagonal) and isinstance(cell, StepCell):
         raise TypeError(f"{name} must be an array for the StepCell {cell.name}, got {w_hh!r}")
     if isinstance(w_hh, Masked):
@@ -80,8 +91,10 @@ def check_w_hh(cell: BaseCell, w_hh: Any, batch_size: int) -> None:
         check_shape(name, w_hh.shape, (size, gates), "[H, G*H]")
 
 
-def check_inputs(input_size: int, inputs: Any) -> None:
-    """Check the dtype, rank and sizes of a sequence."""
+def check_inputs(input_size: int | None, inputs: Any) -> None:
+    """Check the dtype, rank and sizes of a sequence; None for a cell that reads vectors as such."""
+    if input_size is None and not jnp.issubdtype(inputs.dtype, jnp.floating):
+        raise TypeError(f"inputs must be floats for a cell without gates, got {inputs.dtype}")
     if jnp.issubdtype(inputs.dtype, jnp.integer):
         if inputs.ndim != 2:
             raise ValueError(f"inputs of token ids must be [T, B], got shape {inputs.shape}")
@@ -89,7 +102,7 @@ def check_inputs(input_size: int, inputs: Any) -> None:
         raise TypeError(f"inputs must be floats [T, B, D] or ids [T, B], got {inputs.dtype}")
     elif inputs.ndim != 3:
         raise ValueError(f"inputs must be [T, B, D], got shape {inputs.shape}")
-    elif inputs.shape[2] != input_size:
+    elif input_size is not None and inputs.shape[2] != input_size:
         raise ValueError(f"inputs must have D = {input_size} to match w_ih, got {inputs.shape[2]}")
     if 0 in (inputs.shape[0], *inputs.shape[2:]):
         raise ValueError(f"inputs must have at least one step and one feature, got {inputs.shape}")

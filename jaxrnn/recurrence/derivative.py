@@ -87,7 +87,7 @@ def _carries_tangent(
 ) -> tuple[Any, Any]:
     """Return the tangents of what a run keeps, and of its last carry."""
     (params, steps, *_), (*_, d_carry, d_reset_carry) = primals, tangents
-    masks = steps.valid, steps.resets
+    masks = steps.valid, steps.resets, steps.zoneout
     from_outside = _from_outside(options, done, primals, tangents)
     return loops.run_tangent(
         options, params.w_hh, done.push, *masks, from_outside, d_carry, d_reset_carry

@@ -6,11 +6,12 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.cells import BaseCell, StepCell
+from jaxrnn.cells import BaseCell, LinearCell, StepCell
 from jaxrnn.checks import check_choice, check_positive_integer
 from jaxrnn.typing import DType
 
-IMPLEMENTATIONS = (None, "scan", "native", "autodiff", "cudnn")
+IMPLEMENTATIONS = (None, "scan", "native", "autodiff", "cudnn", "associative_scan")
+_OF_LINEAR_CELLS = (None, "scan", "native", "autodiff", "associative_scan")
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,11 +40,22 @@ class Options:
             raise ValueError(
                 f'implementation must be None or "autodiff" for the StepCell {self.cell.name}'
             )
+        if isinstance(self.cell, LinearCell) and self.implementation not in _OF_LINEAR_CELLS:
+            raise ValueError(
+                f'implementation "{self.implementation}" is not for linear cells: choose one of'
+                f" {', '.join(map(repr, _OF_LINEAR_CELLS))} for {self.cell.name}"
+            )
+        if self.implementation == "associative_scan" and not isinstance(self.cell, LinearCell):
+            raise ValueError(
+                f'implementation "associative_scan" needs a linear cell, got {self.cell.name}'
+            )
         object.__setattr__(self, "dtype", checked_dtype(self.dtype))
 
     @property
     def engine(self) -> str:
-        """The name of the loop: "scan" (which may become native code), "autodiff" or "cudnn"."""
+        """The loop: "scan" (which may become native code), "autodiff", "cudnn" or "linear"."""
+        if isinstance(self.cell, LinearCell):
+            return "linear"
         if isinstance(self.cell, StepCell):  # only JAX can differentiate it
             return "autodiff"
         return self.implementation if self.implementation in ("autodiff", "cudnn") else "scan"

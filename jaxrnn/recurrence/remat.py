@@ -21,7 +21,7 @@ def run_in_chunks(
     """Run chunks of `remat_every` steps one after another, and rerun each in the backward pass.
 
     `run(params, chunk, carry, reset_carry)` returns (arrays over time, carry) of a chunk of
-    `sequence`, a NamedTuple (inputs, valid, resets).  It also computes the input gates of the
+    `sequence`, a NamedTuple (inputs, valid, ...).  It also computes the input gates of the
     chunk: for the whole sequence they would be the largest array of all.  If `remat_every` does not
     divide T, the last chunk is padded with invalid steps.
 
@@ -34,18 +34,13 @@ def run_in_chunks(
     if num_padding and sequence.valid is None:
         sequence = sequence._replace(valid=jnp.ones((num_steps, batch_size), bool))
 
-    def in_chunks(over_time: Any, mode: str) -> Any:
-        if over_time is None:
-            return None
+    def in_chunks(over_time: Any, mode: str = "constant") -> Any:
         padding = [(0, num_padding)] + [(0, 0)] * (over_time.ndim - 1)
         padded = jnp.pad(over_time, padding, mode=mode)
         return padded.reshape(len(padded) // size, size, *over_time.shape[1:])
 
-    chunks = type(sequence)(
-        inputs=in_chunks(sequence.inputs, "edge"),
-        valid=in_chunks(sequence.valid, "constant"),
-        resets=in_chunks(sequence.resets, "constant"),
-    )
+    inputs, *others = sequence
+    chunks = type(sequence)(in_chunks(inputs, "edge"), *jax.tree.map(in_chunks, others))
 
     @jax.checkpoint
     def run_rematerialised(

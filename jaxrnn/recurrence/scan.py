@@ -22,6 +22,7 @@ from jaxrnn.recurrence.boundaries import fill_padding, regular_values, where_row
 from jaxrnn.recurrence.linearization import linearize
 from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.weights import cast_weights, product, transposable_product
+from jaxrnn.recurrence.zoneout import zone
 from jaxrnn.typing import Gates
 
 
@@ -33,6 +34,7 @@ class Steps(NamedTuple):
     input_gates: Gates
     valid: Any  # bool [T, B] | None: False where the step must leave the carry as it is
     resets: Any  # bool [T, B] | None: True where the step starts from the reset carry
+    zoneout: Any = None  # a carry of bool [T, B, H] | None: True where a unit keeps its value
 
 
 class Linearized(NamedTuple):
@@ -118,6 +120,7 @@ def run_tangent(
     push: Any,
     valid: Any,
     resets: Any,
+    zoneout: Any,
     from_outside: FromOutside,
     d_carry: Any,
     d_reset_carry: Any,
@@ -142,15 +145,16 @@ def run_tangent(
     multiply_by_w_hh = transposable_product(w_hh)
 
     def step(d_carry: Any, now: Any) -> tuple[Any, Any]:
-        push, d_from_outside, valid, reset = now
+        push, d_from_outside, valid, reset, zoneout = now
         d_start = d_carry if reset is None else where_rows(reset, d_reset_carry, d_carry)
         d_hidden_gates = split(cell, multiply_by_w_hh(d_start.hidden))
         d_new = jax.tree.map(jnp.add, push(None, d_hidden_gates, d_start), d_from_outside)
+        d_new = zone(zoneout, d_new, d_start)
         if valid is not None:
             d_new = where_rows(valid, d_new, d_carry)
         return d_new, options.kept(d_new)
 
-    now = (push, d_from_outside, valid, resets)
+    now = (push, d_from_outside, valid, resets, zoneout)
     d_last, d_kept = lax.scan(step, d_carry, now, unroll=_unroll(options, d_inputs))
     return d_kept, d_last
 
@@ -185,7 +189,7 @@ def _loop_body(
 ) -> Callable[[Any, Steps], tuple[Any, Any]]:
     """Return the body of the loop: (carry, one of the steps) -> (new carry, output of the scan).
 
-    Here padding and resets take effect; `run_tangent` repeats both for the tangents.
+    Here padding, resets and zoneout take effect; `run_tangent` repeats them for the tangents.
 
     Args:
         advance: (input_gates, start) -> (hidden gates in one array, new carry).
@@ -198,6 +202,7 @@ def _loop_body(
         if now.valid is not None:  # keep padding away from singular points
             start = where_rows(now.valid, start, jax.tree.map(regular_values, start))
         hidden_gates, new = advance(now.input_gates, start)
+        new = zone(now.zoneout, new, start)
         if now.valid is not None:
             new = where_rows(now.valid, new, carry)
         return new, keep(hidden_gates, new)

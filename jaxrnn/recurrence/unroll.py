@@ -11,7 +11,7 @@ from jaxrnn.cells import BaseCell, LoopParams
 from jaxrnn.cells.cell import check_carry_type
 from jaxrnn.checks import widen_ids
 from jaxrnn.matmul import gather_row_parts, matmul, round_to
-from jaxrnn.recurrence import cudnn, primitives, scan
+from jaxrnn.recurrence import cudnn, linear, primitives, scan
 from jaxrnn.recurrence.arguments import check_arguments, check_sequence
 from jaxrnn.recurrence.boundaries import (
     Context,
@@ -27,7 +27,11 @@ from jaxrnn.recurrence.remat import run_in_chunks
 from jaxrnn.recurrence.weights import RecurrentParams, cast_weights, project_outputs
 from jaxrnn.typing import AnyArray, Array, Bool, Carry, DType, Float, Gates, Inputs, Integer
 
-ENGINES: dict[str, Callable[..., Any]] = {"scan": primitives.run, "autodiff": scan.run}
+ENGINES: dict[str, Callable[..., Any]] = {
+    "scan": primitives.run,
+    "autodiff": scan.run,
+    "linear": linear.run,
+}
 
 
 def unroll(
@@ -113,16 +117,31 @@ def unroll(
 
 
 def run(
-    options: Options, params: RecurrentParams, inputs: Any, carry: Any, context: Context
+    options: Options,
+    params: RecurrentParams,
+    inputs: Any,
+    carry: Any,
+    context: Context,
+    zoneout: Any = None,
 ) -> tuple[Any, Any]:
-    """Run a cell like `unroll`, given checked options and a checked sequence.  Ignores its key."""
+    """Run a cell like `unroll`, given checked options and a checked sequence.
+
+    Args:
+        options: the static options.
+        params: as for `unroll`.
+        inputs: as for `unroll`.
+        carry: as for `unroll`.
+        context: lengths, resets and the like; its key is ignored.
+        zoneout: where units keep their values, a carry of bool `[T, B, ...]`; None for nowhere.
+    """
     check_arguments(options, params, inputs, carry, context)
     if options.engine == "cudnn":
         cudnn.check_eligible(options, params, inputs, context.resets)
     if options.implementation == "native":
         native.check_eligible(options, params.w_hh)
     num_steps, batch_size = inputs.shape[:2]
-    initial_carry = functools.partial(options.cell.initial_carry, batch_size, params.w_ih.dtype)
+    dtype = inputs.dtype if params.w_ih is None else params.w_ih.dtype
+    initial_carry = functools.partial(options.cell.initial_carry, batch_size, dtype)
     valid = valid_steps(context.lengths, num_steps)
     inputs = fill_padding(valid, inputs)
     if jnp.issubdtype(inputs.dtype, jnp.integer):
@@ -134,7 +153,7 @@ def run(
     if context.resets is not None and reset_carry is None:
         reset_carry = initial_carry()
     resets = resets_in_direction(context.resets, valid, options.reverse)
-    return _run(options, params, Sequence(inputs, valid, resets), carry, reset_carry)
+    return _run(options, params, Sequence(inputs, valid, resets, zoneout), carry, reset_carry)
 
 
 class Sequence(NamedTuple):
@@ -143,6 +162,7 @@ class Sequence(NamedTuple):
     inputs: Any
     valid: Any
     resets: Any
+    zoneout: Any = None
 
 
 # Jitted, so that callers who do not jit do not recompile the loop: its body is a new closure.
@@ -174,7 +194,7 @@ def _run_chunk(
     if options.reverse:  # a reversed run meets the padding first, and skips it
         sequence = flip_within(None, sequence)
     input_gates = _project(options, params, sequence.inputs)
-    steps = scan.Steps(input_gates, sequence.valid, sequence.resets)
+    steps = scan.Steps(input_gates, *sequence[1:])
     loop_params = LoopParams(params.w_hh, params.b_hh, params.cell)
     carries, last = ENGINES[engine](options, loop_params, steps, carry, reset_carry)
     hidden = carries.hidden if options.return_carries else carries
@@ -198,8 +218,13 @@ def _match_varying_axes(arrays: Any, carry: Any) -> Any:
     return jax.tree.map(lambda c: jnp.where(false, jnp.zeros_like(c), c), carry)
 
 
-def _project(options: Options, params: RecurrentParams, inputs: Any) -> Gates:
-    """Compute the input gates of the whole sequence, by one product or by gathers."""
+def _project(options: Options, params: RecurrentParams, inputs: Any) -> Gates | Any:
+    """Compute the input gates of the whole sequence, by one product or by gathers.
+
+    A cell without gates reads the inputs.
+    """
+    if params.w_ih is None:
+        return inputs
     num_gates, dtype = len(options.cell.gates), options.dtype
     if jnp.issubdtype(inputs.dtype, jnp.integer):
         biases = jnp.split(params.b_ih, num_gates)

@@ -58,12 +58,13 @@ class RecurrentParams(NamedTuple):
         ((3, 24), (8, 24), (24,))
     """
 
-    w_ih: Float[Array, "D G*H"]
-    """The weights from the inputs to the gates."""
-    w_hh: Float[Array, "H G*H"] | LowRank | BlockDiagonal | Masked
-    """The weights from the hidden state to the gates."""
-    b_ih: Float[Array, "G*H"]
-    """The bias of the input gates."""
+    w_ih: Any
+    """The weights from the inputs to the gates, `[D, G*H]`; None for a cell without gates."""
+    w_hh: Any
+    """The weights from the hidden state to the gates: `[H, G*H]`, `LowRank` or `BlockDiagonal`;
+    None for a cell without gates and for a linear one."""
+    b_ih: Any
+    """The bias of the input gates, `[G*H]`; None for a cell without gates."""
     b_hh: Float[Array, "G*H"] | None = None
     """The bias of the hidden gates; None where it would be redundant (`cell.hidden_bias`)."""
     cell: Params = ()
@@ -78,6 +79,12 @@ def product(w_hh: Any, hidden: Any) -> Any:
         return matmul(matmul(hidden, w_hh.down), w_hh.up)
     if isinstance(w_hh, BlockDiagonal):
         heads, width, gates, _ = w_hh.blocks.shape
+        if width == 1:
+            factors = w_hh.blocks[:, 0, :, 0].T  # [G, H]
+            by_gate = hidden[..., None, :].astype(factors.dtype) * factors.reshape(
+                (1,) * (hidden.ndim - 1) + factors.shape
+            )
+            return by_gate.reshape(*hidden.shape[:-1], gates * heads).astype(hidden.dtype)
         leading = hidden.shape[:-1]
         rows = jnp.moveaxis(hidden.reshape(-1, heads, width), 1, 0)
         by_head = matmul(rows, w_hh.blocks.reshape(heads, width, gates * width))

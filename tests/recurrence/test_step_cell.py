@@ -144,7 +144,11 @@ def test_equal_arguments_give_equal_cells():
     ("error", "message", "make"),
     [
         (TypeError, "step must be a function", lambda: step_cell("tanh")),
-        (ValueError, "gates must hold at least one name", lambda: step_cell(max, gates=())),
+        (
+            ValueError,
+            "gates must hold at least one name",
+            lambda: jaxrnn.Cell("none", H, gates=(), initial_carry=averaging_carry, update=max),
+        ),
         (ValueError, "gates must hold .* each once", lambda: step_cell(max, gates=("f", "f"))),
         (TypeError, "gates must be a tuple of names", lambda: step_cell(max, gates=4)),
         (TypeError, "initial_carry must be a function", lambda: step_cell(max, initial_carry=0)),

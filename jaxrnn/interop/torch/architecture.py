@@ -112,7 +112,7 @@ def architecture_of(layer: Any, params: Params) -> Architecture:
         )
     mode, hidden_size, both = kinds[0]
     recurrents = recurrent_params(params)
-    shape = np.shape(recurrents[0].w_ih) if recurrents else ()
+    shape: tuple[int, ...] = np.shape(recurrents[0].w_ih) if recurrents else ()
     input_size = shape[0] if len(shape) == 2 else 1
     check_params(layer, params, input_size)
     width = _projection_size(mode, hidden_size, recurrents)

@@ -80,7 +80,7 @@ def run_backward(
     Returns:
         The cotangents of the last three arguments.
     """
-    w_hh, push, valid, resets, from_outside, _, d_reset_carry = tangent_arguments
+    w_hh, push, valid, resets, _, from_outside, _, d_reset_carry = tangent_arguments
     arrays, hidden = jax.tree.leaves(d_last), hidden_position(d_last)
     num_gates, sizes = len(options.cell.gates), jax.tree.leaves(d_kept)[0].shape
     result = _Results(sizes, w_hh.dtype)

@@ -24,6 +24,8 @@ def forward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callable
     params, steps, *_ = call.structure.unflatten(avals)
     done = call.results.unflatten(results)
     linearize = isinstance(done, Linearized)
+    if steps.zoneout is not None:
+        return None
     kernel = kernel_for(call.options, params.w_hh, steps.input_gates[0].shape, linearize)
     if kernel is None or not _same_shapes(params.cell, kernel.equations.params):
         return None
@@ -56,7 +58,9 @@ def backward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callabl
         return tangent_arguments, *tangent.results.unflatten(cotangents)
 
     tangent_arguments, d_kept, _ = arguments(avals)
-    w_hh, push, *_ = tangent_arguments
+    w_hh, push, _, _, zoneout, *_ = tangent_arguments
+    if zoneout is not None:
+        return None
     kernel = kernel_for(call.options, w_hh, jax.tree.leaves(d_kept)[0].shape, True)
     if kernel is None or not kernel.fits(push):
         return None
