@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from jaxrnn.cells import BaseCell, gru, lstm, rnn
+from jaxrnn import cells
+from jaxrnn.cells import BaseCell
 from jaxrnn.checks import (
     FLOAT32_MAX,
     check_choice,
@@ -19,7 +20,29 @@ from jaxrnn.typing import Initializer
 MAX_LAYERS = 1000
 """The largest number of layers; each is compiled separately, which takes about a second."""
 
-CELLS: dict[str, Callable[[int], BaseCell]] = {"rnn": rnn, "gru": gru, "lstm": lstm}
+CellName = Literal[
+    "rnn",
+    "gru",
+    "lstm",
+    "peephole_lstm",
+    "cifg",
+    "layer_norm_lstm",
+    "layer_norm_gru",
+    "mgu",
+    "indrnn",
+    "slstm",
+    "min_gru",
+    "min_lstm",
+    "lru",
+    "s5",
+    "rg_lru",
+    "qrnn",
+    "sru",
+    "ema",
+]
+CELLS: dict[str, Callable[[int], BaseCell]] = {
+    name: getattr(cells, name) for name in get_args(CellName)
+}
 """The factories of the cells, by name."""
 
 
@@ -34,8 +57,8 @@ class ModelConfig:
         (256, 'normal')
     """
 
-    cell: Literal["rnn", "gru", "lstm"] = "rnn"
-    """The recurrent cell."""
+    cell: CellName = "rnn"
+    """The recurrent cell; docs/cells.md compares them."""
     num_layers: int = 1
     """Number of recurrent layers."""
     hidden_size: int = 256
@@ -48,7 +71,7 @@ class ModelConfig:
     init_scale: float | None = None
     """Draw all uniform initial weights from +-init_scale instead of +-1/sqrt(H)."""
     forget_gate_bias: float | None = None
-    """Initial bias of an LSTM's forget gates; None leaves it to `init`."""
+    """Initial bias of the forget gates, where the cell has some; None leaves it to `init`."""
     dropout: float = 0.0
     """Dropout rate in training: after every layer and, with an embedding, before the first."""
     variational_dropout: bool = False
@@ -76,8 +99,10 @@ class ModelConfig:
             check_number("init_scale", self.init_scale, low=0.0, high=FLOAT32_MAX)
             if self.init != "uniform":
                 raise ValueError(f"init_scale needs init uniform, got {self.init}")
-        if self.forget_gate_bias is not None and self.cell != "lstm":
-            raise ValueError(f"forget_gate_bias needs the cell lstm, got {self.cell}")
+        if self.forget_gate_bias is not None and "forget" not in make_cell(self).gates:
+            raise ValueError(
+                f"forget_gate_bias needs a cell with a forget gate, such as lstm, got {self.cell}"
+            )
         check_number("dropout", self.dropout, low=0.0, high=1.0)
         check_number("embedding_dropout", self.embedding_dropout, low=0.0, high=1.0)
         check_choice("dtype", self.dtype, ("float32", "bfloat16"))

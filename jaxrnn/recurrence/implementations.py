@@ -2,7 +2,7 @@
 
 import jax
 
-from jaxrnn.cells import BaseCell, Cell
+from jaxrnn.cells import BaseCell, Cell, LinearCell, StepCell
 from jaxrnn.cells.lstm import lstm_update
 from jaxrnn.recurrence.native.choice import code_digest, obstacle
 
@@ -33,15 +33,22 @@ def implementations(cell: BaseCell) -> dict[str, str]:
         cudnn = "it needs a GPU with cuDNN"
     return {
         "native": obstacle(cell) or available,
-        "scan": available if isinstance(cell, Cell) else "only JAX can differentiate a StepCell",
+        "scan": "only JAX can differentiate a StepCell"
+        if isinstance(cell, StepCell)
+        else available,
         "autodiff": available,
         "cudnn": cudnn,
+        "associative_scan": available
+        if isinstance(cell, LinearCell)
+        else "the cell is not linear in its state",
     }
 
 
 def default_implementation(cell: BaseCell) -> str:
     """Return what runs a cell by default on one device, with the digest of native code."""
-    if not isinstance(cell, Cell):
+    if isinstance(cell, StepCell):
         return "autodiff"
+    if isinstance(cell, LinearCell):
+        return "scan" if jax.default_backend() == "cpu" else "associative_scan"
     digest = code_digest(cell) if jax.default_backend() == "cpu" else None
     return "scan" if digest is None else f"native {digest}"

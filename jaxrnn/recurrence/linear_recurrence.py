@@ -22,6 +22,9 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from jaxrnn.primitives import is_on_one_device
+from jaxrnn.recurrence.native import linear as native
+
 
 def linear_recurrence(
     a: Any, b: Any, start: Any, resets: Any = None, *, implementation: str | None = None
@@ -176,6 +179,17 @@ def _lower_to_tree(
     return _lower(context, *operands, adjoint=adjoint, implementation=chosen)
 
 
+def _lower_for_cpu(
+    context: mlir.LoweringRuleContext, *operands: Any, adjoint: bool, implementation: str | None
+) -> Any:
+    if is_on_one_device(context) and not context.module_context.lowering_parameters.for_export:
+        function = native.find(adjoint, implementation, context.avals_in)
+        if function is not None:
+            return mlir.lower_fun(function, multiple_results=True)(context, *operands)
+    return _lower(context, *operands, adjoint=adjoint, implementation=implementation)
+
+
 mlir.register_lowering(_recurrence, _lower)
+mlir.register_lowering(_recurrence, _lower_for_cpu, platform="cpu")
 for _platform in ("cuda", "rocm", "tpu"):
     mlir.register_lowering(_recurrence, _lower_to_tree, platform=_platform)

@@ -73,8 +73,10 @@ def unroll(
             in compiled C++, for cells whose units do not read each other.  "autodiff" is the loop
             of "scan" differentiated by JAX.  "cudnn" calls NVIDIA's kernels for `jaxrnn.lstm` on
             float32 vectors without resets; it needs a GPU, is slower there than "scan", and
-            supports reverse mode only.  None chooses when a program is compiled: "native" for one
-            CPU where there is such code and it pays, else "scan"; "autodiff" for a StepCell.
+            supports reverse mode only.  "associative_scan" evaluates a linear cell as a tree, in
+            logarithmically many steps.  None chooses when a program is compiled: "native" for one
+            CPU where there is such code and it pays, else "scan"; "autodiff" for a StepCell;
+            "associative_scan" for a linear cell on a GPU or TPU.
             `jaxrnn.implementations` says what there is for a cell.
         scan_unroll: time steps per iteration of the loop (`lax.scan`'s `unroll`).  None means eight
             if JAX's default device is a GPU, where one takes up to twice as long.  On a CPU it

@@ -97,15 +97,16 @@ def _kernel(cell: Cell, dtype: Any) -> Kernel | str:
         return f"the cell {cell.name} is not eligible: {error}"
     except BuildError as error:
         return str(error)
-    return Kernel(equations, _register(digest, functions), functions)
-
-
-@functools.cache
-def _register(digest: str, functions: Any) -> str:
-    """Make the functions of a library known to XLA; return the prefix of their names."""
     for name in ("forward", "backward"):
         size = getattr(functions, f"{name}_packed_size")
         size.restype, size.argtypes = ctypes.c_int64, [ctypes.c_int64]
+    return Kernel(equations, register(digest, functions), functions)
+
+
+@functools.cache
+def register(digest: str, functions: Any) -> str:
+    """Make the functions of a library known to XLA; return the prefix of their names."""
+    for name in ("forward", "backward"):
         handler = jax.ffi.pycapsule(getattr(functions, name))
         jax.ffi.register_ffi_target(f"{_PREFIX}{digest}_{name}", handler, platform="cpu")
     return f"{_PREFIX}{digest}"
