@@ -253,7 +253,7 @@ def packages_of(name):
 
 
 PAGES = [
-    "fine_tuning", "generation", "gpu", "interop", "own_cell", "own_sequences", "own_text",
+    "cells", "fine_tuning", "generation", "gpu", "interop", "own_cell", "own_sequences", "own_text",
     "recurrence", "save_params",
 ]  # fmt: skip
 

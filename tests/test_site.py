@@ -76,7 +76,7 @@ def test_no_name_is_documented_twice():
     assert [name for name, count in Counter(documented()).items() if count > 1] == []
 
 
-@pytest.mark.parametrize("page", ["index", "engine", "faq", "glossary", "migration"])
+@pytest.mark.parametrize("page", ["index", "cells", "engine", "faq", "glossary", "migration"])
 def test_what_a_page_names_exists(page):
     text = (DOCS / f"{page}.md").read_text("utf-8")
     for name in set(re.findall(r"\bjaxrnn(?:\.\w+)+", text)):
