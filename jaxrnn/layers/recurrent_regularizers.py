@@ -78,4 +78,11 @@ class Regularizers:
                 f"zoneout must be a number or a {type(carry).__name__} of numbers for the cell"
                 f" {cell}, got {self.zoneout!r}"
             )
+        if isinstance(cell, LinearCell) and cell.readout is not None:
+            hidden, *of_state = self.zoneout
+            if hidden != 0 or len(set(of_state)) > 1:
+                raise ValueError(
+                    f"zoneout of the linear cell {cell} must be 0 for hidden, which is read out of"
+                    f" the state, and one number for all parts of the state, got {self.zoneout!r}"
+                )
         return self.zoneout

@@ -134,6 +134,81 @@ def test_padding_does_not_reach_parameters_where_the_step_is_singular(x64):
     assert not np.where(padding, came[1], 0).any()
 
 
+def reading_step(params, inputs, carry):
+    """A step of the inputs as they are, with matrices of its own."""
+    w_x, w_h = params.cell
+    return jaxrnn.HiddenCarry(jnp.tanh(inputs @ w_x + carry.hidden @ w_h))
+
+
+def reading_params(key):
+    x_key, h_key = jax.random.split(key)
+    return jax.random.normal(x_key, (D, H)), jax.random.normal(h_key, (H, H))
+
+
+READING = step_cell(reading_step, gates=(), init_params=reading_params)
+
+
+@pytest.mark.parametrize(
+    ("when", "reverse", "remat_every"),
+    [("whole", False, 3), ("both", False, None), ("both", True, 3)],
+)
+def test_without_gates_a_step_reads_the_inputs(when, reverse, remat_every, x64):
+    """It is an Elman network whose matrices are its own."""
+    case = make_case("rnn")
+    rnn = case.params._replace(b_ih=jnp.zeros(H))
+    own = jaxrnn.RecurrentParams(None, None, None, None, (rnn.w_ih, rnn.w_hh))
+    inputs, keywords = case.inputs, WHEN[when] | {"reverse": reverse, "remat_every": remat_every}
+    if "resets" in keywords:
+        keywords["reset_carry"] = case.reset_carry
+    if "lengths" in keywords:
+        padding = np.arange(T)[:, None, None] >= np.array(keywords["lengths"])[None, :, None]
+        inputs = jnp.where(padding, jnp.nan, inputs)
+
+    def loss(arguments, cell):
+        outputs, last = jaxrnn.unroll(cell, *arguments, **keywords)
+        return jnp.sin(outputs).sum() + jnp.square(last.hidden).sum(), (outputs, last)
+
+    (of_params, *of_others), values = jax.jit(jax.grad(loss, has_aux=True), static_argnums=1)(
+        (own, inputs, case.carry), READING
+    )
+    (expected, *of_expected), expected_values = jax.grad(loss, has_aux=True)(
+        (rnn, inputs, case.carry), case.cell
+    )
+    came = of_params.cell, of_others, values
+    wanted = (expected.w_ih, expected.w_hh), of_expected, expected_values
+    for a, b in zip(jax.tree.leaves(came), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
+
+
+def test_a_cell_without_gates_has_no_matrices_but_its_own(as_users_run):
+    layer = jaxrnn.recurrent(READING)
+    params = layer.init(jax.random.key(0), D)
+    assert params[:4] == (None, None, None, None)
+    assert len(params.cell) == 2
+    inputs = jnp.ones((T, B, D))
+    outputs, _ = layer.apply(params, inputs)
+    assert outputs.shape == (T, B, H)
+    carry = layer.initial_carry(params, B)
+    for t, now in enumerate(inputs):
+        output, carry = jaxrnn.step(layer, params, now, carry)
+        np.testing.assert_allclose(output, outputs[t], rtol=1e-6, atol=1e-6)
+    with pytest.raises(TypeError, match="inputs must be floats for a cell without gates, got int"):
+        layer.apply(params, jnp.zeros((T, B), jnp.int32))
+    with pytest.raises(ValueError, match="no matrices and biases but its own for the cell test"):
+        jaxrnn.unroll(READING, make_case("rnn", jnp.float32).params, inputs)
+    with pytest.raises(ValueError, match="weight_drop needs a cell with recurrent weights"):
+        jaxrnn.recurrent(READING, weight_drop=0.1)
+
+
+def test_a_language_model_gives_it_an_embedding():
+    embedded = jaxrnn.stack([jaxrnn.embedding(D), jaxrnn.recurrent(READING)])
+    model = jaxrnn.language_model(5, embedded)
+    params = model.init(jax.random.key(0), 5)
+    logits, _ = model.apply(params, jnp.zeros((T, B), jnp.int32))
+    assert logits.shape == (T, B, 5)
+    assert np.isfinite(logits).all()
+
+
 def test_equal_arguments_give_equal_cells():
     assert jaxrnn.gru(8, reset_after=False) == jaxrnn.gru(8, reset_after=False)
     assert hash(jaxrnn.gru(8, reset_after=False)) == hash(jaxrnn.gru(8, reset_after=False))

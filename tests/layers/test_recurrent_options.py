@@ -1,0 +1,143 @@
+"""Options of `recurrent`: how parameters start, and what is an error.
+
+What they do to every cell is in `tests/test_every_cell.py`.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxrnn
+from benchmarks.cell_features import CELLS
+from jaxrnn.cells import ComplexCarry, LinearCarry
+from jaxrnn.layers import chrono
+
+D, H = 3, 4
+
+
+def init(cell, **options):
+    return jaxrnn.recurrent(cell, **options).init(jax.random.key(0), D)
+
+
+def test_identity_is_an_identity_for_each_gate():
+    params = init(jaxrnn.gru(H), recurrent_init="identity")
+    np.testing.assert_array_equal(params.w_hh, np.tile(np.eye(H), 3))
+    assert not np.array_equal(params.w_ih, np.tile(np.eye(D, H), 3))
+    np.testing.assert_array_equal(
+        init(jaxrnn.rnn(H), kernel_init="identity", recurrent_init="zeros").w_ih, np.eye(D, H)
+    )
+
+
+def test_identity_is_an_identity_for_each_head():
+    (blocks,) = init(jaxrnn.slstm(H, num_heads=2), recurrent_init="identity").w_hh
+    for head in range(2):
+        for gate in range(4):
+            np.testing.assert_array_equal(blocks[head, :, gate], np.eye(2))
+    (blocks,) = init(jaxrnn.indrnn(H), recurrent_init="identity").w_hh
+    np.testing.assert_array_equal(blocks, np.ones((H, 1, 1, 1)))
+
+
+def test_an_irnn_adds_up_its_inputs():
+    """Le, Jaitly and Hinton (2015): the identity, no biases, and positive inputs."""
+    layer = jaxrnn.recurrent(
+        jaxrnn.rnn(H, "relu"), kernel_init="identity", recurrent_init="identity", bias_init="zeros"
+    )
+    inputs = np.random.default_rng(0).uniform(size=(6, 2, H)).astype(np.float32)
+    outputs, _ = layer.apply(layer.init(jax.random.key(0), H), inputs)
+    np.testing.assert_allclose(outputs, np.cumsum(inputs, axis=0), rtol=1e-6)
+
+
+def test_a_layer_may_choose_other_heads_than_its_cell():
+    cell = jaxrnn.slstm(H, num_heads=2)
+    assert init(cell).w_hh.blocks.shape == (2, 2, 4, 2)
+    assert init(cell, num_heads=4).w_hh.blocks.shape == (4, 1, 4, 1)
+    assert init(cell, num_heads=1).w_hh.shape == (H, 4 * H)
+    own = jaxrnn.Cell(
+        "own",
+        H,
+        gates=("candidate",),
+        initial_carry=jaxrnn.zero_carry(jaxrnn.HiddenCarry, H),
+        update=jaxrnn.rnn(H).update,
+        num_heads=2,
+    )
+    assert init(own).w_hh.blocks.shape == (2, 2, 1, 2)
+    # "uniform" is +-1/sqrt of the units that a unit reads
+    assert np.abs(init(jaxrnn.indrnn(1000)).w_hh.blocks).max() > 0.9
+
+
+@pytest.mark.parametrize("name", ["lstm", "qrnn"])
+def test_chrono_draws_biases_between_its_bounds(name):
+    layer = jaxrnn.recurrent(CELLS[name](2000), forget_gate_bias=chrono(50))
+    b_ih = layer.init(jax.random.key(0), D).b_ih
+    steps = np.exp(np.split(np.asarray(b_ih), len(layer.cell.gates))[1])
+    assert 1 <= steps.min() < 1.1
+    assert 48.9 < steps.max() <= 49.0001
+    # uniform between 1 and 49: a mean of 25, of 2000 draws with a deviation of 14
+    assert abs(steps.mean() - 25) < 5 * 14 / 2000**0.5
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "options"),
+    [
+        (ValueError, "zoneout must be between 0 and 1, got 1.5", {"zoneout": 1.5}),
+        (ValueError, "zoneout must be between 0 and 1, got nan", {"zoneout": float("nan")}),
+        (TypeError, "zoneout must be a number, got 'no'", {"zoneout": "no"}),
+        (TypeError, "zoneout must be a number", {"zoneout": jaxrnn.LSTMCarry("no", 0.1)}),
+        (
+            TypeError,
+            "zoneout must be a number or a LSTMCarry of numbers for the cell lstm",
+            {"zoneout": jaxrnn.HiddenCarry(0.1)},
+        ),
+        (TypeError, "zoneout must be a number or a LSTMCarry", {"zoneout": (0.1, 0.2)}),
+        (ValueError, "weight_drop must be between 0 and 1", {"weight_drop": -0.1}),
+        (TypeError, "weight_drop must be a number", {"weight_drop": True}),
+        (ValueError, "recurrent_dropout must be between 0 and 1", {"recurrent_dropout": 2}),
+        (ValueError, "init must be one of .*identity", {"recurrent_init": "eye"}),
+        (ValueError, "num_heads must divide hidden_size = 4, got 3", {"num_heads": 3}),
+        (TypeError, "forget_gate_bias must be a number", {"forget_gate_bias": "chrono"}),
+    ],
+)
+def test_bad_options_are_named(error, message, options, as_users_run):
+    with pytest.raises(error, match=message):
+        jaxrnn.recurrent(jaxrnn.lstm(H), **options)
+
+
+@pytest.mark.parametrize(
+    ("cell", "zoneout"),
+    [
+        (jaxrnn.sru(H), LinearCarry(hidden=0.1, state=0.1)),
+        (jaxrnn.lru(H), ComplexCarry(hidden=0.0, real=0.1, imaginary=0.2)),
+    ],
+    ids=repr,
+)
+def test_zoneout_of_a_linear_cell_is_that_of_its_state(cell, zoneout, as_users_run):
+    with pytest.raises(ValueError, match=r"must be 0 for hidden, .* and one number for all parts"):
+        jaxrnn.recurrent(cell, zoneout=zoneout)
+
+
+def test_rates_by_array_are_the_rate_of_the_state():
+    inputs = jnp.ones((5, 2, D))
+    for cell, zoneout in (
+        (jaxrnn.sru(H), LinearCarry(hidden=0.0, state=0.3)),
+        (jaxrnn.lru(H), ComplexCarry(hidden=0.0, real=0.3, imaginary=0.3)),
+        (jaxrnn.min_gru(H), jaxrnn.HiddenCarry(0.3)),
+    ):
+        params = init(cell)
+        one, other = (jaxrnn.recurrent(cell, zoneout=rate) for rate in (zoneout, 0.3))
+        for key in (None, jax.random.key(1)):
+            a, b = (layer.apply(params, inputs, key=key)[0] for layer in (one, other))
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "max_steps"),
+    [
+        (ValueError, "max_steps must be at least 3, got 2", 2),
+        (ValueError, "max_steps must be at least 1, got 0", 0),
+        (TypeError, "max_steps must be an integer", 10.0),
+    ],
+)
+def test_bad_lengths_of_memory_are_named(error, message, max_steps, as_users_run):
+    with pytest.raises(error, match=message):
+        chrono(max_steps)
