@@ -2,9 +2,9 @@
 
     python -m benchmarks.linear
 
-The gates of 1,024 steps of 16 rows of 256 units are given; one call computes the outputs and the
-gradients of the gates, of the cell's own parameters and of the first carry.  Beside the default
-stand the same without native code, `lax.associative_scan`, and what a user would write: a
+The gates of 1,024 steps of 16 rows of 256 units are given, as one product makes them; one call
+computes the outputs and the gradients of the gates and of the cell's own parameters.  Beside the
+default stand the same without native code, `lax.associative_scan`, and what a user would write: a
 `lax.scan` of the cell's equations, step by step, that JAX differentiates.  Prints the times, and
 the temporary memory that XLA plans.
 """
@@ -21,9 +21,9 @@ from benchmarks.timing import OURS, arguments, compare
 from benchmarks.workloads import Step
 from experiments.shared.tables import print_head, print_row
 from jaxrnn.cells import LinearCell, LoopParams
-from jaxrnn.recurrence import linear
+from jaxrnn.recurrence import linear, linear_primitives
 from jaxrnn.recurrence.options import Options
-from jaxrnn.recurrence.scan import Steps
+from jaxrnn.recurrence.scan import Steps, split
 
 CELLS = {
     "min_gru": jaxrnn.min_gru,
@@ -49,7 +49,7 @@ def by_engine(implementation: str | None, cell: LinearCell, params: Any, gates: 
     options = Options(cell, implementation)
     start = cell.initial_carry(gates[0].shape[1])
     steps = Steps(gates, None, None)
-    return linear.run(options, LoopParams(None, None, params), steps, start, None)[0]
+    return linear_primitives.run(options, LoopParams(None, None, params), steps, start, None)[0]
 
 
 def by_plain_scan(cell: LinearCell, params: Any, gates: Any) -> Any:
@@ -67,12 +67,12 @@ def by_plain_scan(cell: LinearCell, params: Any, gates: Any) -> Any:
 def gradient_of(run: Callable[..., Any], workload: Workload) -> tuple[Any, tuple[Any, ...]]:
     """Return the compiled gradient and its arguments."""
     cell, shape = workload.cell, (workload.num_steps, workload.batch_size)
-    *keys, key = jax.random.split(jax.random.key(0), len(cell.gates) + 2)
-    gates = tuple(jax.random.normal(k, (*shape, cell.hidden_size)) for k in keys[:-1])
-    weights = jax.random.normal(keys[-1], (*shape, cell.hidden_size))
+    key = jax.random.key(0)
+    gates = jax.random.normal(key, (*shape, len(cell.gates) * cell.hidden_size))
+    weights = jax.random.normal(key, (*shape, cell.hidden_size))
 
     def loss(params: Any, gates: Any, weights: Any) -> jax.Array:
-        return (run(cell, params, gates) * weights).sum()
+        return (run(cell, params, split(cell, gates)) * weights).sum()
 
     given = cell.init_params(key), gates, weights
     return jax.jit(jax.grad(loss, (0, 1))).lower(*given).compile(), given

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from jaxrnn import cells
+import jaxrnn.cells
 from jaxrnn.cells import BaseCell
 from jaxrnn.checks import (
     FLOAT32_MAX,
@@ -41,7 +41,7 @@ CellName = Literal[
     "ema",
 ]
 CELLS: dict[str, Callable[[int], BaseCell]] = {
-    name: getattr(cells, name) for name in get_args(CellName)
+    name: getattr(jaxrnn.cells, name) for name in get_args(CellName)
 }
 """The factories of the cells, by name."""
 

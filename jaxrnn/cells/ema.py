@@ -48,9 +48,10 @@ def ema(hidden_size: int, *, max_steps: float = 1000) -> LinearCell:
         ValueError: an argument is below 1.
 
     Examples:
-        >>> import jaxrnn
-        >>> jaxrnn.ema(4, max_steps=100).init_params(None).round(1).tolist()
-        [0.0, 1.5, 3.1, 4.6]
+        >>> import jax, jaxrnn
+        >>> decay = jaxrnn.ema(4, max_steps=100).init_params(jax.random.key(0))
+        >>> [f"{keep:.2f}" for keep in jax.nn.sigmoid(decay)]
+        ['0.50', '0.82', '0.96', '0.99']
 
     Reference:
         Mozer, Induction of multiscale temporal structure, 1992.

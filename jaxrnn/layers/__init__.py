@@ -1,8 +1,8 @@
 """Layers: anything that maps a sequence to a sequence.
 
 `layer.py` defines the type `Layer` and what all layers share.  `recurrent.py` runs a cell over
-time, with `recurrent_params.py` for its initial parameters and `recurrent_regularizers.py` for noise
-inside it; `linear.py` holds linear layers and embeddings, `dropout.py` dropout, and `pointwise.py` any
+time: `recurrent_params.py` draws its parameters, and `recurrent_regularizers.py` the noise inside
+it.  `linear.py` holds linear layers and embeddings, `dropout.py` dropout, and `pointwise.py` any
 function of each step.  `stack.py`, `bidirectional.py`, `residual.py`, `learned_carry.py` and
 `batch_first.py` build layers from other layers.
 `step.py` runs any causal layer one time step at a time, and `initializers.py` holds initialisers.

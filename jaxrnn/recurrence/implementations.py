@@ -2,7 +2,7 @@
 
 import jax
 
-from jaxrnn.cells import BaseCell, Cell, LinearCell, StepCell
+from jaxrnn.cells import BaseCell, LinearCell, StepCell
 from jaxrnn.cells.lstm import lstm_update
 from jaxrnn.recurrence.native.choice import code_digest, obstacle
 
@@ -48,7 +48,8 @@ def default_implementation(cell: BaseCell) -> str:
     """Return what runs a cell by default on one device, with the digest of native code."""
     if isinstance(cell, StepCell):
         return "autodiff"
-    if isinstance(cell, LinearCell):
-        return "scan" if jax.default_backend() == "cpu" else "associative_scan"
-    digest = code_digest(cell) if jax.default_backend() == "cpu" else None
+    on_cpu = jax.default_backend() == "cpu"
+    if isinstance(cell, LinearCell) and not on_cpu:
+        return "associative_scan"
+    digest = code_digest(cell) if on_cpu else None
     return "scan" if digest is None else f"native {digest}"

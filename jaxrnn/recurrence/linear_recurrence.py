@@ -43,6 +43,21 @@ def linear_recurrence(
     return _bind(False, implementation, a, b, start, resets)
 
 
+def recurrence_tangent(
+    a: Any,
+    all_h: Any,
+    start: Any,
+    resets: Any,
+    d_a: Any,
+    d_b: Any,
+    d_start: Any,
+    implementation: str | None,
+) -> tuple[Any, Any]:
+    """Return the tangent of the forward recurrence, given its result `all_h`."""
+    before = jnp.concatenate([start[None], all_h[:-1]])
+    return _bind(False, implementation, a, d_b + _times(d_a, before, resets), d_start, resets)
+
+
 def _bind(
     adjoint: bool, implementation: str | None, a: Any, b: Any, start: Any, resets: Any
 ) -> Any:
@@ -129,8 +144,9 @@ def _jvp(primals: Any, tangents: Any, *, adjoint: bool, implementation: str | No
     if isinstance(d_a, ad.Zero):
         return results, run(a, d_b, d_start, resets)
     if not adjoint:
-        before = jnp.concatenate([start[None], all_h[:-1]])
-        return results, run(a, d_b + _times(d_a, before, resets), d_start, resets)
+        return results, recurrence_tangent(
+            a, all_h, start, resets, d_a, d_b, d_start, implementation
+        )
     d_m = jnp.broadcast_to(_times(d_a, all_h, resets), all_h.shape)
     d_b += jnp.concatenate([d_m[1:], jnp.zeros_like(d_m[:1])])
     d_all, d_last = run(a, d_b, d_start, resets)

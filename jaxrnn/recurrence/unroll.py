@@ -11,7 +11,7 @@ from jaxrnn.cells import BaseCell, LoopParams
 from jaxrnn.cells.cell import check_carry_type
 from jaxrnn.checks import widen_ids
 from jaxrnn.matmul import gather_row_parts, matmul, round_to
-from jaxrnn.recurrence import cudnn, linear, primitives, scan
+from jaxrnn.recurrence import cudnn, linear_primitives, primitives, scan
 from jaxrnn.recurrence.arguments import check_arguments, check_sequence
 from jaxrnn.recurrence.boundaries import (
     Context,
@@ -30,7 +30,7 @@ from jaxrnn.typing import AnyArray, Array, Bool, Carry, DType, Float, Gates, Inp
 ENGINES: dict[str, Callable[..., Any]] = {
     "scan": primitives.run,
     "autodiff": scan.run,
-    "linear": linear.run,
+    "linear": linear_primitives.run,
 }
 
 

@@ -14,7 +14,8 @@ from random_equations import SIZE, make_cell, random_update
 from recurrence.cases import CELLS, make_case
 
 import jaxrnn
-from jaxrnn.recurrence.equations import NotPerUnitError, Value, trace
+from jaxrnn.recurrence.equations import trace
+from jaxrnn.recurrence.unit_programs import NotPerUnitError, Value
 from jaxrnn.recurrence.linearization import coefficients
 
 NAMES = {"and": "bitwise_and", "or": "bitwise_or", "not": "bitwise_not", "xor": "bitwise_xor"}

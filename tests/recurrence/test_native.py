@@ -356,6 +356,11 @@ FUNCTIONS = {
     "exp": (jnp.exp, np.exp),
     "softplus": (jax.nn.softplus, lambda x: np.logaddexp(x, 0)),
     "expm1": (jnp.expm1, np.expm1),
+    "log": (lambda x: jnp.log(jnp.abs(x)), lambda x: np.log(np.abs(x))),
+    "log1p": (
+        lambda x: jnp.log1p(jnp.maximum(x, -0.9)),
+        lambda x: np.log1p(np.maximum(x, -0.9)),
+    ),
     "erf": (jax.lax.erf, np.vectorize(math.erf)),
 }
 

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -34,6 +34,10 @@ FLAGS = (
 _JAXLIB = version("jaxlib")  # its headers are compiled in
 SECONDS = 60
 """How long a compiler may take."""
+SWITCH = "JAXRNN_NATIVE"
+"""The environment variable: 0 for never, 1 for wherever it is possible."""
+PREFIX = "jaxrnn_"
+"""Begins the names of the functions that XLA calls."""
 
 
 class BuildError(Exception):
@@ -226,3 +230,12 @@ def _run(command: list[str]) -> str:
         first = next((line for line in lines if "error" in line), lines[0])
         raise BuildError(f"the compiler {command[0]} failed: {first[:200]}")
     return output
+
+
+@functools.cache
+def register(digest: str, functions: Any) -> str:
+    """Make the functions of a library known to XLA; return the prefix of their names."""
+    for name in ("forward", "backward"):
+        handler = jax.ffi.pycapsule(getattr(functions, name))
+        jax.ffi.register_ffi_target(f"{PREFIX}{digest}_{name}", handler, platform="cpu")
+    return f"{PREFIX}{digest}"

@@ -9,17 +9,14 @@ import jax
 import numpy as np
 from jax.core import ShapedArray
 
-from jaxrnn.cells import BaseCell, Cell
-from jaxrnn.recurrence.equations import NotPerUnitError, trace
-from jaxrnn.recurrence.native.build import BuildError, build
+from jaxrnn.cells import BaseCell, Cell, LinearCell
+from jaxrnn.recurrence.equations import trace
+from jaxrnn.recurrence.native import linear, linear_kernel
+from jaxrnn.recurrence.native.build import PREFIX, SWITCH, BuildError, build, register
 from jaxrnn.recurrence.native.kernel import Kernel
 from jaxrnn.recurrence.native.source import HANDLERS, HEADERS, cell_source, file_text
 from jaxrnn.recurrence.options import Options
-
-SWITCH = "JAXRNN_NATIVE"
-"""The environment variable: 0 for never, 1 for wherever it is possible."""
-
-_PREFIX = "jaxrnn_"
+from jaxrnn.recurrence.unit_programs import NotPerUnitError
 
 # The sequences from which on native code was faster, by whether a derivative is taken: each call
 # rearranges the recurrent weights first, which takes as long as one or two steps of one row.
@@ -28,8 +25,11 @@ _SHORTEST = {True: 2, False: 8}
 
 def check_eligible(options: Options, w_hh: Any) -> None:
     """Raise a ValueError that names why there is no native code for a run."""
-    if not isinstance(w_hh, jax.Array | np.ndarray):
-        reason: str | None = f"w_hh is a {type(w_hh).__name__}, not a matrix"
+    reason: str | None
+    if isinstance(options.cell, LinearCell):
+        reason = obstacle(options.cell)
+    elif not isinstance(w_hh, jax.Array | np.ndarray):
+        reason = f"w_hh is a {type(w_hh).__name__}, not a matrix"
     elif options.dtype not in (None, w_hh.dtype):
         reason = f"it does not multiply in {options.dtype}"
     else:
@@ -42,8 +42,12 @@ def obstacle(cell: BaseCell, dtype: str = "float32") -> str | None:
     """Return why there is no native code for a cell and a dtype, or None if there is."""
     if os.environ.get(SWITCH) == "0":
         return f"it is switched off by {SWITCH}=0"
+    if isinstance(cell, LinearCell):
+        return linear.obstacle(dtype)
     if not isinstance(cell, Cell):
         return f"the step of the StepCell {cell.name} is not split into gates and a product"
+    if cell.num_heads > 1:
+        return f"with heads, the w_hh of the cell {cell.name} is a BlockDiagonal, not a matrix"
     found = _kernel(cell, np.dtype(dtype))
     return found if isinstance(found, str) else None
 
@@ -52,8 +56,13 @@ def code_digest(cell: BaseCell) -> str | None:
     """Return what tells a cell's native code from other code, or None if there is none."""
     if obstacle(cell) is not None:
         return None
+    if isinstance(cell, LinearCell):
+        found = linear_kernel.kernel_of(cell, np.float32)
+        # without code of its own, that of the recurrence alone
+        target = linear.code("float32") if isinstance(found, str) else found.target
+        return str(target).removeprefix(PREFIX)
     kernel: Any = _kernel(cell, np.dtype("float32"))
-    return kernel.target.removeprefix(_PREFIX)
+    return kernel.target.removeprefix(PREFIX)
 
 
 def kernel_for(
@@ -101,12 +110,3 @@ def _kernel(cell: Cell, dtype: Any) -> Kernel | str:
         size = getattr(functions, f"{name}_packed_size")
         size.restype, size.argtypes = ctypes.c_int64, [ctypes.c_int64]
     return Kernel(equations, register(digest, functions), functions)
-
-
-@functools.cache
-def register(digest: str, functions: Any) -> str:
-    """Make the functions of a library known to XLA; return the prefix of their names."""
-    for name in ("forward", "backward"):
-        handler = jax.ffi.pycapsule(getattr(functions, name))
-        jax.ffi.register_ffi_target(f"{_PREFIX}{digest}_{name}", handler, platform="cpu")
-    return f"{_PREFIX}{digest}"

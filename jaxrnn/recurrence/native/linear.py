@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.recurrence.native.build import BuildError, build
-from jaxrnn.recurrence.native.choice import SWITCH, register
+from jaxrnn.recurrence.native.build import SWITCH, BuildError, build, register
 from jaxrnn.recurrence.native.source import HANDLERS, file_text
 
 SOURCE, HEADERS = "linear.cc", ("interface.h", "phases.h")

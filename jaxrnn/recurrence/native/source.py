@@ -11,9 +11,10 @@ from typing import Any
 
 import jax
 
-from jaxrnn.recurrence.equations import Equations, Operand, Operation, Program, Value
+from jaxrnn.recurrence.equations import Equations
+from jaxrnn.recurrence.unit_programs import Operand, Operation, Program, Value
 
-HEADERS = ("interface.h", "vectors.h", "phases.h", "loops.h", "entries.h")
+HEADERS = ("interface.h", "vectors.h", "phases.h", "loops.h", "reader.h", "entries.h")
 """What a cell's code includes."""
 HANDLERS = "handlers.cc"
 """What XLA calls, the same for all cells."""
@@ -71,14 +72,14 @@ def cell_source(equations: Equations) -> str:
         params=params,
         reads=len(equations.reads),
         others=coefficients - len(equations.reads),
-        update=_indent(6, _statements(equations.update, inputs, new)),
-        linearized=_indent(
+        update=indent(6, statements(equations.update, inputs, new)),
+        linearized=indent(
             6,
-            _statements(
+            statements(
                 equations.linearized, inputs, [*new, *(f"k[{i}]" for i in range(coefficients))]
             ),
         ),
-        pull_back=_indent(4, _pull_back(equations)),
+        pull_back=indent(4, _pull_back(equations)),
     )
 
 
@@ -93,11 +94,13 @@ def file_text(name: str) -> str:
     return (Path(__file__).parent / name).read_text()
 
 
-def _indent(spaces: int, lines: Iterator[str]) -> str:
+def indent(spaces: int, lines: Iterator[str]) -> str:
+    """Return the lines of code as one text."""
     return "\n".join(" " * spaces + line for line in lines)
 
 
-def _statements(program: Program, inputs: list[str], results: list[str]) -> Iterator[str]:
+def statements(program: Program, inputs: list[str], results: list[str]) -> Iterator[str]:
+    """Write a program; of its results, those that have names are assigned."""
     for number, name in enumerate(inputs):
         yield f"const Vector v{number} = {name};"
     masks: set[Value] = set()
@@ -106,8 +109,8 @@ def _statements(program: Program, inputs: list[str], results: list[str]) -> Iter
             masks.add(operation.result)
         kind = "Mask" if operation.result in masks else "Vector"
         yield f"const {kind} {operation.result} = {_expression(operation)};"
-    for name, operand in zip(results, program.results, strict=True):
-        yield f"{name} = {_operand(operand)};"
+    for name, operand in zip(results, program.results, strict=False):
+        yield f"{name} = {operand_text(operand)};"
 
 
 def _is_mask(operation: Operation, masks: set[Value]) -> bool:
@@ -116,7 +119,8 @@ def _is_mask(operation: Operation, masks: set[Value]) -> bool:
     return operation.name in _MASKS
 
 
-def _operand(operand: Operand) -> str:
+def operand_text(operand: Operand) -> str:
+    """Write an operand of an operation."""
     if isinstance(operand, Value):
         return str(operand)
     if isinstance(operand, bool):
@@ -127,7 +131,7 @@ def _operand(operand: Operand) -> str:
 
 
 def _expression(operation: Operation) -> str:
-    name, operands = operation.name, [_operand(operand) for operand in operation.operands]
+    name, operands = operation.name, [operand_text(operand) for operand in operation.operands]
     infix = _INFIX.get(name) or _COMPARISONS.get(name) or _LOGIC.get(name)
     if infix:
         return f"{operands[0]} {infix} {operands[1]}"

@@ -85,10 +85,7 @@ JAXRNN_LANE_BY_LANE(cosh)
 JAXRNN_LANE_BY_LANE(erf)
 JAXRNN_LANE_BY_LANE(erfc)
 JAXRNN_LANE_BY_LANE(exp2)
-JAXRNN_LANE_BY_LANE(expm1)
 JAXRNN_LANE_BY_LANE(floor)
-JAXRNN_LANE_BY_LANE(log)
-JAXRNN_LANE_BY_LANE(log1p)
 JAXRNN_LANE_BY_LANE(sin)
 JAXRNN_LANE_BY_LANE(sinh)
 JAXRNN_LANE_BY_LANE(sqrt)
@@ -117,6 +114,9 @@ static inline Vector integer_pow(Vector x, int exponent) {
 
 #ifdef JAXRNN_FLOAT64
 JAXRNN_LANE_BY_LANE(exp)
+JAXRNN_LANE_BY_LANE(expm1)
+JAXRNN_LANE_BY_LANE(log)
+JAXRNN_LANE_BY_LANE(log1p)
 JAXRNN_LANE_BY_LANE(tanh)
 #else
 // 2^n e^r with |r| <= log(2) / 2, and for e^r a polynomial of degree six, its Taylor series with the
@@ -139,6 +139,53 @@ static inline Vector exp(Vector x) {
   Vector result = p * (Vector)((half + 127) << 23) * (Vector)((exponent - half + 127) << 23);
   result = x > largest ? splat(std::numeric_limits<Scalar>::infinity()) : result;
   return x < smallest ? Vector{} : x != x ? x : result;
+}
+
+// Near zero a polynomial, its Taylor series; elsewhere nothing is lost by subtracting one.
+static inline Vector expm1(Vector x) {
+  Vector p = splat(1.0f / 40320);
+  p = p * x + 1.0f / 5040;
+  p = p * x + 1.0f / 720;
+  p = p * x + 1.0f / 120;
+  p = p * x + 1.0f / 24;
+  p = p * x + 1.0f / 6;
+  p = p * x + 1.0f / 2;
+  return abs(x) < 0.35f ? p * x * x + x : exp(x) - 1;
+}
+
+// log(2^n m) with sqrt(1/2) <= m < sqrt(2), and for log m a polynomial with the coefficients of
+// Cephes.
+static inline Vector log(Vector x) {
+  const Scalar smallest = 1.17549435e-38f, infinity = std::numeric_limits<Scalar>::infinity();
+  const Mask subnormal = x < smallest;
+  const Mask bits = (Mask)(subnormal ? x * 8388608.0f : x);  // times 2^23
+  Mask n = (bits >> 23) - 126 - (subnormal & 23);
+  Vector m = (Vector)((bits & 0x007fffff) | 0x3f000000);  // 1/2 <= m < 1
+  const Mask small = m < 0.707106781186547524f;
+  n = n + small;  // minus one where it is true
+  m = small ? m + m - 1 : m - 1;
+  const Vector s = m * m, exponent = __builtin_convertvector(n, Vector);
+  Vector p = splat(7.0376836292e-2f);
+  p = p * m - 1.1514610310e-1f;
+  p = p * m + 1.1676998740e-1f;
+  p = p * m - 1.2420140846e-1f;
+  p = p * m + 1.4249322787e-1f;
+  p = p * m - 1.6668057665e-1f;
+  p = p * m + 2.0000714765e-1f;
+  p = p * m - 2.4999993993e-1f;
+  p = p * m + 3.3333331174e-1f;
+  Vector result = p * m * s + exponent * -2.12194440e-4f - 0.5f * s + m + exponent * 0.693359375f;
+  result = x == infinity ? x : result;
+  result = x == 0 ? splat(-infinity) : result;
+  return (x < 0) | (x != x) ? splat(std::numeric_limits<Scalar>::quiet_NaN()) : result;
+}
+
+// log(1 + x), with what rounding 1 + x loses put back.
+static inline Vector log1p(Vector x) {
+  const Vector sum = 1 + x, infinity = splat(std::numeric_limits<Scalar>::infinity());
+  const Vector lost = x - (sum - 1);
+  Vector result = log(sum) + (sum < infinity & sum > 0 ? lost / sum : Vector{});
+  return abs(x) < 1e-7f ? x : result;
 }
 
 // A quotient of two polynomials, with the coefficients of Eigen.
