@@ -155,66 +155,58 @@ def test_layers_of_both_directions_under_one_that_runs_backward(name, differenti
     "`dtype=bfloat16`",
     "`vmap`, forward mode, second derivatives",
     "inputs of token ids",
+    few=[*FEW, "indrnn", "lru", "rg_lru"],
 )
 def test_other_ways_to_the_same_values(name):
-    """All in one program, in float32."""
     cell, arguments = CELLS[name](H), make_arguments(name, np.float32)
     layer = jaxrnn.recurrent(cell)
     ids = np.arange(T * B).reshape(T, B) % D
 
     @jax.jit
+    def apply(arguments):
+        return run(cell, WHEN["both"], arguments)
+
+    @jax.jit
     def ways(arguments):
         params, inputs, carry, reset_carry = arguments
+        later = np.maximum(LENGTHS - 3, 0)
 
         def advance(carry, now):
             inputs, resets = now
             outputs, carry = jaxrnn.step(layer, params, inputs, carry, resets=resets)
             return carry, (outputs, carry)
 
-        both = WHEN["both"] | {"reset_carry": reset_carry}
-        first, middle = layer.apply(
-            params,
-            inputs[:3],
-            carry,
-            lengths=np.minimum(LENGTHS, 3),
-            resets=RESETS[:3],
-            reset_carry=reset_carry,
-        )
-        second, last = layer.apply(
-            params,
-            inputs[3:],
-            middle,
-            lengths=np.maximum(LENGTHS - 3, 0),
-            resets=RESETS[3:],
-            reset_carry=reset_carry,
-        )
+        def chunk(carry, steps, lengths):
+            own = {"lengths": lengths, "resets": RESETS[steps]}
+            return run(cell, own, Arguments(params, inputs[steps], carry, reset_carry))
+
+        first, middle = chunk(carry, slice(3), np.minimum(LENGTHS, 3))
+        second, last = chunk(middle, slice(3, T), later)
         many = jax.tree.map(lambda p: jnp.stack([p, p / 2]), params)
-        half = jax.tree.map(lambda p: p / 2, params)
+        options = {"remat_every": 2, "return_carries": True}
         return {
-            "whole": layer.apply(params, inputs, carry, **both),
             "chunks": (jnp.concatenate([first, second]), last),
-            "remat": run(cell, WHEN["both"], arguments, remat_every=2),
-            "carries": run(cell, WHEN["both"], arguments, return_carries=True),
+            "carries": run(cell, WHEN["both"], arguments, **options),
             "resets": layer.apply(params, inputs, carry, resets=RESETS, return_carries=True),
             "steps": lax.scan(advance, carry, (inputs, RESETS))[1],
-            "halved": layer.apply(half, inputs, carry, **both),
-            "many": jax.vmap(lambda p: layer.apply(p, inputs, carry, **both))(many),
+            "many": jax.vmap(lambda own: run(cell, WHEN["both"], arguments._replace(params=own)))(
+                many
+            ),
+            "ids": run(cell, WHEN["both"], arguments._replace(inputs=ids)),
             "bfloat16": run(cell, WHEN["both"], arguments, dtype="bfloat16"),
-            "ids": layer.apply(params, ids, carry, **both),
-            "one-hot": layer.apply(params, jax.nn.one_hot(ids, D), carry, **both),
         }
 
-    came = ways(arguments)
-    outputs, last = came["whole"]
+    came, (outputs, last) = ways(arguments), apply(arguments)
     close = 1e-6  # a few units in the last place of float32
     assert_close(came["chunks"], (outputs, last), close)
-    assert_close(came["remat"], (outputs, last), close)
     assert_close(came["carries"][0], outputs, close)
     assert_close(jax.tree.map(lambda c: c[-1], came["carries"][1]), last, close)
     assert_close(came["steps"], came["resets"], close)
+    halved = arguments._replace(params=jax.tree.map(lambda p: p / 2, arguments.params))
     assert_close(jax.tree.map(lambda x: x[0], came["many"]), (outputs, last), close)
-    assert_close(jax.tree.map(lambda x: x[1], came["many"]), came["halved"], close)
-    assert_close(came["ids"], came["one-hot"], close)
+    assert_close(jax.tree.map(lambda x: x[1], came["many"]), apply(halved), close)
+    one_hot = arguments._replace(inputs=jax.nn.one_hot(ids, D))
+    assert_close(came["ids"], apply(one_hot), close)
     rounded, rounded_last = came["bfloat16"]
     assert rounded.dtype == jnp.bfloat16
     assert all(c.dtype == jnp.float32 for c in rounded_last)
@@ -222,7 +214,7 @@ def test_other_ways_to_the_same_values(name):
     assert_close(rounded, outputs, 0.05)
 
 
-@cells_with("`remat_every`", few=FEW)
+@cells_with("`remat_every`", few=["mgu", "gru_reset_before", "s5"])
 def test_gradients_of_other_ways_equal_those_of_autodiff(name, x64):
     arguments = make_arguments(name)
     cell = CELLS[name](H)
@@ -247,7 +239,7 @@ def test_gradients_of_other_ways_equal_those_of_autodiff(name, x64):
         assert_close(other, expected, 1e-11)
 
 
-@cells_with('implementation "native"', few=["cifg", "mgu", "slstm", "min_gru", "s5", "sru"])
+@cells_with('implementation "native"', few=["slstm", "min_gru", "s5", "sru"])
 def test_native_code(name):
     """Compiled from the equations, against the loop of which it takes the place."""
     if (why := reason('implementation "native"', name)) is not None:
@@ -516,6 +508,7 @@ def test_language_models_by_name(name):
     assert_close((logits, last), (expected, expected_last), 1e-5)
 
 
+NATIVE = 'implementation "native"'
 REFUSALS = {
     "`weight_drop`": ("weight_drop needs a cell", {"weight_drop": 0.1}),
     "`recurrent_dropout`": ("need a Cell", {"recurrent_dropout": 0.1}),
@@ -523,7 +516,7 @@ REFUSALS = {
     "`projection_size`": ("need a Cell|choose one", {"projection_size": 3}),
     "`forget_gate_bias`, `chrono`": ("needs a cell with a forget gate", {"forget_gate_bias": 1}),
     'implementation "scan"': ("for the StepCell", {"implementation": "scan"}),
-    'implementation "native"': ("implementation .*native|StepCell", {"implementation": "native"}),
+    NATIVE: ("implementation .*native|StepCell", {"implementation": "native"}),
     'implementation "associative_scan"': (
         "needs a linear cell|for the StepCell",
         {"implementation": "associative_scan"},
@@ -539,25 +532,36 @@ REFUSALS = {
 def test_every_feature_is_tested_and_every_hole_can_be_refused():
     TESTED.add('implementation "cudnn"')  # by tests/recurrence/test_cudnn.py, on a GPU
     assert set(FEATURES) == TESTED
-    with_holes = {f for f in FEATURES if any(reason(f, name) is not None for name in CELLS)}
-    assert set(REFUSALS) == with_holes
+    known = [feature for feature in FEATURES if feature != NATIVE]  # see below
+    with_holes = {f for f in known if any(reason(f, name) is not None for name in CELLS)}
+    assert set(REFUSALS) == with_holes | {NATIVE}
     assert set(cell_oracles.STEPS) == set(CELLS)
 
 
-@pytest.mark.parametrize("feature", REFUSALS)
-def test_what_a_cell_cannot_do_it_refuses(feature, as_users_run):
+@pytest.mark.parametrize(
+    ("feature", "names"),
+    [
+        *((feature, CELLS) for feature in REFUSALS if feature != NATIVE),
+        # without those whose code would be compiled to tell
+        (NATIVE, ["layer_norm_lstm", "layer_norm_gru", "gru_reset_before"]),
+        *in_matrix((NATIVE, CELLS)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_a_cell_cannot_do_it_refuses(feature, names, as_users_run):
     message, options = REFUSALS[feature]
 
     def use(cell):
         layer = jaxrnn.recurrent(cell, **options)
         layer.apply(layer.init(jax.random.key(0), D), jnp.zeros((T, B, D)))
 
-    for name in CELLS:
+    for name in names:
         if reason(feature, name) is not None:
             with pytest.raises(ValueError, match=message):
                 use(CELLS[name](H))
 
 
+@pytest.mark.matrix  # compiles the native code of all cells
 def test_the_matrix_names_every_cell_and_has_a_reason_for_every_hole():
     head, _, *rows = matrix().split("\n")
     rows, notes = rows[: rows.index("")], rows[rows.index("") + 1 :]
