@@ -15,8 +15,8 @@ from recurrence.cases import CELLS, make_case
 
 import jaxrnn
 from jaxrnn.recurrence.equations import trace
-from jaxrnn.recurrence.unit_programs import NotPerUnitError, Value
 from jaxrnn.recurrence.linearization import coefficients
+from jaxrnn.recurrence.unit_programs import NotPerUnitError, Value
 
 NAMES = {"and": "bitwise_and", "or": "bitwise_or", "not": "bitwise_not", "xor": "bitwise_xor"}
 NAMES |= {"add_any": "add"}
