@@ -214,6 +214,24 @@ def test_other_ways_to_the_same_values(name):
     assert_close(rounded, outputs, 0.05)
 
 
+@pytest.mark.parametrize("reverse", [*in_matrix(False), True])
+@cells_with("`return_carries`", "`reverse`, `bidirectional`, `stack`", few=FEW)
+def test_the_carry_of_every_step(name, reverse, x64):
+    """It is the last one of a sequence that ends there; padding leaves it as it is."""
+    arguments = make_arguments(name)
+    options = WHEN["both"] | {"reverse": reverse}
+    function = functools.partial(run, CELLS[name](H), options, return_carries=True)
+    outputs, carries = jax.jit(function)(spoil(arguments))
+    for t in range(T):
+        steps = slice(t, T) if reverse else slice(t + 1)
+        lengths = np.maximum(LENGTHS - t, 0) if reverse else np.minimum(LENGTHS, t + 1)
+        when = {"lengths": lengths, "resets": RESETS[steps], "reverse": reverse}
+        own = arguments._replace(inputs=arguments.inputs[steps])
+        expected, last = oracle(name, when, own)
+        assert_close(outputs[t], expected[0 if reverse else t], 1e-12)
+        assert_close(jax.tree.map(lambda c, t=t: c[t], carries), last, 1e-12)
+
+
 @cells_with("`remat_every`", few=["mgu", "gru_reset_before", "s5"])
 def test_gradients_of_other_ways_equal_those_of_autodiff(name, x64):
     arguments = make_arguments(name)
