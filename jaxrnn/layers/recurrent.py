@@ -7,7 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxrnn.cells import BaseCell, Cell
+from jaxrnn.cells import BaseCell, Cell, LinearCell, StepCell
 from jaxrnn.checks import FLOAT32_MAX, check_number, check_positive_integer
 from jaxrnn.layers.initializers import Chrono, check_initializer
 from jaxrnn.layers.layer import Layer
@@ -19,9 +19,6 @@ from jaxrnn.recurrence.boundaries import Context
 from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.unroll import run
 from jaxrnn.typing import DType, Initializer, Key
-
-# Why there is no form of the recurrent weights to choose.
-_PRODUCTS = {"StepCell": "multiplies by w_hh itself", "LinearCell": "has no w_hh"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,6 +48,10 @@ class Recurrent(Layer):
         for init in (self.kernel_init, self.recurrent_init or "zeros", self.bias_init):
             check_initializer(init)
         cell = self.cell
+        if cell.reads_inputs and (self.kernel_init, self.bias_init) != ("uniform", "uniform"):
+            raise ValueError(f"kernel_init and bias_init need a cell with gates, got {cell}")
+        if self.recurrent_init is not None and (cell.reads_inputs or isinstance(cell, LinearCell)):
+            raise ValueError(f"recurrent_init needs a cell with recurrent weights, got {cell}")
         if self.forget_gate_bias is not None:
             bias = self.forget_gate_bias
             if not isinstance(bias, Chrono):
@@ -69,9 +70,12 @@ class Recurrent(Layer):
         self.regularizers.check(cell)
         plain = (self.projection_size, self.heads, self.recurrent_dropout) == (None, 1, 0)
         if not isinstance(cell, Cell) and not plain:
+            why = "has no w_hh"
+            if isinstance(cell, StepCell) and cell.gates:
+                why = "multiplies by w_hh itself"
             raise ValueError(
-                f"the {type(cell).__name__} {cell.name} {_PRODUCTS[type(cell).__name__]}:"
-                " projection_size, num_heads and recurrent_dropout need a Cell"
+                f"the {type(cell).__name__} {cell.name} {why}: projection_size, num_heads and"
+                " recurrent_dropout need a Cell"
             )
 
     @property

@@ -210,13 +210,14 @@ def _loop_body(
     return step
 
 
-def _unroll(options: Options, over_time: Gates) -> int:
+def _unroll(options: Options, over_time: Any) -> int:
     # A guess at the platform.  `primitives.py` corrects it when the program is lowered.
-    return options.steps_per_iteration(len(over_time[0]), jax.default_backend())
+    num_steps = len(jax.tree.leaves(over_time)[0])
+    return options.steps_per_iteration(num_steps, jax.default_backend())
 
 
-def _advance(cell: BaseCell, params: LoopParams, input_gates: Gates, start: Any) -> tuple[Any, Any]:
-    """Take one step.
+def _advance(cell: BaseCell, params: LoopParams, input_gates: Any, start: Any) -> tuple[Any, Any]:
+    """Take one step; a cell without gates reads its inputs in their place.
 
     Returns:
         (hidden gates `[B, G*H]`, or None for a StepCell; the new carry)
@@ -234,6 +235,13 @@ def _advance(cell: BaseCell, params: LoopParams, input_gates: Gates, start: Any)
             f"In the equations of the cell {cell.name}: use jax.numpy instead of numpy, and"
             " jnp.where(condition, a, b) instead of `if`; see jaxrnn's page on own cells."
         )
+        raise
+    except (TypeError, ValueError) as error:
+        if cell.reads_inputs:
+            error.add_note(
+                f"In the step of the cell {cell.name}, which reads the inputs as they are:"
+                f" {input_gates.shape}."
+            )
         raise
     check_new_carry(cell, start, new)
     return hidden_gates, new
