@@ -45,8 +45,9 @@ def lasting(num_steps: int, gates: tuple[str, ...], signs: dict[str, float]) -> 
 
 def reader(cell: Any, num_steps: int, kernel_init: str = "uniform") -> Layer:
     """Return a recurrent layer whose gates remember for up to `num_steps` steps."""
-    # A GRU adds two biases.
-    signs = {"update": 0.5, "forget": 1.0, "input": -1.0}
+    # A GRU adds two biases, and what its update gate keeps, that of a minimal GRU replaces.
+    update = -1.0 if cell.name == "min_gru" else 0.5
+    signs = {"update": update, "forget": 1.0, "input": -1.0}
     bias_init = lasting(num_steps, cell.gates, signs)
     return jaxrnn.recurrent(cell, kernel_init=kernel_init, bias_init=bias_init)
 
@@ -61,10 +62,24 @@ def draw_adding(rng: np.random.Generator) -> jaxrnn.Batch:
     return jaxrnn.Batch(inputs, (inputs[..., 0] * inputs[..., 1]).sum(axis=0))
 
 
-def run_adding(cell: Any, num_steps: int, seed: int) -> Outcome:
+def irnn() -> Layer:
+    """Return rectified units that start as sums of what they have read."""
+    cell, kernel_init = jaxrnn.rnn(64, "relu"), jax.nn.initializers.normal(1e-3)
+    return jaxrnn.recurrent(
+        cell, kernel_init=kernel_init, recurrent_init="identity", bias_init="zeros"
+    )
+
+
+def perceptron_and_lru() -> Layer:
+    """Return an LRU behind rectified units, which multiply: its own recurrence is linear."""
+    cell = jaxrnn.lru(64, min_radius=0.9, max_radius=0.9999, max_phase=math.pi / 100)
+    return jaxrnn.stack([jaxrnn.linear(64), jaxrnn.pointwise(jax.nn.relu), jaxrnn.recurrent(cell)])
+
+
+def run_adding(layer: Layer, title: str, rate: float, num_steps: int, seed: int) -> Outcome:
     """Return the mean squared error on new sequences, and that of the training."""
-    model = jaxrnn.regressor(reader(cell, ADDED), 1)
-    schedule = optax.cosine_decay_schedule(3e-3, num_steps)
+    model = jaxrnn.regressor(layer, 1)
+    schedule = optax.cosine_decay_schedule(rate, num_steps)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
     params, means = train_on(
         model, optimizer, losses.squared_error, draw_adding, num_steps, 2, seed
@@ -75,7 +90,7 @@ def run_adding(cell: Any, num_steps: int, seed: int) -> Outcome:
         batch = draw_adding(rng)
         outputs = jaxrnn.predict(model, params, np.asarray(batch.inputs))
         errors.append(np.square(outputs[:, 0] - np.asarray(batch.targets)).mean())
-    return Outcome(float(np.mean(errors)), _learning(cell, means, num_steps))
+    return Outcome(float(np.mean(errors)), learning(title, means, num_steps))
 
 
 def draw_copying(rng: np.random.Generator) -> jaxrnn.Batch:
@@ -100,34 +115,48 @@ def run_copying(cell: Any, num_steps: int, seed: int) -> Outcome:
     pairs = [draw_copying(rng)[:2] for _ in range(10)]
     inputs, targets = (np.concatenate(part, axis=1) for part in zip(*pairs, strict=True))
     number = jaxrnn.evaluate(model, params, inputs, targets)["loss"]
-    return Outcome(number, _learning(cell, means, num_steps))
+    return Outcome(number, learning(cell.name.upper(), means, num_steps))
 
 
-def _learning(cell: Any, means: list[float], num_steps: int) -> dict[str, Points]:
-    """Return the curve of the training."""
+def learning(title: str, means: list[float], num_steps: int) -> dict[str, Points]:
+    """Return the curve of a training."""
     every = num_steps / len(means)
-    return {cell.name.upper(): curve(means, first=every, step=every)}
+    return {title: curve(means, first=every, step=every)}
 
 
-def _adding(cell: Any, num_steps: int) -> Row:
+def _adding(
+    name: str, layer: Layer, recipe: str, num_steps: int, rate: float = 3e-3,
+    published: str = "T = 600: LSTM 0.164, GRU 5.3e-5, RNN 0.177 † (Bai 2018)", reason: str = "",
+) -> Row:  # fmt: skip
     return Row(
-        f"adding-{cell.name}",
+        f"adding-{name}",
         f"adding problem, T = {ADDED}",
         "mean squared error",
-        "T = 600: LSTM 0.164, GRU 5.3e-5, RNN 0.177 † (Bai 2018)",
+        published,
         bar=0.01,
         higher_is_better=False,
-        recipe=f"{cell}, gates that last 1 to {ADDED} steps, {num_steps:,} steps of {BATCH_SIZE}",
-        run=functools.partial(run_adding, cell, num_steps),
+        recipe=f"{recipe}, {num_steps:,} steps of {BATCH_SIZE}, Adam {rate}",
+        run=functools.partial(run_adding, layer, name.upper(), rate, num_steps),
         picture="adding",
         axes=("steps of training", "mean squared error"),
+        reason=reason,
         seeds=(0,),
     )
 
 
+LASTING = f"gates that last 1 to {ADDED} steps"
 ROWS = (
-    _adding(jaxrnn.gru(64), 2_000),
-    _adding(jaxrnn.lstm(64), 3_000),
+    _adding("gru", reader(jaxrnn.gru(64), ADDED), f"GRU 64, {LASTING}", 2_000),
+    _adding("lstm", reader(jaxrnn.lstm(64), ADDED), f"LSTM 64, {LASTING}", 3_000),
+    _adding(
+        "irnn",
+        irnn(),
+        "rectified RNN 64, recurrent weights from the identity",
+        3_000,
+        1e-3,
+        "T = 150 to 400: curves of IRNN and LSTM, no number † (Le 2015)",
+    ),
+    _adding("lru", perceptron_and_lru(), "64 rectified units before an LRU of 64", 1_000),
     Row(
         "copying-gru",
         f"copy memory, {BLANKS} blanks (no memory: {10 * math.log(8) / (BLANKS + 20):.3f})",

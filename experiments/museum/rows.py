@@ -1,6 +1,16 @@
 """All rows of the museum, in the order of the page."""
 
-from experiments.museum import counting, elnino, group, languages, memory, mnist1d, music, vowels
+from experiments.museum import (
+    counting,
+    elnino,
+    group,
+    languages,
+    memory,
+    mnist1d,
+    music,
+    selective,
+    vowels,
+)
 from experiments.museum.row import Row
 
 ROWS: dict[str, Row] = {
@@ -14,6 +24,7 @@ ROWS: dict[str, Row] = {
         music.NOTTINGHAM,
         elnino.ROW,
         *memory.ROWS,
+        *selective.ROWS,
         *counting.ROWS,
         group.ROW,
         *languages.ROWS,

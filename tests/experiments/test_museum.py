@@ -11,7 +11,17 @@ import optax
 import pytest
 
 import jaxrnn
-from experiments.museum import counting, data, elnino, group, languages, memory, music, page
+from experiments.museum import (
+    counting,
+    data,
+    elnino,
+    group,
+    languages,
+    memory,
+    music,
+    page,
+    selective,
+)
 from experiments.museum.layers import AllSteps, Noise
 from experiments.museum.row import curve
 from experiments.museum.rows import ROWS
@@ -77,6 +87,26 @@ def test_sums_and_copies_are_asked_for():
     assert len(batch.inputs) == 2 * memory.COPIED + memory.BLANKS
 
 
+def test_symbols_among_noise_are_asked_for_in_order():
+    batch = selective.draw(RNG, 40)
+    places = set()
+    for b in range(selective.BATCH_SIZE):
+        read, asked = batch.inputs[:40, b], batch.inputs[40:, b]
+        symbols = [symbol for symbol in read if symbol != selective.NOISE]
+        assert len(symbols) == len(asked) == selective.COPIED
+        assert set(symbols) <= set(range(selective.SYMBOLS))
+        assert (asked == selective.ASK).all()
+        assert batch.targets[batch.mask[:, b], b].tolist() == symbols
+        places |= set(np.flatnonzero(read != selective.NOISE).tolist())
+    assert places == set(range(40))
+
+
+def test_sequences_get_longer_as_the_stages_say():
+    draw = selective.longer_and_longer(20)
+    lengths = [len(draw(RNG).inputs) - selective.COPIED for _ in range(20)]
+    assert lengths == 17 * [32] + 2 * [64] + [selective.PLACES]
+
+
 def test_gates_last_as_long_as_asked():
     layer = memory.reader(jaxrnn.lstm(50), 100)
     i, f, g, o = jnp.split(layer.init(jax.random.key(0), 2).b_ih, 4)
@@ -85,6 +115,16 @@ def test_gates_last_as_long_as_asked():
     assert not o.any()
     assert f.min() >= 0
     assert f.max() <= np.log(100)
+
+
+@pytest.mark.parametrize("make", [jaxrnn.min_gru, jaxrnn.min_lstm])
+def test_minimal_cells_keep_what_lasts(make):
+    layer = memory.reader(make(50), 100)
+    carry = jaxrnn.HiddenCarry(jnp.ones((1, 50)))
+    kept, _ = layer.apply(layer.init(jax.random.key(0), 2), jnp.zeros((1, 1, 2)), carry)
+    # A unit that lasts t steps keeps t / (t + 1) of its state at each.
+    assert float(kept.min()) >= 1 / 2
+    assert 0.95 < float(kept.max()) <= 100 / 101
 
 
 def test_windows_of_music_are_chords_and_those_that_follow():
