@@ -58,7 +58,7 @@ class ModelConfig:
     """
 
     cell: CellName = "rnn"
-    """The recurrent cell; docs/cells.md compares them."""
+    """The recurrent cell; https://jaxrnn.github.io/jaxrnn/cells/ compares them."""
     num_layers: int = 1
     """Number of recurrent layers."""
     hidden_size: int = 256

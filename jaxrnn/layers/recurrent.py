@@ -11,7 +11,7 @@ from jaxrnn.cells import BaseCell, Cell, LinearCell, StepCell
 from jaxrnn.checks import FLOAT32_MAX, check_number, check_positive_integer
 from jaxrnn.layers.initializers import Chrono, check_initializer
 from jaxrnn.layers.layer import Layer
-from jaxrnn.layers.recurrent_params import draw_params
+from jaxrnn.layers.recurrent_params import distinct, draw_params
 from jaxrnn.layers.recurrent_regularizers import Regularizers
 from jaxrnn.recurrence import RecurrentParams
 from jaxrnn.recurrence.arguments import check_params
@@ -110,7 +110,7 @@ class Recurrent(Layer):
         """Return the initial carry of the cell."""
         check_params(self.cell, params)
         dtype = jnp.float32 if params.w_ih is None else params.w_ih.dtype
-        return self.cell.initial_carry(batch_size, dtype)
+        return distinct(self.cell.initial_carry(batch_size, dtype))
 
     def run(
         self, params: RecurrentParams, inputs: Any, carry: Any, context: Context

@@ -15,7 +15,7 @@ def draw_params(layer: Any, key: Key, input_size: int) -> RecurrentParams:
     """Draw the matrices, the biases and the cell's own parameters of a `Recurrent`."""
     cell = layer.cell
     w_ih_key, w_hh_key, b_ih_key, b_hh_key, cell_key = jax.random.split(key, 5)
-    own = cell.init_params(cell_key)
+    own = distinct(cell.init_params(cell_key))
     if cell.reads_inputs:
         return RecurrentParams(None, None, None, None, own)
     init_kernel = initializer(layer.kernel_init, cell.hidden_size)
@@ -26,6 +26,19 @@ def draw_params(layer: Any, key: Key, input_size: int) -> RecurrentParams:
         b_hh=_bias(layer, b_hh_key) if cell.hidden_bias else None,
         cell=own,
     )
+
+
+def distinct(tree: Any) -> Any:
+    """Copy arrays that a cell gave more than once: each may be the buffer of another result."""
+    seen: set[int] = set()
+
+    def copy_again(leaf: Any) -> Any:
+        if id(leaf) in seen:
+            return jnp.copy(leaf)
+        seen.add(id(leaf))
+        return leaf
+
+    return jax.tree.map(copy_again, tree)
 
 
 def _kernel(layer: Any, init: Initializer, key: Key, num_rows: int, width: int) -> jax.Array:

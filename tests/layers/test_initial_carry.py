@@ -220,3 +220,13 @@ def test_steps_of_a_language_model_read_ids():
 def test_bad_arguments_are_named(error, message, call, as_users_run):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("cell", [jaxrnn.slstm(H), jaxrnn.layer_norm_lstm(H)], ids=repr)
+def test_no_array_of_params_and_carry_stands_twice(cell):
+    """Training donates their buffers, and a buffer can be donated once only."""
+    layer = jaxrnn.recurrent(cell)
+    params = layer.init(jax.random.key(0), 2)
+    leaves = jax.tree.leaves((params, layer.initial_carry(params, 3)))
+    buffers = {leaf.unsafe_buffer_pointer() for leaf in leaves}
+    assert len(buffers) == len(leaves)
