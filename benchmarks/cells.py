@@ -90,8 +90,8 @@ def _table() -> Iterator[str]:
         f" the outputs and all gradients over {NUM_STEPS} steps of {BATCH_SIZE} rows, as the median"
         f" of {measured['repetitions']} ({measured['machine']}); the LSTM takes"
         f" {times['lstm']:.1f} ms. Cells of the kind *gates* have one product in each step, and"
-        " *linear* ones none, so that their times fall further behind the LSTM's the longer the"
-        " sequence. The matrix below says what else each cell can do, and why not."
+        " *linear* ones have none: the longer the sequence, the greater their advantage. The matrix"
+        " below says what else each cell can do, and why not."
     )
 
 

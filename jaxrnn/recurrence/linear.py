@@ -131,11 +131,9 @@ def _carries(
         return HiddenCarry(states), HiddenCarry(last)
     hidden = jax.vmap(functools.partial(cell.readout, params))(input_gates, states)
     _check_shape(cell, "readout", hidden, carry.hidden)
-    last_hidden = hidden[-1]
-    if steps.valid is not None:  # padding leaves the carry as it is
-        last_hidden = _last_valid(steps.valid, hidden, carry.hidden)
-        hidden = where_rows(steps.valid, hidden, jnp.broadcast_to(last_hidden, hidden.shape))
-    both = (hidden, states), (last_hidden, last)
+    if steps.valid is not None:
+        hidden = _keep_in_padding(steps.valid, hidden, carry.hidden)
+    both = (hidden, states), (hidden[-1], last)
     carries, last_carry = (_carry_of(type(carry), *parts) for parts in both)
     return carries, last_carry
 
@@ -165,8 +163,12 @@ def _carry_of(carry_type: Any, hidden: Any, state: Any) -> Any:
     return carry_type(hidden, *parts)
 
 
-def _last_valid(valid: Any, over_time: Any, otherwise: Any) -> Any:
-    """Return the last valid step `[B, ...]` of an array over time, or `otherwise` without one."""
-    count = valid.sum(axis=0, dtype=jnp.int32)
-    found = take_steps(over_time, jnp.maximum(count - 1, 0)[None])[0]
-    return where_rows(count > 0, found, otherwise)
+def _keep_in_padding(valid: Any, over_time: Any, before: Any) -> Any:
+    """Replace padding by the last valid step before it, or by `before` where there is none.
+
+    A reversed run meets the padding first.
+    """
+    steps = jnp.arange(len(valid), dtype=jnp.int32)[:, None]
+    last = lax.cummax(jnp.where(valid, steps, -1))
+    found = take_steps(over_time, jnp.maximum(last, 0))
+    return where_rows(last >= 0, found, jnp.broadcast_to(before, over_time.shape))
