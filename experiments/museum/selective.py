@@ -21,7 +21,7 @@ import optax
 import jaxrnn
 from experiments.museum.memory import learning, reader
 from experiments.museum.row import Outcome, Row
-from experiments.museum.streams import Draw, train_on
+from experiments.museum.streams import longer_and_longer, train_on
 from jaxrnn import losses
 from jaxrnn.layers import Layer
 
@@ -45,14 +45,6 @@ def draw(rng: np.random.Generator, num_places: int) -> jaxrnn.Batch:
     return jaxrnn.Batch(inputs, targets, mask=inputs == ASK)
 
 
-def longer_and_longer(num_steps: int) -> Draw:
-    """Return how to draw one batch after another, with as many places as the stage says."""
-    ends = num_steps * np.cumsum([share for _, share in STAGES])
-    stages = np.searchsorted(ends, np.arange(num_steps), side="right")
-    places = iter([STAGES[stage][0] for stage in stages])
-    return lambda rng: draw(rng, next(places))
-
-
 def network(cell: Any) -> Layer:
     """Return residual layers: a cell and a perceptron in turn, with normalised inputs."""
     norm = jaxrnn.pointwise(jax.nn.standardize)
@@ -69,7 +61,7 @@ def run(title: str, cell: Any, num_steps: int, seed: int) -> Outcome:
     model = network(cell)
     schedule = optax.warmup_cosine_decay_schedule(0, RATE, num_steps // 20, num_steps)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule, b2=0.98))
-    draw_next = longer_and_longer(num_steps)
+    draw_next = longer_and_longer(draw, STAGES, num_steps)
     params, means = train_on(
         model, optimizer, losses.cross_entropy, draw_next, num_steps, SYMBOLS + 2, seed
     )

@@ -15,6 +15,19 @@ from jaxrnn.typing import Params
 Draw = Callable[[np.random.Generator], jaxrnn.Batch]
 """Draws a batch."""
 
+Stages = tuple[tuple[int, float], ...]
+"""Lengths, with their shares of a training."""
+
+
+def longer_and_longer(
+    draw: Callable[[np.random.Generator, int], jaxrnn.Batch], stages: Stages, num_steps: int
+) -> Draw:
+    """Return how to draw one batch after another, with the length that its stage says."""
+    ends = num_steps * np.cumsum([share for _, share in stages])
+    numbers = np.searchsorted(ends, np.arange(num_steps), side="right")
+    lengths = iter([stages[number][0] for number in numbers])
+    return lambda rng: draw(rng, next(lengths))
+
 
 class Trained(NamedTuple):
     """The parameters and the losses of a training."""

@@ -25,7 +25,7 @@ from experiments.museum import (
 from experiments.museum.layers import AllSteps, Noise
 from experiments.museum.row import curve
 from experiments.museum.rows import ROWS
-from experiments.museum.streams import train_on
+from experiments.museum.streams import longer_and_longer, train_on
 from experiments.museum.transformer import transformer
 
 RNG = np.random.default_rng(0)
@@ -78,7 +78,7 @@ def test_strings_count():
 
 
 def test_sums_and_copies_are_asked_for():
-    batch = memory.draw_adding(RNG)
+    batch = memory.draw_adding(RNG, 30)
     assert (batch.inputs[..., 1].sum(axis=0) == 2).all()
     marked = np.where(batch.inputs[..., 1] == 1, batch.inputs[..., 0], 0)
     np.testing.assert_allclose(batch.targets, marked.sum(axis=0), rtol=1e-6)
@@ -102,7 +102,7 @@ def test_symbols_among_noise_are_asked_for_in_order():
 
 
 def test_sequences_get_longer_as_the_stages_say():
-    draw = selective.longer_and_longer(20)
+    draw = longer_and_longer(selective.draw, selective.STAGES, 20)
     lengths = [len(draw(RNG).inputs) - selective.COPIED for _ in range(20)]
     assert lengths == 17 * [32] + 2 * [64] + [selective.PLACES]
 
