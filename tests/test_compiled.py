@@ -99,7 +99,7 @@ def num_params():
 
 def test_rows_that_are_merged_on_several_devices_break_a_bound(monkeypatch):
     """As if a program for eight devices were lowered as one for a single device."""
-    for module in ("jaxrnn.primitives", "jaxrnn.recurrence.primitives"):
+    for module in ("jaxrnn.primitives", "jaxrnn.recurrence.calls"):
         monkeypatch.setattr(f"{module}.is_on_one_device", lambda context: True)
     monkeypatch.setenv("JAXRNN_NATIVE", "0")
     jax.clear_caches()

@@ -60,6 +60,8 @@ def cell_to_port(target: str, layer: Recurrent) -> BaseCell:
     """Return the cell of a `recurrent` layer, or raise where the layer does more than run it."""
     given_options = {
         "recurrent_dropout": layer.recurrent_dropout or None,
+        "weight_drop": layer.weight_drop or None,
+        "zoneout": None if layer.zoneout == 0 else layer.zoneout,
         "dtype": layer.options.dtype,
         "reverse": layer.options.reverse or None,
     }

@@ -96,6 +96,35 @@ def transpose_tangent(cotangent: Primitive, cotangents: Any, *operands: Any, cal
     return [next(results) if is_linear else None for is_linear in linear]
 
 
+MISSING = object()
+"""Stands for a tangent where only cotangents are known."""
+
+
+def unpack_cotangents(call: Call, operands: Any) -> tuple[Any, ...]:
+    """Return what a loop of cotangents is given.
+
+    Args:
+        call: its call, whose operands these are.
+        operands: arrays, or what stands for them.
+
+    Returns:
+        (the arguments of the loop of tangents, with `MISSING` for what it is linear in; the
+        cotangents of each of its results ...)
+    """
+    tangent, linear = call.transposed
+    known, cotangents = call.structure.unflatten(operands)
+    known = iter(known)
+    leaves = [MISSING if is_linear else next(known) for is_linear in linear]
+    return tangent.structure.unflatten(leaves), *tangent.results.unflatten(cotangents)
+
+
+def pack_cotangents(call: Call, found: Any) -> list[Any]:
+    """Return the results of a loop of cotangents, given those of the last arguments."""
+    leaves = jax.tree.leaves(found)
+    _, linear = call.transposed
+    return [d for d, is_linear in zip(leaves, linear[-len(leaves) :], strict=True) if is_linear]
+
+
 def lower(context: mlir.LoweringRuleContext, *operands: Any, call: Call) -> Any:
     """Lower to the portable loop."""
     function = jaxpr_as_fun(call.program)

@@ -403,6 +403,16 @@ NOT_OF_FLAX = {
         "recurrent(..., recurrent_dropout=0.5) cannot become a Flax cell, where recurrent_dropout"
         " would be lost or mean something else: port the layer without it; the params are the same",
     ),
+    "weight drop": (
+        jaxrnn.recurrent(jaxrnn.gru(H), weight_drop=0.5),
+        "recurrent(..., weight_drop=0.5) cannot become a Flax cell, where weight_drop would be lost"
+        " or mean something else: port the layer without it; the params are the same",
+    ),
+    "zoneout": (
+        jaxrnn.recurrent(jaxrnn.gru(H), zoneout=0.1),
+        "recurrent(..., zoneout=0.1) cannot become a Flax cell, where zoneout would be lost or mean"
+        " something else: port the layer without it; the params are the same",
+    ),
     "the reset before": (
         jaxrnn.recurrent(jaxrnn.gru(H, reset_after=False)),
         "the cell gru_reset_before cannot be ported: Flax's GRUCell resets after the recurrent"

@@ -46,7 +46,7 @@ def test_dropout_with_the_masks_of_keras_equals_it(kind, options, monkeypatch):
         drawn[rate] = shape
         return mask.reshape(shape)
 
-    for module in ("dropout", "recurrent"):
+    for module in ("dropout", "recurrent_regularizers"):
         name = f"jaxrnn.layers.{module}"
         monkeypatch.setattr(sys.modules[name], "dropout_mask", mask_of_keras)
     layer, params = from_keras(theirs)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.cells import LinearCell
+from jaxrnn.recurrence.calls import pack_cotangents, unpack_cotangents
 from jaxrnn.recurrence.linear_equations import LinearEquations, trace
 from jaxrnn.recurrence.native.build import SWITCH, BuildError, build, register
 from jaxrnn.recurrence.native.linear_source import HEADERS, linear_cell_source
@@ -87,23 +88,14 @@ def forward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callable
 def backward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callable[..., Any] | None:
     """Serve the loop of cotangents; see `lowering.backward`."""
     del results
-    tangent, linear = call.transposed
-
-    def arguments(operands: Sequence[Any]) -> tuple[Any, Any, Any]:
-        known, cotangents = call.structure.unflatten(operands)
-        known = iter(known)
-        missing = object()  # for the tangents
-        leaves = [missing if is_linear else next(known) for is_linear in linear]
-        return tangent.structure.unflatten(leaves), *tangent.results.unflatten(cotangents)
-
-    (params, steps, *_), *_ = arguments(avals)
+    (params, steps, *_), *_ = unpack_cotangents(call, avals)
     kernel = _kernel_for(call.options, params, steps)
     if kernel is None:
         return None
 
     def function(*operands: Any) -> Any:
-        found = jax.tree.leaves(_run_backward(kernel, call.options, *arguments(operands)))
-        return [d for d, is_linear in zip(found, linear[-len(found) :], strict=True) if is_linear]
+        found = _run_backward(kernel, call.options, *unpack_cotangents(call, operands))
+        return pack_cotangents(call, found)
 
     return function
 

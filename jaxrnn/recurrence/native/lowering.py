@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from jaxrnn.recurrence.calls import pack_cotangents, unpack_cotangents
 from jaxrnn.recurrence.native.choice import kernel_for
 from jaxrnn.recurrence.native.kernel import run_backward, run_forward
 from jaxrnn.recurrence.scan import Linearized
@@ -47,17 +48,7 @@ def _same_shapes(tree: Any, other: Any) -> bool:
 def backward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callable[..., Any] | None:
     """Serve the loop of cotangents; the arguments are those of `forward`."""
     del results
-    tangent, linear = call.transposed
-
-    def arguments(operands: Sequence[Any]) -> tuple[Any, Any, Any]:
-        known, cotangents = call.structure.unflatten(operands)
-        known = iter(known)
-        missing = object()  # for the tangents
-        leaves = [missing if is_linear else next(known) for is_linear in linear]
-        tangent_arguments = tangent.structure.unflatten(leaves)
-        return tangent_arguments, *tangent.results.unflatten(cotangents)
-
-    tangent_arguments, d_kept, _ = arguments(avals)
+    tangent_arguments, d_kept, _ = unpack_cotangents(call, avals)
     w_hh, push, _, _, zoneout, *_ = tangent_arguments
     if zoneout is not None:
         return None
@@ -66,7 +57,7 @@ def backward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callabl
         return None
 
     def function(*operands: Any) -> Any:
-        found = jax.tree.leaves(run_backward(kernel, call.options, *arguments(operands)))
-        return [d for d, is_linear in zip(found, linear[-len(found) :], strict=True) if is_linear]
+        found = run_backward(kernel, call.options, *unpack_cotangents(call, operands))
+        return pack_cotangents(call, found)
 
     return function
