@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
-from jax.nn import log_sigmoid, sigmoid
+from jax.nn import sigmoid
 
 from jaxrnn.cells.linear_cell import LinearCell, linear_cell
 from jaxrnn.typing import Gates
+
+SMALLEST = -80.0
+"""Where the gates of `min_lstm` are cut off: sigmoid(-80) is 1e-35, and exp(80) is finite."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,11 @@ class MinLSTMCoefficients:
     def __call__(self, cell_params: Any, input_gates: Gates) -> tuple[Any, Any]:
         """Return (a, b) of one step."""
         f, i, candidate = input_gates
-        # f / (f + i) of the two sigmoids, which may both underflow
-        ratio = log_sigmoid(f) - log_sigmoid(i)
+        # The shares of 1 / (1 + e_f) and 1 / (1 + e_i), of which neither can be 0 / 0.
+        e_f, e_i = (jnp.exp(-jnp.maximum(gate, SMALLEST)) for gate in (f, i))
+        total = 2 + e_f + e_i
         candidate = make_positive(candidate) if self.positive else candidate
-        return sigmoid(ratio), sigmoid(-ratio) * candidate
+        return (1 + e_i) / total, (1 + e_f) / total * candidate
 
 
 def make_positive(x: Any) -> Any:
