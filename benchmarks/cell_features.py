@@ -82,6 +82,8 @@ def no_native(name: str, cell: BaseCell) -> str | None:
         return "it multiplies by a matrix, not by the blocks of heads"
     if reason == "available":
         return None
+    if "norm" in name:
+        return "its units read each other, because they are normalised together"
     return reason.replace(f"the cell {cell.name} is not eligible: it", "it").replace(
         f" {cell.name}", ""
     )
@@ -131,35 +133,39 @@ def reason(feature: str, name: str) -> str | None:
     return FEATURES[feature](name, CELLS[name](4))
 
 
-class Column(NamedTuple):
+class Row(NamedTuple):
     """Cells that have the same features."""
 
     names: list[str]
-    reasons: list[str | None]
+    reasons: dict[str, str | None]
+    """Why they do not have a feature, or None if they do."""
 
 
-def columns() -> list[Column]:
+def rows() -> list[Row]:
     """Group the cells by what they lack, in the order of `CELLS`."""
-    groups: dict[tuple[str | None, ...], list[str]] = {}
+    groups: dict[tuple[str | None, ...], Row] = {}
     for name in CELLS:
-        groups.setdefault(tuple(reason(feature, name) for feature in FEATURES), []).append(name)
-    return [Column(names, list(reasons)) for reasons, names in groups.items()]
+        reasons = {feature: reason(feature, name) for feature in FEATURES}
+        groups.setdefault(tuple(reasons.values()), Row([], reasons)).names.append(name)
+    return list(groups.values())
 
 
 def matrix() -> str:
-    """Return the Markdown of the matrix: a row for each feature, a column for like cells."""
-    groups, notes = columns(), dict[str, int]()
-    lines = [
-        "| | " + " | ".join(", ".join(f"`{CALLS.get(n, n)}`" for n in g.names) for g in groups),
-        "|---|" + "---|" * len(groups),
-    ]
-    lines[0] += " |"
-    for row, feature in enumerate(FEATURES):
+    """Return the Markdown: a list of what all cells have, and a table of the rest."""
+    groups, notes = rows(), dict[str, int]()
+    partial = [each for each in FEATURES if any(group.reasons[each] for group in groups)]
+    lines = ["Every cell has:", ""]
+    lines += [f"- {each}" for each in FEATURES if each not in partial]
+    heads = [each.replace("implementation ", "") for each in partial]
+    lines += ["", "Some lack an option of `recurrent`, or an implementation:", ""]
+    lines += [f"| | {' | '.join(heads)} |", "|---|" + "---|" * len(partial)]
+    for group in groups:
         marks = []
-        for group in groups:
-            why = group.reasons[row]
+        for feature in partial:
+            why = group.reasons[feature]
             marks.append("yes" if why is None else f"- ({notes.setdefault(why, len(notes) + 1)})")
-        lines.append(f"| {feature} | {' | '.join(marks)} |")
+        cells = ", ".join(f"`{CALLS.get(name, name)}`" for name in group.names)
+        lines.append(f"| {cells} | {' | '.join(marks)} |")
     footnotes = (f"{number}. {why[0].upper()}{why[1:]}." for why, number in notes.items())
     return "\n".join([*lines, "", *footnotes])
 
