@@ -25,7 +25,18 @@ from jaxrnn.recurrence import linear, linear_primitives
 from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.scan import Steps, split
 
+
+def given(hidden_size: int) -> LinearCell:
+    """Return the recurrence alone: its coefficients are the gates as they come."""
+    return jaxrnn.linear_cell("given", hidden_size, gates=("a", "b"), coefficients=_gates)
+
+
+def _gates(cell_params: Any, input_gates: Any) -> Any:
+    return input_gates
+
+
 CELLS = {
+    "a and b given": given,
     "min_gru": jaxrnn.min_gru,
     "min_lstm": jaxrnn.min_lstm,
     "rg_lru": jaxrnn.rg_lru,

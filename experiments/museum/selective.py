@@ -5,11 +5,11 @@
 Sixteen symbols out of sixteen stand at random places of 256, the others are noise, and then the
 symbols are asked for one after another (Gu and Dao 2023, arXiv:2312.00752, with 4,096 places).
 Guessing is right one time in sixteen.  Published (Feng et al. 2024, arXiv:2410.01201, 4,096 places,
-3 layers; not read again): minGRU 99.5 %, minLSTM about 96 %.
+3 layers; not read again): minGRU 99.5 %, minLSTM 96.8 %.
 
 The gates of a minimal cell do not see its state, so one layer cannot choose by what it has read
 where to keep a symbol: an earlier layer has to count for it.  GRU and LSTM, whose gates see their
-states, are there for comparison, with 4,000 steps instead of 10,000.
+states, are there for comparison.
 """
 
 import functools
@@ -83,7 +83,7 @@ def _row(title: str, cell: Any, num_steps: int, bar: float | None = None) -> Row
         f"selective-{cell.name.replace('_', '-')}",
         f"selective copying: {COPIED} of {PLACES} tokens",
         f"accuracy, {COPIED} symbols",
-        "4,096 tokens: minGRU 0.995, minLSTM about 0.96 † (Feng 2024)",
+        "4,096 tokens, 3 layers: minGRU 0.995, minLSTM 0.968 † (Feng 2024)",
         bar=bar,
         higher_is_better=True,
         recipe=f"{LAYERS} layers of {UNITS}, each before a perceptron, residual, normalised; gates"
@@ -99,6 +99,6 @@ def _row(title: str, cell: Any, num_steps: int, bar: float | None = None) -> Row
 ROWS = (
     _row("minGRU", jaxrnn.min_gru(UNITS), 10_000, 0.99),
     _row("minLSTM", jaxrnn.min_lstm(UNITS), 10_000, 0.99),
-    _row("GRU", jaxrnn.gru(UNITS), 4_000),
-    _row("LSTM", jaxrnn.lstm(UNITS), 4_000),
+    _row("GRU", jaxrnn.gru(UNITS), 10_000),
+    _row("LSTM", jaxrnn.lstm(UNITS), 10_000),
 )
