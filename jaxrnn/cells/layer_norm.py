@@ -16,7 +16,7 @@ EPSILON = 1e-5
 
 
 class Gains(NamedTuple):
-    """The gains of the normalised arrays, by gate; the biases are `b_ih` and `shift`."""
+    """The gains of the normalised arrays, and what is added to them."""
 
     input: Float[Array, "G H"]
     """Of the input gates."""
@@ -107,7 +107,7 @@ def layer_norm_lstm(hidden_size: int) -> Cell:
         layer_norm_lstm(256)
 
     Reference:
-        Ba, Kiros and Hinton, Layer normalization, 2016, arXiv:1607.06450, equations 20 to 22.
+        Ba, Kiros and Hinton, Layer normalization, 2016, arXiv:1607.06450.
     """
     return Cell(
         "layer_norm_lstm",
@@ -145,7 +145,7 @@ def layer_norm_gru(hidden_size: int) -> Cell:
         layer_norm_gru(256)
 
     Reference:
-        Ba, Kiros and Hinton, Layer normalization, 2016, arXiv:1607.06450, equations 23 to 25.
+        Ba, Kiros and Hinton, Layer normalization, 2016, arXiv:1607.06450.
     """
     return Cell(
         "layer_norm_gru",

@@ -47,6 +47,8 @@ class Recurrent(Layer):
     def __post_init__(self) -> None:
         for init in (self.kernel_init, self.recurrent_init or "zeros", self.bias_init):
             check_initializer(init)
+        if self.bias_init == "identity":
+            raise ValueError('bias_init must not be "identity", which is a matrix')
         cell = self.cell
         if cell.reads_inputs and (self.kernel_init, self.bias_init) != ("uniform", "uniform"):
             raise ValueError(f"kernel_init and bias_init need a cell with gates, got {cell}")

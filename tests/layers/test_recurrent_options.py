@@ -94,6 +94,7 @@ def test_chrono_draws_biases_between_its_bounds(name):
         (TypeError, "weight_drop must be a number", {"weight_drop": True}),
         (ValueError, "recurrent_dropout must be between 0 and 1", {"recurrent_dropout": 2}),
         (ValueError, "init must be one of .*identity", {"recurrent_init": "eye"}),
+        (ValueError, 'bias_init must not be "identity"', {"bias_init": "identity"}),
         (ValueError, "num_heads must divide hidden_size = 4, got 3", {"num_heads": 3}),
         (TypeError, "forget_gate_bias must be a number", {"forget_gate_bias": "chrono"}),
     ],
@@ -141,3 +142,35 @@ def test_rates_by_array_are_the_rate_of_the_state():
 def test_bad_lengths_of_memory_are_named(error, message, max_steps, as_users_run):
     with pytest.raises(error, match=message):
         chrono(max_steps)
+
+
+def add_inputs(params, inputs, carry):
+    return jaxrnn.HiddenCarry(carry.hidden + inputs)
+
+
+SUM = jaxrnn.StepCell(
+    "sum", H, gates=(), initial_carry=jaxrnn.zero_carry(jaxrnn.HiddenCarry, H), step=add_inputs
+)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message", "options"),
+    [
+        (SUM, "kernel_init and bias_init need a cell with gates", {"kernel_init": "zeros"}),
+        (SUM, "recurrent_init needs a cell with recurrent weights", {"recurrent_init": "zeros"}),
+        (SUM, "the StepCell sum has no w_hh: projection_size, num_heads", {"num_heads": 2}),
+        (jaxrnn.lru(H), "recurrent_init needs a cell with .* weights", {"recurrent_init": "zeros"}),
+        (jaxrnn.lru(H), "the LinearCell lru has no w_hh", {"projection_size": 2}),
+    ],
+)  # fmt: skip
+def test_a_cell_without_matrices_has_none_to_start(cell, message, options):
+    with pytest.raises(ValueError, match=message):
+        jaxrnn.recurrent(cell, **options)
+
+
+def test_a_step_that_reads_other_inputs_says_which_cell_it_is():
+    layer = jaxrnn.recurrent(SUM)
+    with pytest.raises(TypeError) as raised:
+        layer.apply(layer.init(jax.random.key(0), H), jnp.ones((5, 2, H + 1)))
+    (note, *_) = raised.value.__notes__
+    assert note == "In the step of the cell sum, which reads the inputs as they are: (2, 5)."
