@@ -76,7 +76,8 @@ def assert_close(came, expected, tolerance):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=False)
 
 
-@pytest.mark.parametrize("when", ["whole", *in_matrix("lengths", "resets"), "both"])
+@pytest.mark.matrix  # tests/test_every_cell.py does the same for more cells and fewer depths
+@pytest.mark.parametrize("when", ["whole", "lengths", "resets", "both"])
 @networks
 def test_outputs_carries_and_gradients(name, num_layers, bidirectional, when, x64):
     """Where there is padding it holds NaN: the loop in NumPy never reads it."""
