@@ -1,4 +1,4 @@
-"""What each cell can do, and the reason for each thing that one cannot.
+"""The features of every cell, with the reason where one lacks a feature.
 
     python -m benchmarks.cell_features
 

@@ -44,7 +44,7 @@ def rnn(own, i, gates_of, carry):
 
 
 def rectified_rnn(own, i, gates_of, carry):
-    """Of the IRNN, and of Li et al. (2018), whose `gates_of` is a product unit by unit."""
+    """Take a step of an IRNN, or of an IndRNN, whose `gates_of` is a product unit by unit."""
     (h,) = gates_of(carry["hidden"])
     return {"hidden": relu(i[0] + h)}
 

@@ -37,7 +37,7 @@ def cells_with(*features, of=CELLS, few=CELLS):
 
 
 class Arguments(NamedTuple):
-    """What `unroll` takes, none of it zero."""
+    """The arguments of `unroll`, none of which are zero."""
 
     params: Any
     inputs: Any

@@ -104,7 +104,7 @@ class BaseCell:
 
     @property
     def reads_inputs(self) -> bool:
-        """Whether the equations read the inputs as they are: those of a StepCell without gates."""
+        """True if the equations read the inputs and not gates, as a StepCell without gates does."""
         return False
 
     def __repr__(self) -> str:
@@ -190,7 +190,7 @@ class StepCell(BaseCell):
 
     @property
     def reads_inputs(self) -> bool:
-        """Whether the step reads the inputs as they are."""
+        """True if there are no gates, so that the step reads the inputs."""
         return not self.gates
 
     def __post_init__(self) -> None:

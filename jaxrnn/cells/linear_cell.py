@@ -5,6 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxrnn.cells.cell import BaseCell, HiddenCarry, no_params, zero_carry
+from jaxrnn.matmul import matmul
 from jaxrnn.typing import Array, Float, Gates, Key, Params
 
 
@@ -42,6 +43,11 @@ class Readout(Protocol):
 
     def __call__(self, cell_params: Any, input_gates: Gates, state: Any, /) -> Any:
         """Return the output `[B, H]`."""
+
+
+def real_product(state: Any, real: Any, imaginary: Any) -> Any:
+    """Return the real part of the product of complex states and a matrix, given by its parts."""
+    return matmul(state.real, real) - matmul(state.imag, imaginary)
 
 
 @dataclass(frozen=True, repr=False)

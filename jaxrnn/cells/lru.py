@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxrnn.cells.linear_cell import LinearCell, linear_cell
+from jaxrnn.cells.linear_cell import LinearCell, linear_cell, real_product
 from jaxrnn.checks import check_number, check_positive_integer
-from jaxrnn.matmul import matmul
 from jaxrnn.typing import Array, Float, Gates, Key
 
 
@@ -64,8 +63,8 @@ def lru_coefficients(params: LRUParams, input_gates: Gates) -> tuple[Any, Any]:
 
 def lru_readout(params: LRUParams, input_gates: Gates, state: Any) -> Any:
     """Return Re(C state) and what passes by the state."""
-    real = matmul(state.real, params.readout_real)
-    return real - matmul(state.imag, params.readout_imaginary) + input_gates[2]
+    read = real_product(state, params.readout_real, params.readout_imaginary)
+    return read + input_gates[2]
 
 
 def lru(

@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxrnn.cells.linear_cell import LinearCell, linear_cell
+from jaxrnn.cells.linear_cell import LinearCell, linear_cell, real_product
 from jaxrnn.checks import check_number, check_positive_integer
-from jaxrnn.matmul import matmul
 from jaxrnn.typing import Array, Float, Gates, Key
 
 
@@ -77,8 +76,8 @@ def s5_coefficients(params: S5Params, input_gates: Gates) -> tuple[Any, Any]:
 
 def s5_readout(params: S5Params, input_gates: Gates, state: Any) -> Any:
     """Return 2 Re(C state), of conjugate pairs of which one is kept, and what passes by."""
-    real = matmul(state.real, params.readout_real)
-    return 2 * (real - matmul(state.imag, params.readout_imaginary)) + input_gates[2]
+    read = real_product(state, params.readout_real, params.readout_imaginary)
+    return 2 * read + input_gates[2]
 
 
 def s5(hidden_size: int, *, min_step: float = 0.001, max_step: float = 0.1) -> LinearCell:

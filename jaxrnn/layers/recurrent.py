@@ -92,7 +92,7 @@ class Recurrent(Layer):
 
     @property
     def regularizers(self) -> Regularizers:
-        """What disturbs the recurrence in training."""
+        """The noise inside the recurrence, in training."""
         return Regularizers(self.recurrent_dropout, self.weight_drop, self.zoneout)
 
     @property
@@ -123,7 +123,8 @@ class Recurrent(Layer):
             options = dataclasses.replace(options, return_carries=True)
         regularizers, shape = self.regularizers, inputs.shape[:2]
         if context.key is None:
-            options = dataclasses.replace(options, cell=regularizers.expected(self.cell))
+            if (cell := regularizers.expected(self.cell)) is not self.cell:
+                options = dataclasses.replace(options, cell=cell)
             return run(options, params, inputs, carry, context)
         params = params._replace(
             w_hh=regularizers.drop(context.key, self.cell, params.w_hh, shape[1])

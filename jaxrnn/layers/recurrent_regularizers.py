@@ -19,7 +19,7 @@ from jaxrnn.typing import Key
 
 @dataclass(frozen=True)
 class Regularizers:
-    """What disturbs a recurrence in training; `jaxrnn.recurrent` documents the fields."""
+    """The rates of the noise inside a recurrence, which `jaxrnn.recurrent` documents."""
 
     recurrent_dropout: float = 0.0
     weight_drop: float = 0.0

@@ -23,6 +23,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jaxrnn.primitives import is_on_one_device
+from jaxrnn.recurrence.calls import is_for_export
 from jaxrnn.recurrence.native import linear as native
 
 
@@ -198,7 +199,7 @@ def _lower_to_tree(
 def _lower_for_cpu(
     context: mlir.LoweringRuleContext, *operands: Any, adjoint: bool, implementation: str | None
 ) -> Any:
-    if is_on_one_device(context) and not context.module_context.lowering_parameters.for_export:
+    if is_on_one_device(context) and not is_for_export(context):
         function = native.find(adjoint, implementation, context.avals_in)
         if function is not None:
             return mlir.lower_fun(function, multiple_results=True)(context, *operands)

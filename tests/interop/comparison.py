@@ -1,4 +1,4 @@
-"""What tests of ports share: the other library's run as the oracle of ours."""
+"""Comparisons that the tests of ports share: the other library is the oracle of ours."""
 
 import contextlib
 import functools
@@ -39,7 +39,7 @@ def assert_close(ours, theirs, atol):
 
 
 def assert_same_outputs_and_gradients(ours, theirs, *args):
-    """Of two functions of the same weights and inputs, both to (outputs, carry)."""
+    """Compare two functions of the same weights and inputs, which return (outputs, carry)."""
 
     def loss(run, *args):
         outputs, carry = run(*args)
