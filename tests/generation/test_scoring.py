@@ -51,7 +51,7 @@ def test_a_long_text_is_scored_in_pieces(length, monkeypatch):
     ids = np.random.default_rng(length).integers(0, V, length).astype(np.int32)
     scores = []
     for steps in (1000, 4):
-        monkeypatch.setattr("jaxrnn.scoring.STEPS_AT_ONCE", steps)
+        monkeypatch.setattr("jaxrnn.scoring.probability.STEPS_AT_ONCE", steps)
         # Another model each time: the compiled program is of the number when it was traced.
         model = jaxrnn.build_language_model(
             jaxrnn.ModelConfig(cell="lstm", hidden_size=5, init="uniform"), V

@@ -1,4 +1,4 @@
-"""Scoring: the probability of texts under a language model."""
+"""The probability of texts under a language model with fixed parameters."""
 
 import functools
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from jax import lax
 from jaxrnn.checks import check_array, check_mask, widen_ids
 from jaxrnn.layers import Layer
 from jaxrnn.layers.layer import check_layer
-from jaxrnn.typing import AnyArray, Array, Bool, Float, Integer, Params
+from jaxrnn.typing import AnyArray, Array, Bool, Carry, Float, Integer, Params
 
 STEPS_AT_ONCE = 512
 """Tokens scored per chunk; the logits of a whole text may not fit in memory."""
@@ -54,9 +54,7 @@ def score(
         >>> jaxrnn.score(model, params, jax.numpy.array([3, 1, 4, 1])).token_log_probabilities.shape
         (3,)
     """
-    check_layer("model", model)
-    if not model.causal:
-        raise ValueError("model must be causal: one that sees the future cannot score a text")
+    check_scorer(model)
     check_array("ids", ids)
     if ids.ndim not in (1, 2) or ids.shape[0] < 2:
         raise ValueError(f"ids must be [n] or [n, B] with n at least 2, got shape {ids.shape}")
@@ -72,10 +70,8 @@ def score(
 @functools.partial(jax.jit, static_argnums=0)
 def _score(model: Layer, params: Params, ids: Any, mask: Any) -> Score:
     def score_chunk(carry: Any, chunk: tuple[Any, Any]) -> tuple[Any, Any]:
-        inputs, targets = chunk
-        logits, carry = model.apply(params, inputs, carry)
-        chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], axis=2)
-        return carry, chosen[..., 0]
+        of_tokens, carry = log_probabilities(model, params, carry, *chunk)
+        return carry, of_tokens
 
     texts, carry = (ids[:-1], ids[1:]), model.initial_carry(params, ids.shape[1])
     in_chunks = len(texts[0]) // STEPS_AT_ONCE * STEPS_AT_ONCE
@@ -87,6 +83,27 @@ def _score(model: Layer, params: Params, ids: Any, mask: Any) -> Score:
     if in_chunks < len(texts[0]):
         _, of_remainder = score_chunk(carry, (texts[0][in_chunks:], texts[1][in_chunks:]))
         scored.append(of_remainder)
-    of_tokens = jnp.where(mask[1:], jnp.concatenate(scored), 0.0)
+    return score_of(jnp.concatenate(scored), mask[1:])
+
+
+def log_probabilities(
+    model: Layer, params: Params, carry: Carry, inputs: Any, targets: Any
+) -> tuple[Any, Carry]:
+    """Return the log-probabilities of the targets `[T, B]`, in nats, and the carry after them."""
+    logits, carry = model.apply(params, inputs, carry)
+    chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], axis=2)
+    return chosen[..., 0], carry
+
+
+def score_of(of_tokens: Any, mask: Any) -> Score:
+    """Return the score of texts, given the log-probabilities of all tokens and which to score."""
+    of_tokens = jnp.where(mask, of_tokens, 0.0)
     total = of_tokens.sum(axis=0)
-    return Score(total, jnp.exp(-total / mask[1:].sum(axis=0, dtype=total.dtype)), of_tokens)
+    return Score(total, jnp.exp(-total / mask.sum(axis=0, dtype=total.dtype)), of_tokens)
+
+
+def check_scorer(model: Any) -> None:
+    """Raise unless `model` is a layer that can score a text."""
+    check_layer("model", model)
+    if not model.causal:
+        raise ValueError("model must be causal: one that sees the future cannot score a text")
