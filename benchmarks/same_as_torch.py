@@ -84,10 +84,10 @@ def main() -> None:
     held_out: dict[Any, list[float]] = {ours: [], pytorch: []}
     for epoch, both in enumerate(zip(ours(run), pytorch(run), strict=True), 1):
         for way, params in zip(held_out, both, strict=True):
-            score = jaxrnn.score(run.model, params, run.texts.held_out_ids)
+            score = jaxrnn.score(run.model, params, run.texts.held_out.ids)
             held_out[way].append(float(score.perplexity))
         print_row(epoch, *(f"{each[-1]:.4f}" for each in held_out.values()))
-    print_row("best", *(f"{min(each):.4f}" for each in held_out.values()))
+    print_row("least", *(f"{min(each):.4f}" for each in held_out.values()))
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def blanks(settings: Settings) -> dict[str, Any]:
     fallback = BUNDLED if settings.corpus == "jaychou" else None
     corpus = load_corpus(settings.corpus, fallback=fallback)
     texts = prepare_texts(corpus.text, len(corpus.text), len(corpus.text) // 10)
-    print(f"blanks in {corpus.name}: {corpus.source}; {len(texts.held_out_ids):,} held-out places")
+    print(f"blanks in {corpus.name}: {corpus.source}; {len(texts.held_out.ids):,} held-out places")
     kinds: dict[str, dict[str, Any]] = {
         "forward only": {"both": False, "hidden_size": settings.hidden_size},
         "forward only, twice as wide": {"both": False, "hidden_size": 2 * settings.hidden_size},

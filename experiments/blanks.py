@@ -123,7 +123,7 @@ def learn_to_fill(
         jax.block_until_ready(epoch(state, windows))
         return 1e3 * (time.perf_counter() - began) / len(windows.offsets)
 
-    ids, known = texts.held_out_ids, texts.held_out_known
+    ids, known = texts.held_out.ids, texts.held_out.known
     rows = len(ids) // num_steps
     ids, known = (x[: rows * num_steps].reshape(rows, num_steps).T for x in (ids, known))
     logits, _ = model.apply(state.params, jnp.asarray(ids), model.initial_carry(state.params, rows))

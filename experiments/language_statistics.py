@@ -27,7 +27,7 @@ from jaxrnn.checks import check_positive_integer
 from jaxrnn.commands import command_line
 from jaxrnn.commands.progress import track
 from jaxrnn.runs.files import write_json
-from jaxrnn.runs.texts import Texts, prepare_texts
+from jaxrnn.runs.texts import Evaluated, Texts, prepare_texts
 from jaxrnn.text import Unit, load_corpus
 from jaxrnn.text.ngrams import KneserNey, Laplace, NgramModel
 from jaxrnn.text.statistics import NgramCounts, count_ngrams, fit_zipf
@@ -64,8 +64,8 @@ def load_texts(settings: Settings) -> Texts:
     text = load_corpus(settings.corpus).text
     if settings.corpus == "ptb_train":
         vocabulary = jaxrnn.Vocabulary.of(text, unit=settings.unit)
-        held_out = vocabulary.encode_known(load_corpus("ptb_test").text)
-        return Texts(vocabulary, vocabulary.encode(text), *held_out)
+        held_out = Evaluated(*vocabulary.encode_known(load_corpus("ptb_test").text))
+        return Texts(vocabulary, vocabulary.encode(text), held_out)
     size = len(jaxrnn.text.tokenize(text, settings.unit))
     num_held_out = int(size * settings.held_out_share)
     return prepare_texts(text, size - num_held_out, num_held_out, settings.unit)
@@ -78,7 +78,7 @@ def language_statistics(settings: Settings) -> None:
     vocabulary = texts.vocabulary
     print(
         f"{settings.corpus}: {len(texts.ids):,} {vocabulary.unit}s, {len(vocabulary):,} distinct;"
-        f" held out {len(texts.held_out_ids):,}, of which {texts.held_out_known.mean():.1%} known"
+        f" held out {len(texts.held_out.ids):,}, of which {texts.held_out.known.mean():.1%} known"
     )
     counts = {n: count_ngrams(texts.ids, n) for n in track("counting", (1, 2, 3), "order")}
     numbers: dict[str, Any] = {"settings": {"corpus": settings.corpus, "unit": settings.unit}}
@@ -125,14 +125,14 @@ def _perplexities(texts: Texts, run_dir: Path | None) -> dict[str, float]:
 
     Only known tokens after five known ones count.
     """
-    known = texts.held_out_known
+    known = texts.held_out.known
     scored = np.convolve(known, np.ones(6), "full")[: len(known)] == 6
     if not scored[1:].any():
         raise ValueError("the held-out text must have six known tokens in a row, got none")
     ids, size = texts.ids, len(texts.vocabulary)
 
     def counted(kind: Callable[..., NgramModel], *arguments: Any) -> Callable[[], float]:
-        return lambda: kind(ids, *arguments, size).perplexity(texts.held_out_ids, scored)
+        return lambda: kind(ids, *arguments, size).perplexity(texts.held_out.ids, scored)
 
     models: dict[str, Callable[[], float]] = {
         f"Laplace, epsilon {', '.join(f'{e:g}' for e in epsilons)}": counted(Laplace, epsilons)
@@ -154,15 +154,15 @@ def _network(run_dir: Path, texts: Texts, scored: np.ndarray) -> Callable[[], fl
     model, params, vocabulary = jaxrnn.load_run(run_dir, "best")
     if vocabulary != texts.vocabulary:
         raise ValueError(f"{run_dir} was trained on another text: its vocabulary differs")
-    return lambda: float(jaxrnn.score(model, params, texts.held_out_ids, scored).perplexity)
+    return lambda: float(jaxrnn.score(model, params, texts.held_out.ids, scored).perplexity)
 
 
 def _rare_tail(texts: Texts, counts: NgramCounts) -> list[dict[str, float]]:
     """Count held-out pairs by their training count r, next to what each model expects."""
-    ids, held_out, size = texts.ids, texts.held_out_ids, len(texts.vocabulary)
+    ids, held_out, size = texts.ids, texts.held_out.ids, len(texts.vocabulary)
     keys = counts.ngrams[:, 0].astype(np.int64) * size + counts.ngrams[:, 1]
     order = np.argsort(keys)
-    known = texts.held_out_known[:-1] & texts.held_out_known[1:]
+    known = texts.held_out.known[:-1] & texts.held_out.known[1:]
     first, second = held_out[:-1][known], held_out[1:][known]
     held_out_keys = first.astype(np.int64) * size + second
     found = np.minimum(np.searchsorted(keys[order], held_out_keys), len(keys) - 1)

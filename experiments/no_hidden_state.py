@@ -95,7 +95,7 @@ def perplexity_with_context(model: Layer, params: Params, texts: Texts, context:
 
     The first characters are left out, so that all contexts are compared on the same characters.
     """
-    ids, known = texts.held_out_ids, texts.held_out_known
+    ids, known = texts.held_out.ids, texts.held_out.known
     targets = np.arange(max(CONTEXTS), len(ids))
     windows = ids[targets[None, :] + np.arange(-context, 1)[:, None]]  # [context + 1, targets]
     pieces = [windows[:, i : i + AT_ONCE] for i in range(0, len(targets), AT_ONCE)]
@@ -115,10 +115,10 @@ def no_hidden_state(settings: Settings) -> None:
     pictures.make_folder(settings.out)
     text = load_corpus(settings.corpus).text
     texts = prepare_texts(text, settings.max_chars, settings.held_out_chars)
-    if len(texts.held_out_ids) <= max(CONTEXTS):
+    if len(texts.held_out.ids) <= max(CONTEXTS):
         raise ValueError(
             f"held_out_chars must be above {max(CONTEXTS)}, the longest context, got"
-            f" {len(texts.held_out_ids)}"
+            f" {len(texts.held_out.ids)}"
         )
     model, params = train(settings, "rnn", texts, num_steps=1)
     curves = {"no hidden state": [perplexity_with_context(model, params, texts, 1)] * len(CONTEXTS)}
@@ -130,7 +130,7 @@ def no_hidden_state(settings: Settings) -> None:
     orders = track("counts, perplexities", range(2, 9), "order")
     from_counts = {
         n - 1: KneserNey(texts.ids, n, len(texts.vocabulary)).perplexity(
-            texts.held_out_ids, texts.held_out_known
+            texts.held_out.ids, texts.held_out.known
         )
         for n in orders
     }

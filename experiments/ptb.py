@@ -21,7 +21,7 @@ from jaxrnn.commands.train import Flags, train
 from jaxrnn.fine_tuning import vocabulary_for
 from jaxrnn.runs import Record
 from jaxrnn.runs.summary import read_summary, write_summary
-from jaxrnn.runs.texts import Texts, own_vocabulary
+from jaxrnn.runs.texts import Evaluated, Texts, own_vocabulary
 from jaxrnn.text import Corpus, Unit, load_corpus
 from jaxrnn.training.processes import is_first, wait_for_all
 
@@ -43,8 +43,9 @@ class Settings(Flags):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.held_out_chars < 2:
-            raise ValueError(f"held_out_chars must be at least 2, got {self.held_out_chars}")
+        for name in ("validation_chars", "held_out_chars"):
+            if getattr(self, name) < 2:
+                raise ValueError(f"{name} must be at least 2, got {getattr(self, name)}")
 
     def load(self, previous: Record | None = None) -> tuple[Corpus, Texts]:
         """Load the training set, or its beginning, and the validation set."""
@@ -55,10 +56,14 @@ class Settings(Flags):
         )
         if self.from_run is not None:
             vocabulary = vocabulary_for(vocabulary, words, self.new_tokens)
-        held_out = " ".join(load_corpus("ptb_valid").text.split()[: self.held_out_chars])
-        held_out_ids, known = vocabulary.encode_known(held_out)
-        ids = vocabulary.encode(words)
-        return corpus, Texts(vocabulary, ids, held_out_ids, known)
+        validation, held_out = (
+            Evaluated(*vocabulary.encode_known(" ".join(load_corpus(name).text.split()[:most])))
+            for name, most in (
+                ("ptb_valid", self.validation_chars),
+                ("ptb_test", self.held_out_chars),
+            )
+        )
+        return corpus, Texts(vocabulary, vocabulary.encode(words), held_out, validation)
 
 
 def preset(
@@ -93,6 +98,7 @@ def preset(
             max_grad_norm=max_grad_norm / num_steps,
         ),
         max_chars=1_000_000,
+        validation_chars=1_000_000,
         held_out_chars=1_000_000,
     )
 

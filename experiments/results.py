@@ -88,8 +88,8 @@ class Outcome(NamedTuple):
 
     along: tuple[float, ...]
     held_out: float
-    best_held_out: float
-    best_epoch: int
+    least_held_out: float
+    least_epoch: int
     unigrams: float
     seconds: float
     tokens_per_second: float
@@ -112,7 +112,7 @@ def print_table(table: Table, out: Path) -> None:
             outcomes.append(run(table, row, seed, out))
         rows.append(cells(row, outcomes))
     print_head(
-        "model", "flags", "published", "ours", "final, by seed", "held out: final; best; unigrams",
+        "model", "flags", "published", "ours", "final, by seed", "held out: final; least; unigrams",
         "time",
     )  # fmt: skip
     for row_cells in rows:
@@ -126,13 +126,16 @@ def run(table: Table, row: Row, seed: int, out: Path) -> Outcome:
     if not _is_finished(folder):
         subprocess.run([sys.executable, "-m", f"experiments.{table}", *flags], check=True)
     summary = read_summary(folder)
-    perplexities = [row["perplexity"] for row in read_metrics(folder)]
+    metrics = read_metrics(folder)
+    perplexities = [row["perplexity"] for row in metrics]
+    judged = (row for row in metrics if "held_out_perplexity" in row)
+    least = min(judged, key=lambda row: row["held_out_perplexity"])
     every = len(perplexities) // max(1, len(row.published))
     return Outcome(
         tuple(perplexities[every - 1 :: every]),
         summary["held_out_perplexity"],
-        summary["best_held_out"]["held_out_perplexity"],
-        summary["best_held_out"]["epoch"],
+        least["held_out_perplexity"],
+        least["epoch"],
         summary["unigram_perplexity"],
         summary["wall_seconds"],
         summary["tokens_per_second"],
@@ -151,7 +154,7 @@ def cells(row: Row, outcomes: list[Outcome]) -> list[str]:
     along = [statistics.median(at) for at in zip(*(o.along for o in outcomes), strict=True)]
     finals = ", ".join(f"{o.along[-1]:.3f}" for o in outcomes)
     held_out = statistics.median(o.held_out for o in outcomes)
-    best = sorted((o.best_held_out, o.best_epoch) for o in outcomes)[len(outcomes) // 2]
+    least = sorted((o.least_held_out, o.least_epoch) for o in outcomes)[len(outcomes) // 2]
     seconds = statistics.median(o.seconds for o in outcomes)
     speed = statistics.median(o.tokens_per_second for o in outcomes)
     return [
@@ -160,7 +163,7 @@ def cells(row: Row, outcomes: list[Outcome]) -> list[str]:
         _numbers(row.published),
         _numbers(along),
         finals,
-        f"{held_out:,.0f}; {best[0]:.0f} at epoch {best[1]}; {outcomes[0].unigrams:.0f}",
+        f"{held_out:,.0f}; {least[0]:.0f} at epoch {least[1]}; {outcomes[0].unigrams:.0f}",
         f"{seconds:.0f} s, {speed:,.0f} tokens/s",
     ]
 

@@ -36,6 +36,8 @@ class Settings(Flags):
     """Corpus to train on."""
     prompts: tuple[str, ...] = ("time traveller", "traveller")
     """Prompts of the samples."""
+    validation_chars: int = 0
+    """Characters after those to train on, on which the best parameters are chosen."""
     sample_every: int = 10
     """Epochs between two reports with samples."""
     out: Path = Path("runs/time_machine")

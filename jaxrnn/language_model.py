@@ -7,10 +7,18 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxrnn.checks import check_positive_integer
-from jaxrnn.layers import Embedding, Layer, Linear, LinearParams, embedding, linear
+from jaxrnn.layers import (
+    Dropout,
+    Embedding,
+    Layer,
+    Linear,
+    LinearParams,
+    embedding,
+    linear,
+)
 from jaxrnn.layers.layer import check_layer
 from jaxrnn.recurrence.boundaries import Context
-from jaxrnn.typing import Initializer, Key, Params
+from jaxrnn.typing import Array, Float, Initializer, Key, Params
 
 
 class LanguageModelParams(NamedTuple):
@@ -22,6 +30,15 @@ class LanguageModelParams(NamedTuple):
     """The parameters of the layer in the middle."""
     output: Params
     """The parameters of the output layer; only its bias if the embeddings are tied."""
+
+
+class Activations(NamedTuple):
+    """The outputs of a language model's body."""
+
+    outputs: Float[Array, "T B F"]
+    """What the body returns."""
+    dropped: Float[Array, "T B F"]
+    """What the output layer reads: `outputs` after dropout."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,6 +60,8 @@ class LanguageModel(Layer):
     """The linear layer that computes the logits."""
     tie_embeddings: bool = False
     """True if the output layer uses the embedding's table as its kernel."""
+    output_dropout: Dropout | None = None
+    """The dropout between body and output layer, if any."""
 
     def __post_init__(self) -> None:
         if self.tie_embeddings and self.embedding is not None:
@@ -90,26 +109,39 @@ class LanguageModel(Layer):
         self, params: LanguageModelParams, inputs: Any, carry: Any, context: Context
     ) -> tuple[Any, Any]:
         """Run the layer, as `Layer.run` does."""
-        hidden, carry = self.run_body(params, inputs, carry, context)
-        logits, _ = self.output.run(self.output_params(params), hidden, (), context)
-        return logits, carry
+        activations, carry = self.run_body(params, inputs, carry, context)
+        return self.logits(params, activations, context), carry
+
+    def logits(
+        self, params: LanguageModelParams, activations: Activations, context: Context
+    ) -> Float[Array, "T B V"]:
+        """Run the output layer."""
+        logits, _ = self.output.run(self.output_params(params), activations.dropped, (), context)
+        return logits
 
     def run_body(
         self, params: LanguageModelParams, inputs: Any, carry: Any, context: Context
-    ) -> tuple[Any, Any]:
-        """Run everything but the output layer, as `Layer.run` does."""
+    ) -> tuple[Activations, Any]:
+        """Run everything but the output layer; return what it reads, and the carry."""
         _check_params(params)
         keys = (None, None) if context.key is None else jax.random.split(context.key)
         if self.embedding is not None:
             embedding_context = context._replace(key=keys[0])
             inputs, _ = self.embedding.run(params.embedding, inputs, (), embedding_context)
-        return self.body.run(params.body, inputs, carry, context._replace(key=keys[1]))
+        outputs, carry = self.body.run(params.body, inputs, carry, context._replace(key=keys[1]))
+        if context.key is None or self.output_dropout is None:
+            return Activations(outputs, outputs), carry
+        own = context._replace(key=jax.random.fold_in(context.key, 1))
+        dropped, _ = self.output_dropout.run((), outputs, (), own)
+        return Activations(outputs, dropped), carry
 
     def parts(self, params: LanguageModelParams) -> Iterator[tuple[Layer, Params]]:
         """Yield the embedding, the body and the output layer with their parameters."""
         if self.embedding is not None:
             yield self.embedding, params.embedding
         yield self.body, params.body
+        if self.output_dropout is not None:
+            yield self.output_dropout, ()
         yield self.output, params.output
 
     def output_params(self, params: LanguageModelParams) -> LinearParams:
@@ -125,6 +157,7 @@ def language_model(
     *,
     embedding_size: int | None = None,
     embedding_dropout: float = 0.0,
+    output_dropout: Dropout | None = None,
     tie_embeddings: bool = False,
     allow_future: bool = False,
     kernel_init: str | Initializer = "uniform",
@@ -139,6 +172,9 @@ def language_model(
             "Dive into Deep Learning" does, without ever building them.
         embedding_dropout: the rate at which rows of the embedding are dropped in training, as for
             `embedding`.
+        output_dropout: the dropout between body and output layer, such as `dropout(0.5)`.  As the
+            last layer of `body` it would do the same, but a `losses.ActivationPenalty` on changes
+            is for the outputs before it.
         tie_embeddings: use the embedding's table as the kernel of the output layer, which saves
             V x embedding_size parameters; the body's output size must be `embedding_size` (Press
             and Wolf, Using the output embedding to improve language models, 2016,
@@ -180,7 +216,7 @@ def language_model(
     if embedding_size is not None:
         vectors = embedding(embedding_size, table_init=kernel_init, dropout=embedding_dropout)
     output = linear(vocab_size, kernel_init=kernel_init, bias_init=bias_init)
-    return LanguageModel(body, vectors, output, tie_embeddings)
+    return LanguageModel(body, vectors, output, tie_embeddings, output_dropout)
 
 
 def _check_params(params: Any) -> None:

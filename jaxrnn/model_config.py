@@ -1,8 +1,9 @@
 """The configuration of a language model, as flags set it and checkpoints record it."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jaxrnn.cells
 from jaxrnn.cells import BaseCell
@@ -46,6 +47,18 @@ CELLS: dict[str, Callable[[int], BaseCell]] = {
 """The factories of the cells, by name."""
 
 
+RATES = (
+    "dropout",
+    "input_dropout",
+    "output_dropout",
+    "embedding_dropout",
+    "recurrent_dropout",
+    "weight_drop",
+    "zoneout",
+)
+"""The options of a configuration that are probabilities."""
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The configuration of a language model, which `build_language_model` builds.
@@ -73,13 +86,29 @@ class ModelConfig:
     forget_gate_bias: float | None = None
     """Initial bias of the forget gates, where the cell has some; None leaves it to `init`."""
     dropout: float = 0.0
-    """Dropout rate in training: after every layer and, with an embedding, before the first."""
+    """Dropout rate in training: after every layer and, with an embedding, before the first
+    (Zaremba et al. 2014, arXiv:1409.2329)."""
+    input_dropout: float | None = None
+    """Dropout rate before the first layer; None means `dropout`."""
+    output_dropout: float | None = None
+    """Dropout rate after the last layer; None means `dropout`."""
     variational_dropout: bool = False
-    """Use one dropout mask for all steps of a window instead of one per step."""
+    """Use one dropout mask for all steps of a window instead of one per step (Gal and Ghahramani
+    2016, arXiv:1512.05287)."""
     embedding_dropout: float = 0.0
-    """Rate at which tokens are dropped from the embedding in training."""
+    """Rate at which tokens are dropped from the embedding in training (Gal and Ghahramani 2016)."""
+    recurrent_dropout: float = 0.0
+    """Rate at which units of the hidden state are dropped before the gates read it, the same ones
+    at all steps of a window (Gal and Ghahramani 2016)."""
+    weight_drop: float = 0.0
+    """Rate at which recurrent weights are dropped, the same ones at all steps of a window (Merity
+    et al. 2018, arXiv:1708.02182)."""
+    zoneout: float = 0.0
+    """Probability with which a unit of the carry keeps its value of the step before (Krueger et al.
+    2017, arXiv:1606.01305)."""
     tie_embeddings: bool = False
-    """Use the embedding's table for the output layer; its width must be hidden_size."""
+    """Use the embedding's table for the output layer (Press and Wolf 2016, arXiv:1608.05859).  The
+    last layer then has embedding_size units (Merity et al. 2018)."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of matrix products and layer outputs; everything else is float32."""
 
@@ -103,22 +132,46 @@ class ModelConfig:
             raise ValueError(
                 f"forget_gate_bias needs a cell with a forget gate, such as lstm, got {self.cell}"
             )
-        check_number("dropout", self.dropout, low=0.0, high=1.0)
-        check_number("embedding_dropout", self.embedding_dropout, low=0.0, high=1.0)
+        for name in RATES:
+            if (rate := getattr(self, name)) is not None:
+                check_number(name, rate, low=0.0, high=1.0)
         check_choice("dtype", self.dtype, ("float32", "bfloat16"))
-        if self.variational_dropout and self.dropout == 0:
+        self._check_combinations()
+
+    def _check_combinations(self) -> None:
+        if self.variational_dropout and not any(self.dropout_rates):
             raise ValueError("variational_dropout needs a dropout above 0, got 0")
-        if self.embedding_dropout > 0 and self.embedding_size is None:
-            raise ValueError("embedding_dropout needs an embedding_size, got None")
-        if self.tie_embeddings and self.embedding_size != self.hidden_size:
+        if self.embedding_size is None:
+            for name in ("embedding_dropout", "input_dropout", "tie_embeddings"):
+                if value := getattr(self, name):
+                    raise ValueError(f"{name} {value} needs an embedding_size, got None")
+        if self.tie_embeddings and self.num_layers == 1 and self.last_size != self.hidden_size:
             raise ValueError(
-                f"tie_embeddings needs embedding_size = hidden_size = {self.hidden_size}, got"
-                f" {self.embedding_size}"
+                "tie_embeddings of a single layer needs embedding_size = hidden_size ="
+                f" {self.hidden_size}, got {self.embedding_size}"
             )
+        recurrent(make_cell(self), **_noise(self))  # raises if the cell has nothing to disturb
+
+    @property
+    def dropout_rates(self) -> tuple[float, float, float]:
+        """The dropout rates before, between and after the layers."""
+        before, after = (
+            self.dropout if rate is None else rate
+            for rate in (self.input_dropout, self.output_dropout)
+        )
+        # Without an embedding the first layer reads ids, which have no units to drop.
+        return 0.0 if self.embedding_size is None else before, self.dropout, after
+
+    @property
+    def last_size(self) -> int:
+        """Units of the last layer."""
+        if self.tie_embeddings and self.embedding_size is not None:
+            return self.embedding_size
+        return self.hidden_size
 
 
-def make_cell(config: ModelConfig) -> BaseCell:
-    """Make the recurrent cell of a configuration.
+def make_cell(config: ModelConfig, size: int | None = None) -> BaseCell:
+    """Make the recurrent cell of a configuration, with `hidden_size` units unless said otherwise.
 
     Examples:
         >>> import jaxrnn
@@ -126,7 +179,13 @@ def make_cell(config: ModelConfig) -> BaseCell:
         >>> make_cell(jaxrnn.ModelConfig(cell="gru", hidden_size=8))
         gru(8)
     """
-    return CELLS[config.cell](config.hidden_size)
+    return CELLS[config.cell](size or config.hidden_size)
+
+
+def _noise(config: ModelConfig) -> dict[str, Any]:
+    """Return the options of `recurrent` that disturb the recurrence in training."""
+    names = ("recurrent_dropout", "weight_drop", "zoneout")
+    return {name: getattr(config, name) for name in names}
 
 
 def build_language_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
@@ -142,24 +201,26 @@ def build_language_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
     if config.init_scale is not None:
         kernel_init = SymmetricUniform(config.init_scale)
     bias_init = kernel_init if config.init == "uniform" else "zeros"
-    layer = recurrent(
-        make_cell(config),
+    make_layer: Callable[..., Layer] = functools.partial(
+        recurrent,
         kernel_init=kernel_init,
         bias_init=bias_init,
         forget_gate_bias=config.forget_gate_bias,
         dtype=None if config.dtype == "float32" else config.dtype,
+        **_noise(config),
     )
-    layers: list[Layer] = [layer] * config.num_layers
-    if config.dropout > 0:
-        drop = dropout(config.dropout, variational=config.variational_dropout)
-        # Without an embedding the first layer reads ids, which have no units to drop.
-        first: list[Layer] = [] if config.embedding_size is None else [drop]
-        layers = first + [each for layer in layers for each in (layer, drop)]
+    drop = functools.partial(dropout, variational=config.variational_dropout)
+    before, between, after = config.dropout_rates
+    layers: list[Layer] = [drop(before)] * (before > 0)
+    for _ in range(config.num_layers - 1):
+        layers += [make_layer(make_cell(config))] + [drop(between)] * (between > 0)
+    layers.append(make_layer(make_cell(config, config.last_size)))
     return language_model(
         vocab_size,
         stack(layers),
         embedding_size=config.embedding_size,
         embedding_dropout=config.embedding_dropout,
+        output_dropout=drop(after) if after else None,
         tie_embeddings=config.tie_embeddings,
         kernel_init=kernel_init,
         bias_init=bias_init,

@@ -23,7 +23,7 @@ import tyro
 import jaxrnn
 from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.commands import command_line
-from jaxrnn.runs import Kind
+from jaxrnn.runs import Use
 from jaxrnn.runs.settings import MAX_TO_GENERATE
 from jaxrnn.text.units import visible
 
@@ -58,8 +58,9 @@ class Settings:
     """Print a line of JSON for each continuation: prompt, text (both together), continuation,
     tokens (how many), log_probability (of these, in nats, at temperature 1) and stopped (by a
     --stop text, which is counted but cut off)."""
-    use: Kind = "checkpoints"
-    """Use the newest parameters (checkpoints), or those that did best on the held-out text."""
+    use: Use = "checkpoints"
+    """Use the newest parameters (checkpoints), those that did best on the validation text, or the
+    average that --average keeps."""
     allow_unknown: bool = False
     """Replace characters that are not in the vocabulary by its unknown token."""
 

@@ -21,7 +21,7 @@ from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.commands import command_line
 from jaxrnn.layers import Layer
 from jaxrnn.losses import perplexity
-from jaxrnn.runs import Checkpoints, Kind, Record
+from jaxrnn.runs import Checkpoints, Record, Use
 from jaxrnn.text.corpora import BUNDLED
 from jaxrnn.typing import Params
 
@@ -37,8 +37,9 @@ class Settings:
     """Folder of the run."""
     texts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Texts to rank."""
-    use: Kind = "checkpoints"
-    """Use the newest parameters (checkpoints), or those that did best on the held-out text."""
+    use: Use = "checkpoints"
+    """Use the newest parameters (checkpoints), those that did best on the validation text, or the
+    average that --average keeps."""
     shuffle_test: bool = False
     """Compare each held-out line with its characters shuffled, under this model and under an
     untrained one."""

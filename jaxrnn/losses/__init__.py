@@ -2,7 +2,8 @@
 
 What training minimises, and what a metric reports, is sum / weight over a whole batch, or a whole
 data set: padding, masked targets and short batches never weigh too much or too little.
-`labels.py` compares outputs with classes, and `numbers.py` with numbers; `valid.py` sums over the
+`labels.py` compares outputs with classes, and `numbers.py` with numbers; `activations.py` adds
+penalties on what a language model computes inside; `valid.py` sums over the
 targets that count, `last_step.py` compares nothing but the outputs at the last valid step, and
 `units.py` converts nats.
 
@@ -18,6 +19,7 @@ Any function of that form is a loss:
     (Array(5., dtype=float32), Array(10, dtype=int32))
 """
 
+from jaxrnn.losses.activations import ActivationPenalty, Penalty
 from jaxrnn.losses.labels import accuracy, binary_cross_entropy, cross_entropy
 from jaxrnn.losses.last_step import at_last_step
 from jaxrnn.losses.numbers import absolute_error, quantile, squared_error
@@ -34,6 +36,9 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "squared_error",
     "absolute_error",
     "quantile",
+    # activations
+    "ActivationPenalty",
+    "Penalty",
     # which targets count
     "sum_valid",
     "at_last_step",

@@ -16,7 +16,7 @@ arrays.  `params.py` saves and loads parameters alone.
 
 from jaxrnn.runs.array_fit import fit
 from jaxrnn.runs.checkpoints import Checkpoints, CheckpointWarning, Kind
-from jaxrnn.runs.loading import LoadedRun, load_run
+from jaxrnn.runs.loading import LoadedRun, Use, load_run
 from jaxrnn.runs.params import load_params, save_params
 from jaxrnn.runs.record import Best, Origin, Record, TextRecord
 from jaxrnn.runs.saved_checkpoint import (
@@ -30,6 +30,7 @@ __all__ = [  # noqa: RUF022, sorted by topic
     # trained models
     "LoadedRun",
     "load_run",
+    "Use",
     # fits of arrays, and parameters alone
     "fit",
     "save_params",

@@ -1,16 +1,26 @@
 """Trained models, read back from the folder of a finished or running training."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 import jax
 
+from jaxrnn.checks import check_choice
 from jaxrnn.layers import Layer
 from jaxrnn.model_config import build_language_model
 from jaxrnn.runs.checkpoints import Checkpoints, Kind
-from jaxrnn.runs.saved_checkpoint import Saved
+from jaxrnn.runs.record import Record
+from jaxrnn.runs.saved_checkpoint import CheckpointError, Saved
 from jaxrnn.text import Vocabulary
+from jaxrnn.training.averaging import averaged_params
+from jaxrnn.training.train_step import init_state
 from jaxrnn.typing import Params
+
+Use = Literal["checkpoints", "best", "average"]
+"""The newest parameters, those that did best on the validation text, or the newest average."""
+
+Result = TypeVar("Result")
 
 
 class LoadedRun(NamedTuple):
@@ -24,18 +34,19 @@ class LoadedRun(NamedTuple):
     """The tokens that it reads and predicts."""
 
 
-def load_run(run_dir: Path | str, kind: Kind = "checkpoints") -> LoadedRun:
+def load_run(run_dir: Path | str, use: Use = "checkpoints") -> LoadedRun:
     """Load the model, parameters and vocabulary of a run.
 
     With several processes, any one of them may call this alone.
 
     Args:
         run_dir: the folder of the run, such as the --out of `jaxrnn train`.
-        kind: "checkpoints" for the newest parameters, "best" for those that did best on the
-            held-out text.
+        use: "checkpoints" for the newest parameters, "best" for those that did best on the
+            validation text, "average" for the newest average, if the run keeps one.
 
     Raises:
-        CheckpointError: no checkpoint is intact.
+        CheckpointError: no checkpoint is intact, or the run has no best parameters or average.
+        ValueError: no parameters have that name.
 
     Examples:
         >>> import jaxrnn, pathlib, tempfile
@@ -50,14 +61,36 @@ def load_run(run_dir: Path | str, kind: Kind = "checkpoints") -> LoadedRun:
         >>> len(vocabulary)
         1447
     """
+    return with_saved(run_dir, use, lambda saved, run: run)
+
+
+def with_saved(run_dir: Path | str, use: Use, then: Callable[[Saved, LoadedRun], Result]) -> Result:
+    """Return `then` of the newest intact checkpoint, and of the run with the parameters to use."""
+    check_choice("use", use, get_args(Use))
+    kind: Kind = "best" if use == "best" else "checkpoints"
+    restore = _average if use == "average" else _params
+
+    def load(saved: Saved) -> Result:
+        record = saved.text_record()
+        model = build_language_model(record.model, len(record.vocabulary))
+        run = LoadedRun(model, restore(saved, record, model), record.vocabulary)
+        return then(saved, run)
+
     with Checkpoints(run_dir, kind, read_only=True) as checkpoints:
-        return checkpoints.newest(restored)
+        return checkpoints.newest(load)
 
 
-def restored(saved: Saved) -> LoadedRun:
-    """Return the model, parameters and vocabulary of one checkpoint."""
-    record = saved.text_record()
+def _params(saved: Saved, record: Record, model: Layer) -> Params:
     vocab_size = len(record.vocabulary)
-    model = build_language_model(record.model, vocab_size)
     form = jax.eval_shape(lambda: model.init(jax.random.key(0), vocab_size))
-    return LoadedRun(model, saved.restore_params(form), record.vocabulary)
+    return saved.restore_params(form)
+
+
+def _average(saved: Saved, record: Record, model: Layer) -> Params:
+    training, vocab_size = record.training, len(record.vocabulary)
+    if training.average is None:
+        raise CheckpointError(f"{saved.name} holds no average: train with --average to keep one")
+    optimizer = training.make_optimizer(record.text.max_chars)
+    key = jax.random.key(training.seed)
+    like = init_state(model, optimizer, vocab_size, training.batch_size, key)
+    return averaged_params(saved.restore(like))

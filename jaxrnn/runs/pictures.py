@@ -9,15 +9,16 @@ from jaxrnn.runs.files import replacing
 
 
 def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
-    """Draw training and held-out perplexity against the epoch, on a logarithmic scale.
+    """Draw training, validation and held-out perplexity against the epoch, on a logarithmic scale.
 
-    The best epoch on the held-out text is marked.  Without any numbers, no file is written.
+    The best epoch on the validation text is marked.  Without any numbers, no file is written.
     """
     from matplotlib.ticker import MaxNLocator
 
     figure, (axes,) = new_figure()
     for name, label, style in (
         ("perplexity", "training", "-"),
+        ("validation_perplexity", "validation", "-."),
         ("held_out_perplexity", "held out", "--"),
         ("unigram_perplexity", "held out, unigram model", ":"),
     ):
@@ -25,10 +26,10 @@ def plot_perplexity(rows: list[dict[str, Any]], title: str, path: Path) -> None:
         if points:
             marker = "." if len(points) < 5 else ""
             (line,) = axes.plot(*zip(*points, strict=True), style, marker=marker, label=label)
-        if points and name == "held_out_perplexity":
+        if points and name == "validation_perplexity":
             epoch, least = min(points, key=lambda point: point[1])
             shown = f"{least:.4g}" if least < 1000 else f"{least:,.0f}"
-            label = f"best held out: {shown}, epoch {epoch}"
+            label = f"best on validation: {shown}, epoch {epoch}"
             axes.plot(epoch, least, "o", color=line.get_color(), label=label)
     if not axes.has_data():
         return

@@ -41,11 +41,13 @@ class TextRecord:
     max_chars: int
     """Characters (or words) to train on."""
     held_out_chars: int
-    """Characters (or words) after those that are held out."""
+    """Characters (or words) that are held out."""
     keep_line_breaks: bool = False
     """Whether line breaks are tokens; otherwise they became spaces, as in the book."""
     encoding: str = "utf-8"
     """The encoding of your own files; for bytes without effect."""
+    validation_chars: int = 0
+    """Characters (or words) between the two, on which the best parameters are chosen."""
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "TextRecord":
@@ -56,14 +58,20 @@ class TextRecord:
 
 @dataclass(frozen=True)
 class Best:
-    """The step at which a run did best on its held-out text."""
+    """The step at which a run did best on its validation text."""
 
     step: int
     """Training steps done by then."""
     epoch: int
     """Epochs finished by then."""
-    held_out_perplexity: float
+    validation_perplexity: float
     """Perplexity of that text."""
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Best":
+        """Rebuild it from a dictionary of JSON types."""
+        step, epoch, perplexity = content.values()  # older runs chose by their held-out text
+        return cls(step, epoch, perplexity)
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ class Record:
     progress: Progress
     """How far the training is."""
     best: Best | None = None
-    """The best step so far; None without any held-out perplexity."""
+    """The best step so far; None without any validation perplexity."""
     origin: Origin | None = None
     """What was fine-tuned; None if the first parameters were drawn."""
 
@@ -105,7 +113,9 @@ class Record:
         Progress, epochs, the text's location and reporting options may differ.  Devices are
         compared by `environment`.
         """
-        ignored = {"training.epochs", "text.held_out_chars"}
+        ignored = {"text.validation_chars", "text.held_out_chars"}
+        if self.training.schedule == "steps":
+            ignored.add("training.epochs")
         ignored |= {"training.devices", "training.parallel"}
         if self.text.digest == other.text.digest:
             ignored.add("text.corpus")
@@ -130,7 +140,8 @@ class Record:
         """Say how far the training was."""
         best, progress = self.best, self.progress
         if kind == "best" and best is not None:
-            return f"after epoch {best.epoch}, held-out perplexity {best.held_out_perplexity:.3f}"
+            of = f"validation perplexity {best.validation_perplexity:.3f}"
+            return f"after epoch {best.epoch}, {of}"
         if progress.num_batches == 0:
             return "before the first step"
         return (
@@ -164,7 +175,7 @@ class Record:
             text=TextRecord.from_json(content["text"]),
             vocabulary=Vocabulary.from_json(content["vocabulary"]),
             progress=Progress(**content["progress"]),
-            best=content["best"] and Best(**content["best"]),
+            best=content["best"] and Best.from_json(content["best"]),
             origin=origin and Origin(**origin),
         )
 

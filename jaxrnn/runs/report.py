@@ -5,16 +5,19 @@ import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from jaxrnn.model_config import ModelConfig
 from jaxrnn.runs.digests import params_digest
 from jaxrnn.runs.metrics import MetricsLog
 from jaxrnn.runs.pictures import plot_perplexity
 from jaxrnn.runs.record import device, environment
 from jaxrnn.runs.run import Run
+from jaxrnn.runs.settings import Settings
 from jaxrnn.runs.summary import read_summary, write_summary
 from jaxrnn.text.units import visible
 from jaxrnn.training import Progress, TrainState
 from jaxrnn.training.processes import is_first
+
+INSIDE = ("embedding_dropout", "recurrent_dropout", "weight_drop", "zoneout")
+"""The rates of the noise within the layers."""
 
 POINTS_OF_CURVE = 50
 """Approximate number of held-out evaluations in a run."""
@@ -28,11 +31,11 @@ def print_start(run: Run, num_params: int) -> None:
     print(f"  SHA-256 {corpus.digest}")
     print(
         f"  {len(texts.ids):,} {texts.vocabulary.unit}s to train on, {run.vocab_size:,} distinct;"
-        f" {len(texts.held_out_ids):,} held out"
+        f" {len(texts.validation.ids):,} for validation, {len(texts.held_out.ids):,} held out"
     )
     print(
         f"model {model.cell}, {model.num_layers} x {model.hidden_size} units, {inputs},"
-        f" {model.init} initialisation{_regularisers(model)}: {num_params:,} parameters,"
+        f" {model.init} initialisation{_regularizers(run.settings)}: {num_params:,} parameters,"
         f" on {device(run.settings.training)}",
         flush=True,
     )
@@ -45,12 +48,26 @@ def print_start(run: Run, num_params: int) -> None:
         )
 
 
-def _regularisers(model: ModelConfig) -> str:
-    """Return the regularisers in use, a comma before each."""
+def _regularizers(settings: Settings) -> str:
+    """Return the regularizers in use, a comma before each."""
+    model, training = settings.model, settings.training
     kind = "variational dropout" if model.variational_dropout else "dropout"
+    before, between, after = (f"{rate:g}" for rate in model.dropout_rates)
+    same = before in (between, "0") and after == between
+    rates = between if same else f"{before} before, {between} between and {after} after the layers"
+    named = {name.replace("_", " "): getattr(model, name) for name in INSIDE}
+    named |= {
+        name.replace("_", " "): getattr(training, name)
+        for name in ("weight_decay", "activation_penalty", "temporal_penalty", "average")
+    }
     parts = {
-        f"{kind} {model.dropout:g}": model.dropout > 0,
-        f"embedding dropout {model.embedding_dropout:g}": model.embedding_dropout > 0,
+        f"{kind} {rates}": any(model.dropout_rates),
+        **{
+            f"{name} {number:g}": number != 0
+            for name, number in named.items()
+            if number is not None
+        },
+        "random lengths": training.random_lengths,
         "tied embeddings": model.tie_embeddings,
         model.dtype: model.dtype != "float32",
     }
@@ -88,11 +105,13 @@ def open_log(out: Path, finished_epochs: int) -> Log:
     return MetricsLog(out, finished_epochs) if is_first() else NoLog()
 
 
-def report_epoch(run: Run, log: Log, state: TrainState, progress: Progress) -> dict[str, float]:
-    """Log an epoch; now and then, evaluate the held-out text and print samples.
+def report_epoch(run: Run, log: Log, state: TrainState, progress: Progress) -> float | None:
+    """Log an epoch; now and then, evaluate it and print samples.
+
+    The held-out text is evaluated less often if there is a validation text.
 
     Returns:
-        The held-out metrics; empty if this epoch was not evaluated.
+        The validation perplexity; None if this epoch was not evaluated, or without such a text.
     """
     from tqdm import tqdm  # its `write` leaves a progress bar intact
 
@@ -106,26 +125,29 @@ def report_epoch(run: Run, log: Log, state: TrainState, progress: Progress) -> d
     }
     if progress.skipped:
         row["skipped_steps"] = progress.skipped
-    held_out: dict[str, float] = {}
+    validation = None
     last = epoch == run.settings.training.epochs
     report = epoch % run.settings.sample_every == 0 or last
     if report or epoch % max(1, run.settings.training.epochs // POINTS_OF_CURVE) == 0:
-        held_out = run.held_out(state)
-        row |= held_out
+        if (validation := run.validation_perplexity(state)) is not None:
+            row["validation_perplexity"] = validation
+        if report or validation is None:
+            row |= run.held_out(state)
     if report:
         tqdm.write(_format_row(row))
         for sample in run.samples(state):
             tqdm.write("  - " + visible(sample).replace("\n", "\n    "))
     log.add(row)
-    return held_out
+    return validation
 
 
 def _format_row(row: dict[str, Any]) -> str:
     skipped = f", {row['skipped_steps']} steps skipped" if "skipped_steps" in row else ""
     held_out = ""
+    if "validation_perplexity" in row:
+        held_out = f", validation {_short(row['validation_perplexity'])}"
     if "held_out_perplexity" in row:
-        value = row["held_out_perplexity"]
-        held_out = (f", held out {value:.4g}" if value < 1000 else f", held out {value:,.0f}") + (
+        held_out += f", held out {_short(row['held_out_perplexity'])}" + (
             f" ({row['held_out_bits_per_token']:.2f} bits each,"
             f" unigrams {row['unigram_perplexity']:.1f},"
             f" {row['held_out_unknown_share']:.1%} unknown)"
@@ -134,6 +156,10 @@ def _format_row(row: dict[str, Any]) -> str:
         f"epoch {row['epoch']}, perplexity {row['perplexity']:.3f}{held_out},"
         f" {row['tokens_per_second']:,.0f} tokens/s{skipped}"
     )
+
+
+def _short(perplexity: float) -> str:
+    return f"{perplexity:.4g}" if perplexity < 1000 else f"{perplexity:,.0f}"
 
 
 def has_summary(out: Path, finished_epochs: int) -> bool:
@@ -168,9 +194,9 @@ def report_end(
         "perplexity": progress.perplexity,
         "held_out_perplexity": None,
         **(run.held_out(state) if finished else _last_held_out(log)),
-        "best_held_out": min(
-            (row for row in log.rows if row.get("held_out_perplexity") is not None),
-            key=lambda row: row["held_out_perplexity"],
+        "best": min(
+            (row for row in log.rows if row.get("validation_perplexity") is not None),
+            key=lambda row: row["validation_perplexity"],
             default=None,
         ),
         "epochs": progress.finished_epochs,

@@ -12,12 +12,14 @@ from jaxrnn.runs.digests import num_bytes
 from jaxrnn.runs.record import Best, Record, TextRecord
 from jaxrnn.runs.settings import Settings
 from jaxrnn.runs.start import find_start
-from jaxrnn.runs.texts import held_out_metrics, known_prompts
+from jaxrnn.runs.texts import held_out_metrics, known_prompts, perplexity_of
+from jaxrnn.training.averaging import averaged_params
 from jaxrnn.training.memory import check_fits
 from jaxrnn.training.parallel import count_devices, local
 from jaxrnn.training.processes import check_alike, wait_for_all
 from jaxrnn.training.train_step import TrainState, init_state
 from jaxrnn.training.trainer import Progress
+from jaxrnn.typing import Params
 
 
 class Run:
@@ -71,16 +73,22 @@ class Run:
             settings.held_out_chars,
             self.texts.keep_line_breaks,
             settings.encoding,
+            settings.validation_chars,
         )
         vocabulary = self.texts.vocabulary
         origin = self.start.origin
         return Record(settings.model, settings.training, text, vocabulary, progress, best, origin)
 
+    def params(self, state: TrainState) -> Params:
+        """Return the parameters to evaluate: the average, if one is kept."""
+        average = averaged_params(state)
+        return local(state.params if average is None else average)
+
     def samples(self, state: TrainState) -> list[str]:
         """Generate a continuation of each prompt."""
         return generate(
             self.model,
-            local(state.params),
+            self.params(state),
             self.texts.vocabulary,
             self.prompts,
             self.settings.sample_length,
@@ -88,4 +96,8 @@ class Run:
 
     def held_out(self, state: TrainState) -> dict[str, float]:
         """Evaluate the held-out text."""
-        return held_out_metrics(self.model, local(state.params), self.texts)
+        return held_out_metrics(self.model, self.params(state), self.texts)
+
+    def validation_perplexity(self, state: TrainState) -> float | None:
+        """Return the perplexity of the validation text; None if there is none."""
+        return perplexity_of(self.model, self.params(state), self.texts.validation)

@@ -109,8 +109,8 @@ class Saver:
     def _restore_best(self, record: Record) -> None:
         """Restore the best so far, if its parameters exist and the held-out text is the same."""
         self.best = record.best
-        if record.text.held_out_chars != self.run.settings.held_out_chars and self.best:
-            print("the held-out text has changed: the best parameters so far no longer count")
+        if record.text.validation_chars != self.run.settings.validation_chars and self.best:
+            print("the validation text has changed: the best parameters so far no longer count")
             self.best = None
         if self.best and self.best.step not in self._best.steps():
             gone, self.best = self.best.step, self._best_before(self.best.step)
@@ -163,15 +163,17 @@ class Saver:
             )
 
     def keep_if_best(
-        self, state: TrainState, progress: Progress, held_out: dict[str, float]
+        self, state: TrainState, progress: Progress, validation_perplexity: float | None
     ) -> None:
-        """Keep the parameters if they are the best so far on the held-out text."""
-        perplexity = broadcast_from_first(held_out.get("held_out_perplexity", math.inf))
-        least = self.best.held_out_perplexity if self.best else math.inf
+        """Keep the parameters if they are the best so far on the validation text."""
+        none = validation_perplexity is None
+        perplexity = broadcast_from_first(math.inf if none else validation_perplexity)
+        least = self.best.validation_perplexity if self.best else math.inf
         if not perplexity < least:
             return
         self.best = Best(int(state.step), progress.finished_epochs, perplexity)
-        self._best_params = jax.tree.map(jnp.copy, state.params)  # training reuses the buffers
+        params = self.run.params(state)
+        self._best_params = jax.tree.map(jnp.copy, params)  # training reuses the buffers
 
     def is_due(self) -> bool:
         """Return whether this process last saved `save_every` seconds ago or earlier.

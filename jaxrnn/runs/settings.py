@@ -7,7 +7,7 @@ from pathlib import Path
 from jaxrnn.checks import check_choice, check_number, check_positive_integer
 from jaxrnn.fine_tuning import NewTokens
 from jaxrnn.model_config import ModelConfig
-from jaxrnn.runs.checkpoints import Kind
+from jaxrnn.runs.loading import Use
 from jaxrnn.runs.processes import Processes
 from jaxrnn.runs.record import Record
 from jaxrnn.runs.texts import BOOK, Names, Texts, open_tokens, prepare_texts, read_corpus
@@ -43,6 +43,8 @@ class Settings:
     kept in your own texts but not in the book's, and a resumed or fine-tuned run does as before."""
     max_chars: int = 10_000
     """Characters (or words) to train on, from the beginning."""
+    validation_chars: int = 1_000
+    """Characters (or words) after those, on which the best parameters are chosen."""
     held_out_chars: int = 2_000
     """Characters (or words) after those that are held out, to measure perplexity on."""
     prompts: tuple[str, ...] = ()
@@ -54,9 +56,9 @@ class Settings:
     from_run: Path | None = None
     """Folder of a trained run to fine-tune: begin with its model, parameters and vocabulary.  Model
     flags at their default follow that run."""
-    from_use: Kind = "checkpoints"
-    """With --from: begin with the newest parameters (checkpoints), or with those that did best on
-    the held-out text."""
+    from_use: Use = "checkpoints"
+    """With --from: begin with the newest parameters (checkpoints), with those that did best on the
+    validation text, or with the average."""
     new_tokens: NewTokens = "refuse"
     """With --from, for tokens that its vocabulary lacks: refuse the text, add them to the
     vocabulary, or read them as its unknown token (unk)."""
@@ -83,7 +85,7 @@ class Settings:
         check_positive_integer("max_chars", self.max_chars, None)  # NumPy's, which are larger
         check_positive_integer("sample_every", self.sample_every)
         check_positive_integer("sample_length", self.sample_length, MAX_TO_GENERATE)
-        for name in ("held_out_chars", "save_every"):
+        for name in ("validation_chars", "held_out_chars", "save_every"):
             check_number(name, getattr(self, name), low=0)
         check_choice("new_tokens", self.new_tokens, ("refuse", "add", "unk"))
         if self.from_run and os.path.realpath(self.from_run) == os.path.realpath(self.out):
@@ -113,11 +115,13 @@ class Settings:
             if vocabulary is not None and tokens.vocabulary.tokens != vocabulary.tokens:
                 run_dir = self.from_run or self.out
                 raise ValueError(f"{self.corpus} has different tokens than the run in {run_dir}")
-            return open_tokens(tokens, self.max_chars, self.held_out_chars, self.unit)
+            return open_tokens(
+                tokens, self.max_chars, self.validation_chars, self.held_out_chars, self.unit
+            )
         keep = self.keep_line_breaks
         if keep is None:
             keep = previous.text.keep_line_breaks if previous else self.corpus not in BOOK
-        num_tokens = self.max_chars + int(self.held_out_chars)
+        num_tokens = self.max_chars + int(self.validation_chars + self.held_out_chars)
         corpus = read_corpus(self.corpus, num_tokens, self.unit, self.encoding)
         try:
             texts = prepare_texts(
@@ -125,6 +129,7 @@ class Settings:
                 self.max_chars,
                 self.held_out_chars,
                 self.unit,
+                validation_tokens=self.validation_chars,
                 keep_line_breaks=keep,
                 max_vocabulary=self.max_vocabulary,
                 vocabulary=vocabulary,

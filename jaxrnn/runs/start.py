@@ -9,7 +9,7 @@ from typing import NamedTuple
 from jaxrnn.model_config import ModelConfig
 from jaxrnn.runs.checkpoints import Checkpoints, CheckpointWarning
 from jaxrnn.runs.digests import params_digest
-from jaxrnn.runs.loading import restored
+from jaxrnn.runs.loading import LoadedRun, with_saved
 from jaxrnn.runs.record import Origin, Record
 from jaxrnn.runs.saved_checkpoint import CheckpointError, Saved
 from jaxrnn.runs.settings import Settings
@@ -47,14 +47,12 @@ def find_start(settings: Settings) -> Start:
             raise ValueError(f"--new-tokens {settings.new_tokens} needs --from, got none")
         return Start(settings)
 
-    def use(saved: Saved) -> Start:
-        run = restored(saved)
+    def start_from(saved: Saved, run: LoadedRun) -> Start:
         digest = params_digest(run.params)
         origin = Origin(str(settings.from_run), saved.step, digest, len(run.vocabulary))
         return Start(settings, saved.text_record(), origin, run.params)
 
-    with Checkpoints(settings.from_run, settings.from_use, read_only=True) as checkpoints:
-        start = checkpoints.newest(use)
+    start = with_saved(settings.from_run, settings.from_use, start_from)
     assert start.previous is not None
     return start._replace(settings=_as_trained(settings, start.previous, settings.from_run))
 

@@ -1,6 +1,12 @@
-"""The texts of a run: the one it trains on, and the one held out to evaluate it."""
+"""The texts of a run: the one it trains on, and those that evaluate it.
+
+    training | validation | held out
+
+The validation text chooses: the best parameters, or settings.  The held-out text only judges.
+"""
 
 import functools
+import itertools
 import math
 from typing import NamedTuple, TypeAlias
 
@@ -25,6 +31,19 @@ BOOK = frozenset({*SOURCES, BUNDLED})
 """Corpora whose line breaks become spaces by default, as in the book."""
 
 
+class Evaluated(NamedTuple):
+    """A text to evaluate a model on."""
+
+    ids: np.ndarray
+    """Its tokens."""
+    known: np.ndarray
+    """True where the vocabulary has the token; only these are scored."""
+
+
+NO_TEXT = Evaluated(np.zeros(0, np.int32), np.zeros(0, bool))
+"""An empty text."""
+
+
 class Texts(NamedTuple):
     """The tokens that a run trains on, and those that evaluate it."""
 
@@ -32,10 +51,10 @@ class Texts(NamedTuple):
     """The tokens that have ids."""
     ids: np.ndarray
     """The training text."""
-    held_out_ids: np.ndarray
-    """The held-out text."""
-    held_out_known: np.ndarray
-    """True where the vocabulary has the token; only these are scored."""
+    held_out: Evaluated
+    """The text that judges."""
+    validation: Evaluated = NO_TEXT
+    """The text that chooses the best parameters."""
     keep_line_breaks: bool = False
     """Whether line breaks are tokens; otherwise they became spaces."""
 
@@ -46,20 +65,23 @@ def prepare_texts(
     held_out_tokens: int,
     unit: Unit = "character",
     *,
+    validation_tokens: int = 0,
     keep_line_breaks: bool = False,
     max_vocabulary: int | None = None,
     vocabulary: Vocabulary | None = None,
     new_tokens: NewTokens | None = None,
 ) -> Texts:
-    """Split a text into a training and a held-out part, and tokenize both.
+    """Split a text into a training, a validation and a held-out part, and tokenize all.
 
-    If the text has at most `max_tokens` tokens, its last tenth, or less, is held out.
+    If the text is too short for all three, at most a tenth of it is held out, and at most a tenth
+    is for validation.
 
     Args:
         text: the text, or at least as much of it as is used.
         max_tokens: tokens to train on.
-        held_out_tokens: tokens after those to hold out.
+        held_out_tokens: tokens to hold out, after those for validation.
         unit: the unit of text that is one token.
+        validation_tokens: tokens after those to train on, to choose the best parameters.
         keep_line_breaks: whether line breaks are tokens; otherwise they become spaces, as in the
             book.
         max_vocabulary: the most tokens of the text's own vocabulary, `<unk>` included, which stands
@@ -72,14 +94,27 @@ def prepare_texts(
         UnknownTokenError: a token to train on is not in the vocabulary.
     """
     tokens = tokenize(text if keep_line_breaks else text.replace("\n", " "), unit)
-    max_tokens = min(max_tokens, len(tokens) - min(held_out_tokens, len(tokens) // 10))
+    max_tokens, begin, end = split(len(tokens), max_tokens, validation_tokens, held_out_tokens)
     training = join_tokens(tokens[:max_tokens], unit)
     if vocabulary is not None and new_tokens is not None:
         vocabulary = vocabulary_for(vocabulary, training, new_tokens)
     vocabulary = vocabulary or own_vocabulary(training, unit, max_vocabulary)
-    held_out = join_tokens(tokens[max_tokens : max_tokens + held_out_tokens], unit)
-    held_out_ids, known = vocabulary.encode_known(held_out)
-    return Texts(vocabulary, vocabulary.encode(training), held_out_ids, known, keep_line_breaks)
+    validation, held_out = (
+        Evaluated(*vocabulary.encode_known(join_tokens(part, unit)))
+        for part in (tokens[max_tokens:begin], tokens[begin:end])
+    )
+    return Texts(vocabulary, vocabulary.encode(training), held_out, validation, keep_line_breaks)
+
+
+def split(
+    num_tokens: int, max_tokens: int, validation_tokens: int, held_out_tokens: int
+) -> tuple[int, int, int]:
+    """Return where the training, the validation and the held-out part of a text end."""
+    tenth = num_tokens // 10
+    validation = min(validation_tokens, tenth)
+    training = min(max_tokens, num_tokens - validation - min(held_out_tokens, tenth))
+    begin = training + validation
+    return training, begin, begin + held_out_tokens
 
 
 def own_vocabulary(text: str, unit: Unit, max_size: int | None) -> Vocabulary:
@@ -101,7 +136,7 @@ def read_corpus(names: Names, num_tokens: int, unit: Unit, encoding: str) -> Cor
 
 
 def open_tokens(
-    tokens: TokenFile, max_tokens: int, held_out_tokens: int, unit: Unit
+    tokens: TokenFile, max_tokens: int, validation_tokens: int, held_out_tokens: int, unit: Unit
 ) -> tuple[Corpus, Texts]:
     """Return corpus and texts of a tokenized file; the training text is mapped into memory.
 
@@ -110,21 +145,34 @@ def open_tokens(
     folder = tokens.folder
     if tokens.vocabulary.unit != unit:
         raise ValueError(f"unit must be {tokens.vocabulary.unit}, as in {folder}, got {unit}")
-    held_out_tokens = min(held_out_tokens, tokens.num_ids // 10)
-    max_tokens = min(max_tokens, tokens.num_ids - held_out_tokens)
-    held_out = np.array(tokens.ids()[max_tokens : max_tokens + held_out_tokens], np.int32)
+    ends = split(tokens.num_ids, max_tokens, validation_tokens, held_out_tokens)
+    validation, held_out = (
+        np.array(tokens.ids()[begin:end], np.int32) for begin, end in itertools.pairwise(ends)
+    )
     source = f"{tokens.num_ids:,} tokens in {folder}"
-    ids, known = tokens.ids(max_tokens), held_out >= 0
-    texts = Texts(tokens.vocabulary, ids, held_out, known, tokens.keep_line_breaks)
+    texts = Texts(
+        tokens.vocabulary,
+        tokens.ids(ends[0]),
+        Evaluated(held_out, held_out >= 0),
+        Evaluated(validation, validation >= 0),
+        tokens.keep_line_breaks,
+    )
     return Corpus(str(folder), "", tokens.digest, source), texts
+
+
+def perplexity_of(model: Layer, params: Params, text: Evaluated) -> float | None:
+    """Return the perplexity of a text; None if it is too short."""
+    if len(text.ids) < 2 or not text.known[1:].any():
+        return None
+    return float(score(model, params, text.ids, text.known).perplexity)
 
 
 def held_out_metrics(model: Layer, params: Params, texts: Texts) -> dict[str, float]:
     """Return the perplexities of the held-out text; empty if it is too short."""
-    ids, known = texts.held_out_ids, texts.held_out_known
-    if len(ids) < 2 or not known[1:].any():
+    held_out = perplexity_of(model, params, texts.held_out)
+    if held_out is None:
         return {}
-    held_out = float(score(model, params, ids, known).perplexity)
+    ids, known = texts.held_out
     return {
         "held_out_perplexity": held_out,
         "held_out_bits_per_token": bits_per_character(math.log(held_out)),

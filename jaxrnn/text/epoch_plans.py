@@ -1,9 +1,11 @@
 """The windows of every epoch of a training run on one text."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
+from jaxrnn.text.random_lengths import LONGEST_ABOVE, random_lengths_plan
 from jaxrnn.text.windows import WindowPlan, check_long_enough, random_plan, sequential_plan
 
 
@@ -32,13 +34,18 @@ class EpochPlans:
     num_steps: int
     """The number of tokens in a window."""
     seed: int
-    """The seed of the order and of the offsets."""
+    """The seed of the order, the offsets and the lengths."""
+    random_lengths: bool = False
+    """Whether the lengths of sequential windows are drawn, around `num_steps`."""
 
     def __post_init__(self) -> None:
         most_skipped = self.num_steps - (not self.sequential) if self.random_offset else 0
-        check_long_enough(
-            self.num_ids, most_skipped, self.batch_size, self.num_steps, self.num_steps
-        )
+        check_long_enough(self.num_ids, most_skipped, self.batch_size, self.longest, self.longest)
+
+    @property
+    def longest(self) -> int:
+        """The number of tokens that windows are cut out with."""
+        return self.num_steps + LONGEST_ABOVE * self.random_lengths
 
     def plan(self, epoch: int) -> WindowPlan:
         """Return the windows of one epoch."""
@@ -50,12 +57,15 @@ class EpochPlans:
         offset = int(generator.integers(0, self.num_steps, endpoint=True))
         return self._plan(epoch, offset, (self.num_ids - offset - 1) // self.batch_size)
 
-    def most_batches(self) -> int:
-        """Return the most batches that an epoch can have: those without an offset."""
-        return len(self._plan(0))
+    def batches_per_epoch(self) -> int:
+        """Return the number of batches of an epoch without any offset or random lengths."""
+        return len(dataclasses.replace(self, random_lengths=False)._plan(0))
 
     def _plan(self, epoch: int, offset: int = 0, row_length: int | None = None) -> WindowPlan:
         sizes = (self.num_ids, self.batch_size, self.num_steps)
+        if self.random_lengths:
+            generator = np.random.default_rng((self.seed, epoch, 2))
+            return random_lengths_plan(*sizes, generator, offset, row_length)
         if self.sequential:
             return sequential_plan(*sizes, offset, row_length)
         return random_plan(*sizes, self.seed, epoch, offset)

@@ -33,6 +33,8 @@ class Windows(NamedTuple):
     """The position in the text of each window's first input."""
     starts: Bool[HostArray, "N B"]
     """Windows that begin at the initial carry."""
+    lengths: Int[HostArray, "N"] | None = None
+    """The tokens in each batch's windows; None means that all have as many."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class WindowPlan:
     """(batch indices [N, 1], rows [B]) -> offsets [N, B]."""
     carries_on: bool
     """Whether only the first batch starts at the initial carry."""
+    lengths_of: Callable[[Any], Any] | None = None
+    """Batch indices [N] -> tokens in their windows [N]; None means that all have as many."""
 
     def __len__(self) -> int:
         return self.num_batches
@@ -58,7 +62,9 @@ class WindowPlan:
         offsets = self.offsets_of(numbers, np.arange(self.batch_size))
         starts = (numbers == 0) | np.full(offsets.shape, not self.carries_on)
         # By default JAX has no 64-bit integers; a text that fits on a device needs none.
-        return Windows(offsets.astype(np.int32 if self.num_ids < 2**31 else np.int64), starts)
+        offsets = offsets.astype(np.int32 if self.num_ids < 2**31 else np.int64)
+        lengths = None if self.lengths_of is None else self.lengths_of(numbers[:, 0])
+        return Windows(offsets, starts, lengths)
 
 
 def sequential_plan(

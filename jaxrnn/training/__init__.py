@@ -1,6 +1,7 @@
 """Training: loss, gradient, step, and the loop over epochs.  It writes no files.
 
-`config.py` holds the settings, and `optimizer.py` makes optax's optimizers by name.
+`config.py` holds the settings.  `optimizer.py` makes optax's optimizers by name, `schedules.py`
+their learning rates, and `averaging.py` keeps an average of the parameters.
 `batch_loss.py` and `gradient.py` compute a batch's loss and gradient, with `chunked_loss.py` where
 there are many logits; `train_step.py` makes one step of them, and `trainer.py` takes the steps of
 many epochs.
@@ -9,6 +10,7 @@ over devices, `processes.py` connects the processes of a run, and `memory.py` sa
 the machine has.
 """
 
+from jaxrnn.training.averaging import average_params, averaged_params
 from jaxrnn.training.config import TrainConfig
 from jaxrnn.training.optimizer import make_optimizer
 from jaxrnn.training.train_step import Metrics, TrainState, init_state, make_train_step
@@ -18,6 +20,8 @@ __all__ = [  # noqa: RUF022, sorted by topic
     # settings
     "TrainConfig",
     "make_optimizer",
+    "average_params",
+    "averaged_params",
     # one step
     "TrainState",
     "Metrics",

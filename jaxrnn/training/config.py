@@ -6,9 +6,19 @@ from typing import Any, Literal
 
 import optax
 
-from jaxrnn.checks import check_choice, check_number, check_positive_integer, check_seed
+from jaxrnn.checks import (
+    FLOAT32_MAX,
+    check_choice,
+    check_integer,
+    check_number,
+    check_positive_integer,
+    check_seed,
+)
+from jaxrnn.losses import ActivationPenalty
 from jaxrnn.text.epoch_plans import EpochPlans
-from jaxrnn.training.optimizer import make_optimizer
+from jaxrnn.training.averaging import average_params
+from jaxrnn.training.optimizer import make_optimizer, scale_by_weight
+from jaxrnn.training.schedules import step_decay, warm_up
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,9 @@ class TrainConfig:
     Random windows start from the initial carry; rows pass the carry on."""
     random_offset: bool = False
     """Skip a random number of tokens at the start of each epoch, as in the book's 2nd edition."""
+    random_lengths: bool = False
+    """Draw the length of each batch's windows anew, around num_steps and at most 10 more, with a
+    learning rate in proportion (Merity et al. 2018, arXiv:1708.02182); for sequential windows."""
     batch_size: int = 32
     """Windows in a batch."""
     num_steps: int = 35
@@ -38,12 +51,31 @@ class TrainConfig:
     """Any optimizer of optax: sgd, adam, adamw, rmsprop, ..."""
     learning_rate: float | None = None
     """Learning rate; by default 100 for sgd, as in the book, and 0.001 for any other."""
+    schedule: Literal["steps", "cosine"] = "steps"
+    """The learning rate changes in steps, by `decay`, or falls to 0 along half a cosine over all
+    epochs (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
     decay: float = 1.0
     """Factor on the learning rate at the end of each epoch, from epoch `decay_after` on."""
     decay_after: int = 1
     """Epochs with the initial learning rate."""
+    warmup_steps: int = 0
+    """Training steps in which the learning rate grows from near 0 to where the schedule is."""
     max_grad_norm: float | None = 0.01
     """Global norm that larger gradients are scaled down to; None never clips."""
+    weight_decay: float | None = None
+    """Weight decay: the optimizer's own, such as adamw's, where it has one; otherwise so much of
+    each parameter is added to its gradient.  None leaves it to the optimizer."""
+    activation_penalty: float = 0.0
+    """Weight, in the loss that is minimised, of the squares of the last layer's outputs after
+    dropout: "activation regularisation" (Merity et al. 2017, arXiv:1708.01009)."""
+    temporal_penalty: float = 0.0
+    """Weight of the squared changes of these outputs from step to step, before dropout: "temporal
+    activation regularisation"."""
+    average: float | None = None
+    """Keep an average of the parameters, and evaluate that: an exponential one with this decay,
+    such as 0.999, or with 1 the mean of all steps (Polyak and Juditsky 1992)."""
+    average_after: int = 0
+    """Epochs before the average begins."""
     max_skipped: int = 10
     """Consecutive steps skipped because something is not finite, after which training stops."""
     seed: int = 0
@@ -58,6 +90,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_choice("windows", self.windows, ("random", "sequential"))
         check_choice("parallel", self.parallel, ("jit", "pmap"))
+        check_choice("schedule", self.schedule, ("steps", "cosine"))
         sizes = ("batch_size", "num_steps", "epochs", "decay_after", "max_skipped", "accumulate")
         for name in sizes:
             check_positive_integer(name, getattr(self, name))
@@ -73,25 +106,60 @@ class TrainConfig:
         for name in ("learning_rate", "decay", "max_grad_norm"):
             if getattr(self, name) == math.inf:
                 raise ValueError(f"{name} must be finite, got inf")
-        make_optimizer(self.optimizer, 1.0, self.max_grad_norm)
+        make_optimizer(self.optimizer, 1.0, self.max_grad_norm, self.weight_decay)
+        self._check_regularization()
+
+    def _check_regularization(self) -> None:
+        for name in ("warmup_steps", "average_after"):
+            check_integer(name, getattr(self, name))
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        for name in ("activation_penalty", "temporal_penalty"):
+            check_number(name, getattr(self, name), low=0.0, high=FLOAT32_MAX)
+        if self.average is not None:
+            check_number("average", self.average, low=0.0, high=1.0)
+        elif self.average_after:
+            raise ValueError(f"average_after {self.average_after} needs an average, got None")
+        if self.random_lengths and self.windows != "sequential":
+            raise ValueError("random_lengths needs sequential windows, got random ones")
+        if self.schedule == "cosine" and self.decay != 1:
+            raise ValueError(f"decay {self.decay} needs the schedule steps, got cosine")
 
     def make_optimizer(self, num_ids: int | None = None) -> optax.GradientTransformation:
         """Return the optimizer that the configuration names.
 
         Args:
-            num_ids: the number of tokens in the text, needed if the learning rate decays.
+            num_ids: the number of tokens in the text, needed if the learning rate decays or the
+                average begins after some epochs.
         """
+        steps = None if num_ids is None else self.plans(num_ids).batches_per_epoch()
+        rate = self._rate(steps)
+        optimizer = make_optimizer(self.optimizer, rate, self.max_grad_norm, self.weight_decay)
+        more = []
+        if self.random_lengths:
+            more.append(scale_by_weight(self.batch_size * self.num_steps))
+        if self.average is not None:
+            after = self.average_after and self.average_after * _known(steps, "average_after")
+            more.append(average_params(self.average, after))
+        return optax.chain(optimizer, *more) if more else optimizer
+
+    def _rate(self, steps: int | None) -> Any:
+        """Return the learning rate, or its schedule over epochs of `steps` steps."""
         rate: Any = self.learning_rate
-        if self.decay != 1.0:
-            if num_ids is None:
-                raise ValueError("num_ids must be given if the learning rate decays, got None")
-            steps = self.plans(num_ids).most_batches()
-            begin = (self.decay_after - 1) * steps
-            if self.decay == 0:  # optax.exponential_decay would not decay at all
-                rate = optax.piecewise_constant_schedule(rate, {begin + steps: 0.0})
-            else:
-                rate = optax.exponential_decay(rate, steps, self.decay, begin, staircase=True)
-        return make_optimizer(self.optimizer, rate, self.max_grad_norm)
+        if self.schedule == "cosine":
+            rate = optax.cosine_decay_schedule(rate, self.epochs * _known(steps, "schedule"))
+        elif self.decay != 1.0:
+            steps = _known(steps, "decay")
+            rate = step_decay(rate, self.decay, steps, (self.decay_after - 1) * steps)
+        if self.warmup_steps == 0:
+            return rate
+        return warm_up(rate if callable(rate) else optax.constant_schedule(rate), self.warmup_steps)
+
+    def make_penalty(self) -> ActivationPenalty | None:
+        """Return the penalty on activations that the configuration names, or None."""
+        if self.activation_penalty == self.temporal_penalty == 0:
+            return None
+        return ActivationPenalty(self.activation_penalty, self.temporal_penalty)
 
     def check_rows(self, num_devices: int) -> None:
         """Raise unless a batch splits evenly over devices and groups of rows."""
@@ -115,7 +183,14 @@ class TrainConfig:
             self.batch_size,
             self.num_steps,
             self.seed,
+            self.random_lengths,
         )
+
+
+def _known(steps: int | None, name: str) -> int:
+    if steps is None:
+        raise ValueError(f"num_ids must be given, because {name} counts in epochs, got None")
+    return steps
 
 
 def flat_settings(content: dict[str, Any], before: str = "") -> dict[str, Any]:

@@ -11,6 +11,9 @@
         v
     Batch(inputs [T, B], targets [T, B], starts [B])    the input of a training step
 
+Windows of random lengths are cut out at the longest length, and `lengths` say how much of them
+counts: one program serves all.
+
 The text stays where it is: in memory, or in a file that may be larger than memory.
 """
 
@@ -49,6 +52,13 @@ class Chunk(NamedTuple):
     """Inputs, and targets one step later: [K, T + 1, B], valid in the first `last - first` of K."""
     starts: Any
     """Rows that begin at the initial carry: [K, B]."""
+    lengths: Any
+    """The inputs that count in each row: [K, B]; None means all."""
+
+    @property
+    def arrays(self) -> tuple[Any, Any, Any]:
+        """What the program reads: (tokens, starts, lengths)."""
+        return self.tokens, self.starts, self.lengths
 
 
 class Text(NamedTuple):
@@ -65,9 +75,9 @@ def chunks(
 ) -> Iterator[Chunk]:
     """Yield the batches of all epochs, from `start` = (epoch, batch) on."""
     first_epoch, first_batch = start
-    window = plans.num_steps + 1  # inputs, and targets one step later
-    length = TOKENS_PER_CHUNK // (plans.batch_size * plans.num_steps)
-    length = max(1, min(plans.most_batches(), length))
+    window = plans.longest + 1  # inputs, and targets one step later
+    length = TOKENS_PER_CHUNK // (plans.batch_size * plans.longest)
+    length = max(1, min(plans.batches_per_epoch(), length))
     for epoch in range(first_epoch, num_epochs):
         plan = plans.plan(epoch)
         for first in range(first_batch if epoch == first_epoch else 0, len(plan), length):
@@ -77,7 +87,11 @@ def chunks(
             last = first + len(windows.offsets)
             tokens = placement.put_rows((length, window), read_tokens)
             starts = placement.put_rows((length,), read_starts)
-            yield Chunk(epoch, first, last, len(plan), tokens, starts)
+            lengths, shape = None, (length, plans.batch_size)
+            if windows.lengths is not None:
+                read_lengths = functools.partial(_read_lengths, windows.lengths, shape)
+                lengths = placement.put_rows((length,), read_lengths)
+            yield Chunk(epoch, first, last, len(plan), tokens, starts, lengths)
 
 
 def _read_tokens(text: Text, windows: Windows, shape: tuple[int, int], rows: slice) -> HostArray:
@@ -89,6 +103,11 @@ def _read_tokens(text: Text, windows: Windows, shape: tuple[int, int], rows: sli
 
 def _read_starts(windows: Windows, length: int, rows: slice) -> HostArray:
     return _pad(windows.starts[:, rows], length)
+
+
+def _read_lengths(lengths: HostArray, shape: tuple[int, int], rows: slice) -> HostArray:
+    length, num_rows = shape
+    return _pad(np.repeat(lengths[:, None], num_rows, axis=1)[:, rows], length)
 
 
 def prefetch_one(items: Iterator[Item]) -> Iterator[Item]:

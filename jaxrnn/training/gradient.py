@@ -10,7 +10,7 @@ from jax import lax
 from jaxrnn.batch import Batch
 from jaxrnn.checks import check_like, check_positive_integer
 from jaxrnn.layers import Layer
-from jaxrnn.losses import Loss, cross_entropy
+from jaxrnn.losses import Loss, Penalty, cross_entropy
 from jaxrnn.training.batch_loss import loss_of_batch, mean
 from jaxrnn.typing import Array, Float, Key, Params, Real
 
@@ -19,33 +19,41 @@ class Gradient(NamedTuple):
     """The loss and gradient of a batch over all devices, and the carry of this one."""
 
     loss: Float[Array, ""]
-    """The mean: the loss's sum over its weight."""
+    """The mean: the loss's sum over its weight, without a penalty."""
     weight: Real[Array, ""]
     """What the sum was divided by, such as the number of targets that count."""
     grads: Params
-    """The derivative of the mean with respect to each parameter."""
+    """The derivative of the mean, penalty included, with respect to each parameter."""
     carry: Any
     """The carry after the batch, for the rows of this device."""
 
 
 def make_gradient(
-    model: Layer, loss: Loss = cross_entropy, axis_name: str | None = None, accumulate: int = 1
+    model: Layer,
+    loss: Loss = cross_entropy,
+    axis_name: str | None = None,
+    accumulate: int = 1,
+    penalty: Penalty | None = None,
 ) -> Callable[[Params, Batch, Any, Key], Gradient]:
     """Return (params, batch, carry, key) -> Gradient; arguments as in `make_train_step`."""
     check_positive_integer("accumulate", accumulate)
 
     def loss_of(params: Params, batch: Batch, carry: Any, key: Key) -> tuple[Any, Any]:
-        total, weight, carry = loss_of_batch(model, loss, params, batch, carry, key)
-        return total, (weight, carry)
+        total, weight, added, carry = loss_of_batch(model, loss, params, batch, carry, key, penalty)
+        return total if added is None else total + added, (total, weight, carry)
 
     # Of the sum: the weight that divides it is known once all groups and devices are done.
     value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
+
+    def at_once(params: Params, batch: Batch, carry: Any, key: Key) -> Any:
+        (_, others), grads = value_and_grad(params, batch, carry, key)
+        return others, grads
 
     def in_groups(params: Params, batch: Batch, carry: Any, key: Key) -> Any:
         """Take one group of rows after another, so that only one needs memory at a time."""
 
         def add_group(sums: Params, group: Any) -> Any:
-            others, grads = value_and_grad(params, *group)
+            others, grads = at_once(params, *group)
             return jax.tree.map(jnp.add, sums, grads), others
 
         groups = (
@@ -54,8 +62,8 @@ def make_gradient(
             jax.random.split(key, accumulate),
         )
         zeros = jax.tree.map(jnp.zeros_like, params)
-        grads, (totals, (weights, carry)) = lax.scan(add_group, zeros, groups)
-        return (totals.sum(), (weights.sum(), jax.tree.map(_join_groups, carry))), grads
+        grads, (totals, weights, carry) = lax.scan(add_group, zeros, groups)
+        return (totals.sum(), weights.sum(), jax.tree.map(_join_groups, carry)), grads
 
     def gradient(params: Params, batch: Batch, carry: Any, key: Key) -> Gradient:
         _check_mask(model, batch)
@@ -65,8 +73,8 @@ def make_gradient(
             # psum below would multiply the result by their number.
             params = lax.pcast(params, axis_name, to="varying")
             key = jax.random.fold_in(key, lax.axis_index(axis_name))
-        differentiate = value_and_grad if accumulate == 1 else in_groups
-        (total, (weight, carry)), grads = differentiate(params, batch, carry, key)
+        differentiate = at_once if accumulate == 1 else in_groups
+        (total, weight, carry), grads = differentiate(params, batch, carry, key)
         if axis_name is not None:
             total, weight, grads = lax.psum((total, weight, grads), axis_name)
         grads = jax.tree.map(lambda grad: mean(grad, weight), grads)

@@ -22,7 +22,8 @@ AXIS = "data"
 """The name of the axis over which the rows are split."""
 
 Program = Callable[..., Any]
-"""(state, tokens [K, T + 1, B], starts [K, B], todo) -> (state, todo, metrics [K])."""
+"""(state, (tokens [K, T + 1, B], starts [K, B], lengths [K, B] or None), todo)
+-> (state, todo, metrics [K])."""
 
 
 class Placement(NamedTuple):
@@ -169,7 +170,7 @@ def _by_pmap(mesh: Mesh, batch_size: int) -> Placement:
         mapped = jax.pmap(
             program,
             axis_name=AXIS,
-            in_axes=(axes, 0, 0, None),
+            in_axes=(axes, 0, None),
             out_axes=(axes, None, None),
             devices=None if jax.process_count() > 1 else list(mesh.devices),
             donate_argnums=0,

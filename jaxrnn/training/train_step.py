@@ -13,9 +13,10 @@ from jax import lax
 
 from jaxrnn.batch import Batch
 from jaxrnn.checks import check_positive_integer
+from jaxrnn.language_model import LanguageModel
 from jaxrnn.layers import Layer
 from jaxrnn.layers.layer import check_model
-from jaxrnn.losses import Loss, cross_entropy
+from jaxrnn.losses import Loss, Penalty, cross_entropy
 from jaxrnn.training.gradient import make_gradient
 from jaxrnn.training.optimizer import optax_promotion
 from jaxrnn.typing import Array, Bool, Float, Int, Key, Params, Real
@@ -120,6 +121,7 @@ def make_train_step(
     *,
     axis_name: str | None = None,
     accumulate: int = 1,
+    penalty: Penalty | None = None,
 ) -> TrainStep:
     """Return the training step of a model: forward, backward, update.
 
@@ -138,18 +140,20 @@ def make_train_step(
 
     Args:
         model: a language model, or any other Layer.
-        optimizer: an optax optimizer.
+        optimizer: an optax optimizer; one that takes extra arguments gets `weight`, the batch's.
         loss: (outputs, batch) -> (sum, weight), such as those of `jaxrnn.losses`.
         axis_name: the axis of the devices that share the rows of a batch; None if one program has
             all rows, even if `jax.jit` splits it by shardings.
         accumulate: groups of rows to take one after another, with the memory of one group.  Except
             for rounding and dropout's masks, the result is the same.
+        penalty: on the activations of a language model, such as `losses.ActivationPenalty(2, 1)`;
+            the gradient includes it, the metrics do not.
 
     Returns:
         (state, batch) -> (state, metrics), pure and not jitted.
 
     Raises:
-        TypeError: `model` is not a Layer.
+        TypeError: `model` is not a Layer, or not a language model and there is a penalty.
         ValueError: the model is not time-major; when the step is called, if the rows cannot be
             split into that many groups, or if the batch has a mask but no lengths and the model is
             not causal.
@@ -170,13 +174,16 @@ def make_train_step(
         (2, [10, 10])
     """
     check_model("model", model)
-    gradient = make_gradient(model, loss, axis_name, accumulate)
+    if penalty is not None and not isinstance(model, LanguageModel):
+        raise TypeError(f"penalty needs a model made by language_model, got {model!r}")
+    gradient = make_gradient(model, loss, axis_name, accumulate, penalty)
+    update = optax.with_extra_args_support(optimizer).update
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         next_key, apply_key = jax.random.split(state.key)
         loss_value, weight, grads, carry = gradient(state.params, batch, state.carry, apply_key)
         with optax_promotion():
-            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+            updates, opt_state = update(grads, state.opt_state, state.params, weight=weight)
             params = optax.apply_updates(state.params, updates)
         new = TrainState(params, opt_state, carry, key=next_key, step=state.step + 1)
         grad_norm = optax.tree.norm(grads)

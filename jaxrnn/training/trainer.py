@@ -135,7 +135,11 @@ def train(
     plans, placement = config.plans(len(ids)), make_placement(config)
     progress = _check_progress(config, plans, progress)
     step = make_train_step(
-        model, optimizer, axis_name=placement.axis_name, accumulate=config.accumulate
+        model,
+        optimizer,
+        axis_name=placement.axis_name,
+        accumulate=config.accumulate,
+        penalty=config.make_penalty(),
     )
     text = Text(ids, model.output_size(0))
     feed = chunks(text, plans, placement, (progress.epoch, progress.batch), config.epochs)
@@ -145,8 +149,7 @@ def train(
             run_steps = placement.compile(
                 _make_run_steps(config, step),
                 state,
-                chunk.tokens,
-                chunk.starts,
+                chunk.arrays,
                 StepRange.of(0, 0, 0),
             )
             wait_for_all("the program is compiled")
@@ -160,7 +163,7 @@ def train(
             (num_steps,) = max_over_processes(max(1, int(SECONDS_PER_CALL / seconds_per_step)))
             last = min(chunk.last - chunk.first, first + num_steps)
             todo = StepRange.of(first, last, progress.skipped_in_row)
-            state, todo, each = run_steps(state, chunk.tokens, chunk.starts, todo)
+            state, todo, each = run_steps(state, chunk.arrays, todo)
             done = int(todo.first)  # waits for the devices
             seconds = time.perf_counter() - began
             seconds_per_step = seconds / (done - first)
@@ -222,7 +225,9 @@ def _advance(
 def _make_run_steps(config: TrainConfig, train_step: TrainStep) -> Program:
     """Return a program that takes the steps of a chunk one after another."""
 
-    def run_steps(state: TrainState, tokens: Any, starts: Any, todo: StepRange) -> Any:
+    def run_steps(state: TrainState, batches: Any, todo: StepRange) -> Any:
+        tokens, starts, lengths = batches
+
         def is_unfinished(loop_state: Any) -> Any:
             _, todo, _ = loop_state
             return (todo.first < todo.last) & (todo.skipped_in_row < config.max_skipped)
@@ -230,7 +235,8 @@ def _make_run_steps(config: TrainConfig, train_step: TrainStep) -> Program:
         def take_step(loop_state: Any) -> Any:
             state, todo, rows = loop_state
             step = todo.first
-            batch = Batch(tokens[step, :-1], tokens[step, 1:], None, starts[step])
+            of_step = None if lengths is None else lengths[step]
+            batch = Batch(tokens[step, :-1], tokens[step, 1:], None, starts[step], of_step)
             state, metrics = train_step(state, batch)
             in_row = jnp.where(metrics.skipped, todo.skipped_in_row + 1, 0)
             rows = jax.tree.map(

@@ -57,7 +57,8 @@ def test_by_shardings_the_devices_exchange_gradients_and_no_rows(accumulate):
     model, placement = make_model("lstm"), make_placement(config)
     step = jaxrnn.make_train_step(model, config.make_optimizer(), accumulate=accumulate)
 
-    def program(state, tokens, starts, span):
+    def program(state, batches, span):
+        tokens, starts = batches
         state, metrics = step(state, jaxrnn.Batch(tokens[0, :-1], tokens[0, 1:], None, starts[0]))
         return state, span, metrics
 
@@ -66,7 +67,7 @@ def test_by_shardings_the_devices_exchange_gradients_and_no_rows(accumulate):
         (1, T + 1), lambda rows: np.ones((1, T + 1, B), np.int32)[..., rows]
     )
     starts = placement.put_rows((1,), lambda rows: np.ones((1, B), bool)[..., rows])
-    code = placement.compile(program, state, tokens, starts, 0).as_text()
+    code = placement.compile(program, state, (tokens, starts), 0).as_text()
     exchanges = re.findall(r" = (.*) (all-|collective-|reduce-scatter)([a-z]*)\(", code)
     assert {kind for *_, kind in exchanges} == {"reduce"}
     numbers = sum(

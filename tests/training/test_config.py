@@ -27,7 +27,7 @@ def test_the_rate_falls_at_the_end_of_each_epoch_from_one_on(decay_after):
         windows="sequential", batch_size=3, num_steps=6, epochs=7, learning_rate=8.0,
         decay=0.5, decay_after=decay_after, max_grad_norm=None,
     )  # fmt: skip
-    batches = config.plans(100).most_batches()
+    batches = config.plans(100).batches_per_epoch()
     assert batches == 5
     expected = [8.0 * 0.5 ** max(0, epoch + 1 - decay_after) for epoch in range(7)]
     np.testing.assert_allclose(rates(config, 100, 35), np.repeat(expected, batches), rtol=1e-6)

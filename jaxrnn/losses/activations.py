@@ -1,0 +1,59 @@
+"""Penalties on the activations of a language model, for training."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import jax.numpy as jnp
+
+from jaxrnn.batch import Batch
+from jaxrnn.checks import FLOAT32_MAX, check_number
+from jaxrnn.losses.valid import sum_valid
+from jaxrnn.typing import Array, Float
+
+Penalty: TypeAlias = Callable[[Any, Any, Batch], Float[Array, ""]]
+"""(the body's outputs, the same after dropout, batch) -> the sum over the targets that count."""
+
+
+@dataclass(frozen=True)
+class ActivationPenalty:
+    """A penalty on large activations, and on activations that change fast.
+
+    activation * dropped_t^2 + temporal * (outputs_t - outputs_{t - 1})^2, each as the mean over the
+    units, is added to the cross-entropy of each target, in nats.  Nothing is compared across the
+    first step of a window, or across a reset.
+
+    Examples:
+        >>> import jax.numpy as jnp, jaxrnn
+        >>> penalty = jaxrnn.losses.ActivationPenalty(activation=2.0, temporal=1.0)
+        >>> outputs = jnp.arange(3.0).reshape(3, 1, 1)
+        >>> batch = jaxrnn.Batch(jnp.zeros((3, 1), int), jnp.zeros((3, 1), int))
+        >>> float(penalty(outputs, outputs, batch))  # 2 (0 + 1 + 4) + (1 + 1)
+        12.0
+
+    Reference:
+        Merity, McCann and Socher, Revisiting activation regularization for language RNNs, 2017,
+        arXiv:1708.01009.  The published code divides the second sum by the number of differences;
+        here both are divided by the number of targets.
+    """
+
+    activation: float = 0.0
+    """The weight of the activations after dropout: "AR", 2 in the paper."""
+    temporal: float = 0.0
+    """The weight of their changes, before dropout: "TAR", 1 in the paper."""
+
+    def __post_init__(self) -> None:
+        for name in ("activation", "temporal"):
+            check_number(name, getattr(self, name), low=0.0, high=FLOAT32_MAX)
+
+    def __call__(
+        self, outputs: Float[Array, "T B F"], dropped: Float[Array, "T B F"], batch: Batch
+    ) -> Float[Array, ""]:
+        """Return the penalty, summed over the targets that count."""
+        outputs, dropped = outputs.astype(jnp.float32), dropped.astype(jnp.float32)
+        of_steps = self.activation * jnp.square(dropped).mean(axis=-1)
+        changes = jnp.square(outputs[1:] - outputs[:-1]).mean(axis=-1)
+        if batch.resets is not None:
+            changes = jnp.where(batch.resets[1:], jnp.zeros_like(changes), changes)
+        of_steps += self.temporal * jnp.pad(changes, ((1, 0), (0, 0)))
+        return sum_valid(of_steps, batch)[0]
