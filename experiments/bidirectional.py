@@ -32,7 +32,7 @@ from jaxrnn.layers import Layer
 from jaxrnn.runs.files import write_json
 from jaxrnn.runs.texts import Texts, prepare_texts
 from jaxrnn.text import load_corpus
-from jaxrnn.text.corpora import BUNDLED
+from jaxrnn.text.sources import BUNDLED
 from jaxrnn.typing import Params
 
 SENTENCES = ("我_", "我_饿了", "我_饿了，我可以吃半头猪")

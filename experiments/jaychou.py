@@ -21,7 +21,7 @@ from pathlib import Path
 from jaxrnn.commands import command_line
 from jaxrnn.commands.train import Flags, train
 from jaxrnn.text import load_corpus
-from jaxrnn.text.corpora import BUNDLED
+from jaxrnn.text.sources import BUNDLED
 
 
 @dataclass(frozen=True)

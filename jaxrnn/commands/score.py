@@ -22,7 +22,7 @@ from jaxrnn.commands import command_line
 from jaxrnn.layers import Layer
 from jaxrnn.losses import perplexity
 from jaxrnn.runs import Checkpoints, Record, Use
-from jaxrnn.text.corpora import BUNDLED
+from jaxrnn.text.sources import BUNDLED
 from jaxrnn.typing import Params
 
 MAX_SHUFFLES = 1000

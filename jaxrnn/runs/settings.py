@@ -28,7 +28,8 @@ class Settings:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
     corpus: Names = "jaychou"
-    """The text to train on: jaychou, time_machine, songs (comes with the package); your own files,
+    """The text to train on: jaychou, time_machine, shakespeare, songs (comes with the package), or
+    another known name; your own files,
     also packed as .gz or .zip, a folder of them or a pattern such as 'poems/*.txt', one or several;
     or a folder made by `jaxrnn tokenize`."""
     encoding: str = "utf-8"

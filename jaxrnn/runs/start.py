@@ -13,7 +13,7 @@ from jaxrnn.runs.loading import LoadedRun, with_saved
 from jaxrnn.runs.record import Origin, Record
 from jaxrnn.runs.saved_checkpoint import CheckpointError, Saved
 from jaxrnn.runs.settings import Settings
-from jaxrnn.runs.texts import BOOK
+from jaxrnn.text.sources import KNOWN
 from jaxrnn.typing import Params
 
 
@@ -60,7 +60,7 @@ def find_start(settings: Settings) -> Start:
 def _resume(settings: Settings, resumed: Record) -> Start:
     """Return the start of a resumed run; one that was fine-tuned needs its own folder alone."""
     trained = resumed.text.corpus
-    if settings.corpus in BOOK and trained not in BOOK and not settings.accept_changes:
+    if settings.corpus in KNOWN and trained not in KNOWN and not settings.accept_changes:
         # Before a text that is not wanted is downloaded.
         paths = trained if isinstance(trained, str) else " ".join(trained)
         raise ValueError(

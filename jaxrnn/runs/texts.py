@@ -17,8 +17,8 @@ from jaxrnn.layers import Layer
 from jaxrnn.losses import bits_per_character
 from jaxrnn.scoring import score
 from jaxrnn.text import Corpus, Unit, Vocabulary, load_corpus, tokenize
-from jaxrnn.text.corpora import BUNDLED, SOURCES
 from jaxrnn.text.ngrams import unigram_perplexity
+from jaxrnn.text.sources import BUNDLED, SOURCES
 from jaxrnn.text.token_file import TokenFile
 from jaxrnn.text.units import join_tokens
 from jaxrnn.text.vocabulary import UNKNOWN
@@ -27,7 +27,7 @@ from jaxrnn.typing import Params
 Names: TypeAlias = str | tuple[str, ...]
 """A text by name, or by the paths of its files."""
 
-BOOK = frozenset({*SOURCES, BUNDLED})
+BOOK = frozenset({BUNDLED, *(n for n, source in SOURCES.items() if not source.keeps_line_breaks)})
 """Corpora whose line breaks become spaces by default, as in the book."""
 
 

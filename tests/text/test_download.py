@@ -11,7 +11,7 @@ import threading
 import pooch
 import pytest
 
-from jaxrnn.text import CorpusNotFoundError, corpora, download, load_corpus
+from jaxrnn.text import CorpusNotFoundError, download, load_corpus, sources
 
 TEXT = "".join(f"{i} 分开\n" for i in range(5_000))
 BODY = TEXT.encode()
@@ -185,8 +185,8 @@ def test_cache_that_cannot_be_written(server, cache):
 @pytest.fixture
 def known(server, cache, tmp_path, monkeypatch):
     """A corpus called `known`, which that server has, and a folder for JAXRNN_DATA without it."""
-    source = corpora.Source("a.txt", server.url + "/good", DIGEST, len(BODY), str.upper)
-    monkeypatch.setitem(corpora.SOURCES, "known", source)
+    source = sources.Source("a.txt", server.url + "/good", DIGEST, len(BODY), str.upper)
+    monkeypatch.setitem(sources.SOURCES, "known", source)
     folder = tmp_path / "data"
     folder.mkdir()
     monkeypatch.setenv("JAXRNN_DATA", str(folder))
@@ -227,8 +227,8 @@ def test_at_last_the_fallback_says_what_happened(known, server):
 
 
 def test_wrong_download_falls_back_too(known, server, monkeypatch):
-    source = corpora.SOURCES["known"]._replace(url=server.url + "/wrong")
-    monkeypatch.setitem(corpora.SOURCES, "known", source)
+    source = sources.SOURCES["known"]._replace(url=server.url + "/wrong")
+    monkeypatch.setitem(sources.SOURCES, "known", source)
     corpus = load_corpus("known", fallback="songs")
     assert (corpus.name, corpus.digest) == ("songs", load_corpus("songs").digest)
     assert "SHA256 hash" in corpus.source
