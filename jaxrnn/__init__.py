@@ -4,7 +4,7 @@
 `layers` builds nestable layers from it.  `sequences` makes arrays of ragged sequences, and `losses`
 compares a model's outputs with the targets of a `Batch`.  `models.py` holds classifiers and the
 like; `language_model.py` and `model_config.py` build language models, `fine_tuning.py` gives
-trained ones new tokens, and `generation` and `scoring.py` use them.  `text` reads corpora,
+trained ones new tokens, and `generation` and `scoring` use them.  `text` reads corpora,
 `training` trains on text and `fitting` on arrays, `runs` keeps a training run in a folder,
 `interop` exchanges weights with other libraries, and `commands` is the command line.  `matmul.py`
 and `primitives.py` hold the operations underneath, `checks.py` and `typing.py` the checks and types

@@ -18,7 +18,7 @@ PAGES = sorted(DOCS.rglob("*.md"))
 ROOMS = (
     "", ".cells", ".fitting", ".generation", ".interop.equinox", ".interop.export",
     ".interop.flax", ".interop.haiku", ".interop.keras", ".interop.torch", ".layers", ".losses",
-    ".recurrence", ".runs", ".sequences", ".text", ".training",
+    ".recurrence", ".runs", ".scoring", ".sequences", ".text", ".training",
 )  # fmt: skip
 ELSEWHERE = {"jaxrnn.losses"}
 """Rooms, which are public by the names in them."""

@@ -2,13 +2,16 @@
 
     jaxrnn score runs/jaychou 你先走 你走先
     jaxrnn score runs/jaychou --shuffle-test
+    jaxrnn score runs/mine --held-out --use best --kneser-ney 7 --dynamic
 
 Prints the texts, the most probable first, with their log-probability and perplexity.  Each is
 scored as a line of the corpus, after a line break.  `--shuffle-test` takes the lines that were held
 out from training, and counts how often a line is more probable than the same characters shuffled.
+`--held-out` scores the text that was held out as a whole, also by a network that goes on learning
+(`--dynamic`), or mixed with counts (`--kneser-ney`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, NamedTuple, NoReturn
 
@@ -19,6 +22,7 @@ import tyro
 import jaxrnn
 from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.commands import command_line
+from jaxrnn.commands.held_out import Methods, judge, texts_of
 from jaxrnn.layers import Layer
 from jaxrnn.losses import perplexity
 from jaxrnn.runs import Checkpoints, Record, Use
@@ -40,6 +44,9 @@ class Settings:
     use: Use = "checkpoints"
     """Use the newest parameters (checkpoints), those that did best on the validation text, or the
     average that --average keeps."""
+    held_out: bool = False
+    """Score the held-out text of the run."""
+    methods: Methods = field(default_factory=Methods)
     shuffle_test: bool = False
     """Compare each held-out line with its characters shuffled, under this model and under an
     untrained one."""
@@ -53,11 +60,20 @@ def score(settings: Settings) -> None:
     """Rank the texts, or run the shuffle test."""
     check_seed("seed", settings.seed)
     check_positive_integer("shuffles", settings.shuffles, MAX_SHUFFLES)
-    if bool(settings.texts) == settings.shuffle_test:
-        raise ValueError("give texts to rank, or --shuffle-test")
+    if bool(settings.texts) + settings.shuffle_test + settings.held_out != 1:
+        raise ValueError("give texts to rank, or --held-out, or --shuffle-test")
+    if settings.methods != Methods() and not settings.held_out:
+        raise ValueError("--kneser-ney and --dynamic need --held-out")
     model, params, vocabulary = jaxrnn.load_run(settings.run_dir, settings.use)
     if settings.shuffle_test:
         _print_shuffle_test(settings, model, params, vocabulary)
+        return
+    if settings.held_out:
+        texts = texts_of(_record_of(settings.run_dir))
+        known = texts.held_out.known
+        print(f"held-out text: {len(known):,} {vocabulary.unit}s, {known.mean():.1%} known")
+        for judged in judge(model, params, texts, settings.methods):
+            print(judged.in_words(), flush=True)
         return
     for text in settings.texts:
         if not text:
@@ -130,17 +146,21 @@ def held_out_lines(record: Record, vocabulary: jaxrnn.Vocabulary) -> list[str]:
             f"corpus {record.text.corpus} must have the run's SHA-256, {record.text.digest}, got"
             f" {corpus.digest}"
         )
-    begin = record.text.max_chars
+    begin = record.text.max_chars + record.text.validation_chars
     text = corpus.text[begin : begin + record.text.held_out_chars]
     lines = ["".join(c for c in line if c in vocabulary) for line in text.splitlines()[1:-1]]
     return [line for line in lines if len(set(line)) > 1]
 
 
+def _record_of(run_dir: Path) -> Record:
+    with Checkpoints(run_dir, read_only=True) as checkpoints:
+        return checkpoints.newest(lambda saved: saved.text_record())
+
+
 def _print_shuffle_test(
     settings: Settings, model: Layer, params: Params, vocabulary: jaxrnn.Vocabulary
 ) -> None:
-    with Checkpoints(settings.run_dir, read_only=True) as checkpoints:
-        record = checkpoints.newest(lambda saved: saved.text_record())
+    record = _record_of(settings.run_dir)
     if vocabulary.unit != "character":
         raise ValueError("the shuffle test needs a run on characters, and this one is on words")
     lines = held_out_lines(record, vocabulary)

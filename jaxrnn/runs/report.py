@@ -26,12 +26,13 @@ POINTS_OF_CURVE = 50
 def print_start(run: Run, num_params: int) -> None:
     """Print what is trained, and on which text."""
     corpus, model, texts = run.corpus, run.settings.model, run.texts
+    validation = f" {n:,} for validation," if (n := len(texts.validation.ids)) else ""
     inputs = f"embedding of {model.embedding_size}" if model.embedding_size else "one-hot input"
     print(f"corpus {corpus.name}: {corpus.source}")
     print(f"  SHA-256 {corpus.digest}")
     print(
         f"  {len(texts.ids):,} {texts.vocabulary.unit}s to train on, {run.vocab_size:,} distinct;"
-        f" {len(texts.validation.ids):,} for validation, {len(texts.held_out.ids):,} held out"
+        f"{validation} {len(texts.held_out.ids):,} held out"
     )
     print(
         f"model {model.cell}, {model.num_layers} x {model.hidden_size} units, {inputs},"

@@ -73,7 +73,7 @@ class Run:
             settings.held_out_chars,
             self.texts.keep_line_breaks,
             settings.encoding,
-            settings.validation_chars,
+            len(self.texts.validation.ids),
         )
         vocabulary = self.texts.vocabulary
         origin = self.start.origin

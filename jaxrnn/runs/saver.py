@@ -109,7 +109,8 @@ class Saver:
     def _restore_best(self, record: Record) -> None:
         """Restore the best so far, if its parameters exist and the held-out text is the same."""
         self.best = record.best
-        if record.text.validation_chars != self.run.settings.validation_chars and self.best:
+        here = len(self.run.texts.validation.ids)
+        if record.text.validation_chars != here and self.best:
             print("the validation text has changed: the best parameters so far no longer count")
             self.best = None
         if self.best and self.best.step not in self._best.steps():

@@ -110,9 +110,10 @@ def split(
     num_tokens: int, max_tokens: int, validation_tokens: int, held_out_tokens: int
 ) -> tuple[int, int, int]:
     """Return where the training, the validation and the held-out part of a text end."""
-    tenth = num_tokens // 10
-    validation = min(validation_tokens, tenth)
-    training = min(max_tokens, num_tokens - validation - min(held_out_tokens, tenth))
+    validation, held_out = validation_tokens, held_out_tokens
+    if num_tokens < max_tokens + validation + held_out:
+        validation, held_out = (min(part, num_tokens // 10) for part in (validation, held_out))
+    training = min(max_tokens, num_tokens - validation - held_out)
     begin = training + validation
     return training, begin, begin + held_out_tokens
 
