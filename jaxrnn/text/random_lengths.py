@@ -70,7 +70,9 @@ def random_lengths_plan(
     most = row_length // min(SHORTEST, num_steps) + 1
     lengths = draw_lengths(num_steps, most, generator)
     begins = np.cumsum(lengths) - lengths
-    number = int(np.searchsorted(begins, last_begin, side="right"))
+    within_text = np.searchsorted(begins, last_begin, side="right")
+    within_row = np.searchsorted(begins + lengths, row_length, side="right")
+    number = int(min(within_text, within_row))
     lengths, begins = lengths[:number], begins[:number]
 
     def offsets_of(batches: Int[HostArray, "N 1"], rows: Int[HostArray, "B"]) -> HostArray:
