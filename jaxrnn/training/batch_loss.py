@@ -53,7 +53,8 @@ def loss_of_batch(
     if batch.starts is not None:
         initial = model.initial_carry(params, batch.inputs.shape[1])
         started = where_rows(batch.starts, initial, carry)
-    if isinstance(model, LanguageModel):
+    in_chunks = loss is cross_entropy and _has_many_logits(model, batch)
+    if isinstance(model, LanguageModel) and (in_chunks or penalty is not None):
         of_batch = _of_language_model(model, loss, penalty, params, batch, started, key)
     else:
         outputs, after = model.apply(
@@ -94,9 +95,11 @@ def _in_chunks(model: LanguageModel, params: Params, hidden: Any, batch: Batch) 
     return sum_valid(nan_where_wrong(nats, targets, model.vocab_size), batch)
 
 
-def _has_many_logits(model: LanguageModel, batch: Batch) -> bool:
+def _has_many_logits(model: Layer, batch: Batch) -> bool:
     # Not on other platforms, where this was not measured.
-    return jax.default_backend() == "cpu" and batch.targets.size * model.vocab_size > MANY_LOGITS
+    if not isinstance(model, LanguageModel) or jax.default_backend() != "cpu":
+        return False
+    return batch.targets.size * model.vocab_size > MANY_LOGITS
 
 
 def mean(total: Any, weight: Any) -> Any:
