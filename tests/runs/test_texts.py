@@ -3,6 +3,8 @@
 import jax
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from marks import in_matrix
 from subprocesses import SMALL
 
@@ -10,7 +12,7 @@ import jaxrnn
 from jaxrnn.commands.score import compare_with_shuffled, held_out_lines
 from jaxrnn.runs import Record, TextRecord
 from jaxrnn.runs.settings import Settings
-from jaxrnn.runs.texts import held_out_metrics, known_prompts, prepare_texts
+from jaxrnn.runs.texts import held_out_metrics, known_prompts, prepare_texts, split
 from jaxrnn.text import UnknownTokenError
 from jaxrnn.text.pieces import pieces_of
 from jaxrnn.text.token_file import write_token_file
@@ -20,8 +22,34 @@ from jaxrnn.training import Progress
 def test_line_breaks_become_spaces_and_the_vocabulary_is_of_the_training_text():
     texts = prepare_texts("ab\nba\nxb", max_tokens=5, held_out_tokens=3)
     assert texts.vocabulary.decode(texts.ids) == "ab ba"
-    assert texts.held_out_known.tolist() == [True, False, True]
+    assert texts.held_out.known.tolist() == [True, False, True]
     assert set(texts.vocabulary.tokens) == set("ab ")
+
+
+def test_training_validation_and_held_out_text_follow_one_another():
+    text = "abcdefghij" * 3
+    texts = prepare_texts(text, 12, 9, validation_tokens=7)
+    parts = [texts.ids, texts.validation.ids, texts.held_out.ids]
+    assert [texts.vocabulary.decode(ids) for ids in parts] == [text[:12], text[12:19], text[19:28]]
+    texts = prepare_texts(text, 100, 9, validation_tokens=7)  # too short: a tenth of it each
+    parts = [texts.ids, texts.validation.ids, texts.held_out.ids]
+    assert [texts.vocabulary.decode(ids) for ids in parts] == [text[:24], text[24:27], text[27:]]
+
+
+sizes = st.integers(0, 60)
+
+
+@given(st.integers(10, 100), st.integers(1, 60), sizes, sizes)
+def test_every_part_of_a_text_has_what_it_asks_for_or_a_tenth(number, training, validation, held):
+    ends = np.minimum(split(number, training, validation, held), number)
+    came = np.diff(ends, prepend=0)
+    if number >= training + validation + held:
+        assert came.tolist() == [training, validation, held]
+    else:
+        tenth = number // 10
+        assert came[0] == min(training, number - min(validation, tenth) - min(held, tenth))
+        assert came[1] == min(validation, tenth)
+        assert min(held, tenth) <= came[2] <= held
 
 
 def test_a_text_without_a_rest_has_no_held_out_perplexity():
@@ -84,7 +112,8 @@ def test_a_tokenized_text_is_asked_for_by_its_folder_and_its_unit(tmp_path):
     corpus, texts = Settings(corpus=str(tmp_path / "tokens"), unit="word", max_chars=40).load()
     assert texts.vocabulary.decode(texts.ids).startswith("the end of the")
     assert len(texts.ids) == 40
-    assert len(texts.held_out_ids) == 6  # a tenth of the sixty
+    assert len(texts.validation.ids) == 6  # a tenth of the sixty
+    assert len(texts.held_out.ids) == 14  # the rest
     assert "60 tokens in" in corpus.source
     with pytest.raises(ValueError, match=r"must be word, as in .*, got character"):
         Settings(corpus=str(tmp_path / "tokens")).load()
@@ -134,7 +163,11 @@ def test_only_as_much_of_a_text_is_read_as_is_used(tmp_path, unit, monkeypatch):
         path.write_text(word * 3000)
         settings = Settings(corpus=str(path), unit=unit, max_chars=500, held_out_chars=100)
         corpus, texts = settings.load()
-        assert (len(texts.ids), len(texts.held_out_ids)) == (500, 100)
-        whole = prepare_texts(path.read_text(), 500, 100, unit, keep_line_breaks=True)
-        np.testing.assert_array_equal(texts.ids, whole.ids)
-        assert len(corpus.text) == (600 if unit == "character" else 3000 * len(word))
+        sizes = (len(texts.ids), len(texts.validation.ids), len(texts.held_out.ids))
+        assert sizes == (500, 1000, 100)
+        whole = prepare_texts(
+            path.read_text(), 500, 100, unit, validation_tokens=1000, keep_line_breaks=True
+        )
+        for part in ("ids", "validation", "held_out"):
+            np.testing.assert_array_equal(getattr(texts, part), getattr(whole, part))
+        assert len(corpus.text) == (1600 if unit == "character" else 3000 * len(word))
