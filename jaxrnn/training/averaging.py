@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxrnn.checks import check_integer, check_number
+from jaxrnn.checks import INT32_MAX, check_integer, check_number
 from jaxrnn.training.train_step import TrainState
 from jaxrnn.typing import Array, Int, Params
 
@@ -60,8 +60,7 @@ def average_params(decay: float, after: int = 0) -> optax.GradientTransformation
     """
     check_number("decay", decay, low=0.0, high=1.0)
     check_integer("after", after)
-    if after < 0:
-        raise ValueError(f"after must be at least 0, got {after}")
+    check_number("after", after, low=0, high=INT32_MAX)
 
     def init(params: Params) -> AverageState:
         return AverageState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, params))

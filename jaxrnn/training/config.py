@@ -8,6 +8,7 @@ import optax
 
 from jaxrnn.checks import (
     FLOAT32_MAX,
+    INT32_MAX,
     check_choice,
     check_integer,
     check_number,
@@ -112,8 +113,7 @@ class TrainConfig:
     def _check_regularization(self) -> None:
         for name in ("warmup_steps", "average_after"):
             check_integer(name, getattr(self, name))
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+            check_number(name, getattr(self, name), low=0, high=INT32_MAX)
         for name in ("activation_penalty", "temporal_penalty"):
             check_number(name, getattr(self, name), low=0.0, high=FLOAT32_MAX)
         if self.average is not None:
@@ -140,7 +140,7 @@ class TrainConfig:
             more.append(scale_by_weight(self.batch_size * self.num_steps))
         if self.average is not None:
             after = self.average_after and self.average_after * _known(steps, "average_after")
-            more.append(average_params(self.average, after))
+            more.append(average_params(self.average, min(after, INT32_MAX)))
         return optax.chain(optimizer, *more) if more else optimizer
 
     def _rate(self, steps: int | None) -> Any:
@@ -150,7 +150,8 @@ class TrainConfig:
             rate = optax.cosine_decay_schedule(rate, self.epochs * _known(steps, "schedule"))
         elif self.decay != 1.0:
             steps = _known(steps, "decay")
-            rate = step_decay(rate, self.decay, steps, (self.decay_after - 1) * steps)
+            begin = min((self.decay_after - 1) * steps, INT32_MAX - steps)  # never reached
+            rate = step_decay(rate, self.decay, steps, begin)
         if self.warmup_steps == 0:
             return rate
         return warm_up(rate if callable(rate) else optax.constant_schedule(rate), self.warmup_steps)
