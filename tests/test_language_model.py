@@ -94,7 +94,8 @@ def test_dropout_stands_between_the_layers_and_acts_in_training_only(embedding_s
     model = jaxrnn.build_language_model(config, 11)
     drop, runs = jaxrnn.layers.Dropout, jaxrnn.layers.Recurrent
     first = [] if embedding_size is None else [drop]  # ids have no units to drop
-    assert [type(layer) for layer in model.body.layers] == [*first, runs, drop, runs, drop]
+    assert [type(layer) for layer in model.body.layers] == [*first, runs, drop, runs]
+    assert model.output_dropout == jaxrnn.dropout(0.5)
     params = model.init(jax.random.key(0), 11)
     ids = jnp.arange(10, dtype=jnp.int32).reshape(5, 2)
 
@@ -155,13 +156,20 @@ def test_a_body_that_sees_the_future_is_refused():
         ("embedding_dropout must be between", {"embedding_dropout": -1}),
         ("dtype must be one of 'float32', 'bfloat16', got 'float16'", {"dtype": "float16"}),
         ("variational_dropout needs a dropout above 0", {"variational_dropout": True}),
-        ("embedding_dropout needs an embedding_size", {"embedding_dropout": 0.5}),
+        ("embedding_dropout 0.5 needs an embedding_size", {"embedding_dropout": 0.5}),
+        ("input_dropout 0.5 needs an embedding_size", {"input_dropout": 0.5}),
+        ("tie_embeddings True needs an embedding_size", {"tie_embeddings": True}),
+        ("input_dropout must be between 0 and 1, got 1.5", {"input_dropout": 1.5}),
+        ("output_dropout must be between", {"output_dropout": -0.1}),
+        ("recurrent_dropout must be between", {"recurrent_dropout": float("nan")}),
+        ("weight_drop must be between", {"weight_drop": 2}),
+        ("zoneout must be between", {"zoneout": -1}),
         (
             "forget_gate_bias needs a cell with a forget gate, such as lstm, got gru",
             {"cell": "gru", "forget_gate_bias": 1},
         ),
         (
-            "tie_embeddings needs embedding_size = hidden_size = 256, got 128",
+            "tie_embeddings of a single layer needs embedding_size = hidden_size = 256, got 128",
             {"tie_embeddings": True, "embedding_size": 128},
         ),
     ],

@@ -19,7 +19,11 @@ def run_dir(tmp_path_factory):
     (folder / "text.txt").write_text("ab 分开\n不分开 ba\n" * 100)
     network = jaxrnn.ModelConfig(hidden_size=8, init="uniform")
     settings = Settings(
-        model=network, corpus=str(folder / "text.txt"), max_chars=1200, out=folder / "run"
+        model=network,
+        corpus=str(folder / "text.txt"),
+        max_chars=1200,
+        validation_chars=0,
+        out=folder / "run",
     )
     with Saver(Run(settings)) as saver:
         saver.start()

@@ -115,14 +115,16 @@ def test_the_text_of_the_penn_treebank_is_the_usual_one():
     _, texts = ptb.PRESETS["small"].load()
     assert len(texts.vocabulary) == 10_000
     assert len(texts.ids) == 929_589
-    assert len(texts.held_out_ids) == 73_760
-    assert texts.held_out_known.all()
+    assert len(texts.validation.ids) == 73_760
+    assert len(texts.held_out.ids) == 82_430
+    assert texts.validation.known.all()
+    assert texts.held_out.known.all()
 
 
 def test_the_word_corpus_has_the_books_words():
     data("timemachine.txt")
     _, texts = time_machine.PRESETS["words"].load()
-    assert len(texts.ids) + len(texts.held_out_ids) == 32_775
+    assert len(texts.ids) + len(texts.held_out.ids) == 32_775
 
 
 def test_every_row_of_the_table_is_a_preset():
@@ -142,7 +144,7 @@ def test_a_table_says_which_of_its_runs_is_under_way(monkeypatch, capsys):
 
 
 EXPERIMENTS = [bidirectional, gradients, jaychou, language_statistics, no_hidden_state, ptb, sine]
-MAY_BE_HUGE = {"max_chars", "held_out_chars", "max_vocabulary"}
+MAY_BE_HUGE = {"max_chars", "validation_chars", "held_out_chars", "max_vocabulary"}
 """Settings that Python and NumPy take as they are: a text has no more than it has."""
 
 
@@ -185,6 +187,7 @@ def test_an_unknown_preset_is_named(run):
         ("gradients", "truncate must be below num_steps = 30", ["--num-steps", "30"]),
         ("sine", "windows must hold at least one", ["--windows"]),
         ("ptb", "held_out_chars must be at least 2", ["--held-out-chars", "0"]),
+        ("ptb", "validation_chars must be at least 2", ["--validation-chars", "1"]),
         ("language_statistics", "held_out_share must be between 0 and 1",
          ["--held-out-share", "1"]),
         ("language_statistics", "a pattern, got nowhere.txt", ["--corpus", "nowhere.txt"]),

@@ -110,11 +110,11 @@ def test_perplexity_with_a_context_is_that_of_short_texts():
     params = model.init(jax.random.key(0), len(texts.vocabulary))
     nats = [
         -float(
-            jaxrnn.score(model, params, texts.held_out_ids[t - 2 : t + 1]).token_log_probabilities[
+            jaxrnn.score(model, params, texts.held_out.ids[t - 2 : t + 1]).token_log_probabilities[
                 -1
             ]
         )
-        for t in range(128, len(texts.held_out_ids))
+        for t in range(128, len(texts.held_out.ids))
     ]
     came = perplexity_with_context(model, params, texts, 2)
     assert came == pytest.approx(np.exp(np.mean(nats)), rel=1e-4)

@@ -63,7 +63,8 @@ def test_a_finished_run_without_an_intact_summary_gets_one(small, run, left):
 def test_steps_skipped_at_the_very_end_are_an_error_too(small, run, monkeypatch):
     _, settings = small
     monkeypatch.setattr(
-        "jaxrnn.training.gradient.loss_of_batch", lambda *_: (jax.numpy.float32("nan"), 1, _[4])
+        "jaxrnn.training.gradient.loss_of_batch",
+        lambda *_: (jax.numpy.float32("nan"), 1, None, _[4]),
     )
     code, _, error = run("train", *settings, "--max-skipped", 8, "--epochs", 1)
     assert code == 2

@@ -100,8 +100,9 @@ def test_a_rate_of_zero_keeps_parameters_and_perplexity(use, trained, texts, run
     assert code == 0, complained
     origin, summary = newest_record(out).origin, json.loads((trained / "summary.json").read_text())
     assert digest(out) == origin.digest
-    expected = summary["best_held_out"] if use == "best" else summary
-    assert rows(out)[-1]["held_out_perplexity"] == expected["held_out_perplexity"]
+    expected = summary["best"] if use == "best" else summary
+    for name in ("held_out_perplexity", *["validation_perplexity"] * (use == "best")):
+        assert rows(out)[-1][name] == expected[name]
     assert params_digest(jaxrnn.load_run(trained, use).params) == origin.digest
 
 

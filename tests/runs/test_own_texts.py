@@ -65,7 +65,7 @@ def test_a_run_on_the_bytes_of_a_picture(poems, run):
     (poems / "a.png").write_bytes(content)
     code, said, complained = run("train", *flags("--corpus", "a.png", "--unit", "byte"))
     assert code == 0, complained
-    assert "699 bytes to train on, 256 distinct; 77 held out" in said
+    assert "622 bytes to train on, 256 distinct; 77 for validation, 77 held out" in said
     vocabulary = jaxrnn.load_run("run").vocabulary
     assert vocabulary.unit == "byte"
     code, said, complained = run(

@@ -49,21 +49,22 @@ def test_the_curve_is_a_picture(tmp_path, curve):
     assert legend_of(figure) == ["training"]
 
 
-def test_the_epoch_that_did_best_on_the_held_out_text_is_marked(curve):
+def test_the_epoch_that_did_best_on_the_validation_text_is_marked(curve):
     rows = [{"epoch": e, "perplexity": 100.0 / e, "unigram_perplexity": 60.0} for e in range(1, 9)]
     for row, value in zip(rows[1::2], (54.321, 50.123, 5e4, 1e5), strict=True):
-        row["held_out_perplexity"] = value
+        row |= {"validation_perplexity": value, "held_out_perplexity": 1e6 / value}
     figure = curve(rows)
-    assert "best held out: 50.12, epoch 4" in legend_of(figure)
+    assert "best on validation: 50.12, epoch 4" in legend_of(figure)
+    assert sum(label.startswith("best") for label in legend_of(figure)) == 1
     points = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert [line.get_xydata().tolist() for line in points] == [[[4, 50.123]]]
     assert {"100", "1,000", "10,000"} <= ticks_of(figure.axes[0].yaxis)
 
 
 def test_a_run_of_one_epoch_has_a_curve(curve):
-    figure = curve([{"epoch": 1, "perplexity": 9.0, "held_out_perplexity": 23456.0}])
+    figure = curve([{"epoch": 1, "perplexity": 9.0, "validation_perplexity": 23456.0}])
     assert ticks_of(figure.axes[0].xaxis) == {"1"}
-    assert "best held out: 23,456, epoch 1" in legend_of(figure)
+    assert "best on validation: 23,456, epoch 1" in legend_of(figure)
 
 
 @pytest.mark.parametrize("rows", [[], [{"epoch": 1, "perplexity": None}]])

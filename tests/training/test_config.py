@@ -50,7 +50,7 @@ def test_without_decay_the_length_of_the_text_does_not_matter():
 
 def test_a_rate_that_decays_needs_the_length_of_the_text():
     config = jaxrnn.TrainConfig(decay=0.5)
-    with pytest.raises(ValueError, match="num_ids must be given if the learning rate decays"):
+    with pytest.raises(ValueError, match="num_ids must be given, because decay counts in epochs"):
         config.make_optimizer()
 
 

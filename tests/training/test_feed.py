@@ -28,24 +28,40 @@ def read(config, epoch=0, batch=0, ids=IDS):
     return chunks(text, plans, make_placement(config), (epoch, batch), config.epochs)
 
 
-@pytest.mark.parametrize("windows", ["sequential", "random"])
+WAYS = {
+    "sequential": {"windows": "sequential"},
+    "random": {"windows": "random"},
+    "random lengths": {"windows": "sequential", "random_lengths": True},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("tokens_per_chunk", [1, 300, 1 << 20])
-def test_chunks_hold_the_batches_of_all_epochs(windows, tokens_per_chunk, monkeypatch):
+def test_chunks_hold_the_batches_of_all_epochs(way, tokens_per_chunk, monkeypatch):
     monkeypatch.setattr(feed, "TOKENS_PER_CHUNK", tokens_per_chunk)
-    config = make_config(windows, epochs=3)
-    steps = np.arange(config.num_steps + 1)[:, None]
+    config = make_config(**WAYS[way], epochs=3)
+    longest = config.num_steps + 10 * config.random_lengths
+    steps = np.arange(longest + 1)[:, None]
     found = {epoch: [] for epoch in range(3)}
     for chunk in read_all(config):
         count = chunk.last - chunk.first
         assert chunk.first == len(found[chunk.epoch])
         assert chunk.num_batches == len(config.plans(len(IDS)).plan(chunk.epoch))
         assert len(chunk.tokens) == len(chunk.starts) >= count
-        found[chunk.epoch] += list(zip(chunk.tokens[:count], chunk.starts[:count], strict=True))
+        lengths = np.full_like(chunk.starts, longest, int)
+        if config.random_lengths:
+            lengths = chunk.lengths
+        else:
+            assert chunk.lengths is None
+        arrays = (chunk.tokens, chunk.starts, lengths)
+        found[chunk.epoch] += zip(*(each[:count] for each in arrays), strict=True)
     for epoch, batches in found.items():
-        windows_of_epoch = config.plans(len(IDS)).plan(epoch)[:]
-        for (tokens, starts), offsets, expected in zip(batches, *windows_of_epoch, strict=True):
+        windows = config.plans(len(IDS)).plan(epoch)[:]
+        lengths = [longest] * len(batches) if windows.lengths is None else windows.lengths
+        expected = zip(windows.offsets, windows.starts, lengths, strict=True)
+        for (tokens, *others), (offsets, starts, length) in zip(batches, expected, strict=True):
             np.testing.assert_array_equal(tokens, IDS[offsets + steps])
-            np.testing.assert_array_equal(starts, expected)
+            np.testing.assert_array_equal(others, [starts, [length] * config.batch_size])
 
 
 def test_chunks_begin_anywhere(monkeypatch):

@@ -24,6 +24,7 @@ WAYS = {
     "random, offset": {"windows": "random", "random_offset": True},
     "sequential, offset": {"windows": "sequential", "random_offset": True},
 }
+RANDOM_LENGTHS = {"windows": "sequential", "random_offset": True, "random_lengths": True}
 
 
 @functools.cache
@@ -50,19 +51,21 @@ def start(config, model, ids=IDS):
     return jaxrnn.train(model, config.make_optimizer(), config, ids, state)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, *in_matrix("random lengths")])
 @pytest.mark.parametrize("cell", [*in_matrix("rnn", "gru"), "lstm"])
 def test_training_is_one_step_after_the_other(cell, way):
-    """Against a Python loop over the batches, a step at a time."""
-    config = dataclasses.replace(CONFIG, **WAYS[way])
+    """Against a Python loop over the batches, a step at a time, each cut at its own length."""
+    config = dataclasses.replace(CONFIG, **WAYS.get(way, RANDOM_LENGTHS))
     model = make_model(cell)
     optimizer = config.make_optimizer()
     step = jax.jit(jaxrnn.make_train_step(model, optimizer))
     expected, nats = initial_state(config, model), 0.0
     for epoch in range(config.epochs):
         windows, nats = config.plans(len(IDS)).plan(epoch)[:], 0.0
-        for offsets, starts in zip(*windows, strict=True):
-            batch = jaxrnn.Batch(*gather_windows(IDS, offsets, config.num_steps), None, starts)
+        same = [config.num_steps] * len(windows.offsets)
+        lengths = same if windows.lengths is None else windows.lengths.tolist()
+        for offsets, starts, length in zip(windows.offsets, windows.starts, lengths, strict=True):
+            batch = jaxrnn.Batch(*gather_windows(IDS, offsets, length), None, starts)
             expected, metrics = step(expected, batch)
             nats += float(metrics.loss_sum)
     state, progress = train_to_the_end(config, cell)
