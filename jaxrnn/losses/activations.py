@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from jaxrnn.batch import Batch
 from jaxrnn.checks import FLOAT32_MAX, check_number
-from jaxrnn.losses.valid import sum_valid
+from jaxrnn.losses.valid import sum_valid, valid_only
+from jaxrnn.recurrence.boundaries import where_rows
 from jaxrnn.typing import Array, Float
 
 Penalty: TypeAlias = Callable[[Any, Any, Batch], Float[Array, ""]]
@@ -51,9 +52,9 @@ class ActivationPenalty:
     ) -> Float[Array, ""]:
         """Return the penalty, summed over the targets that count."""
         outputs, dropped = outputs.astype(jnp.float32), dropped.astype(jnp.float32)
-        of_steps = self.activation * jnp.square(dropped).mean(axis=-1)
-        changes = jnp.square(outputs[1:] - outputs[:-1]).mean(axis=-1)
+        changes = jnp.pad(outputs[1:] - outputs[:-1], ((1, 0), (0, 0), (0, 0)))
         if batch.resets is not None:
-            changes = jnp.where(batch.resets[1:], jnp.zeros_like(changes), changes)
-        of_steps += self.temporal * jnp.pad(changes, ((1, 0), (0, 0)))
-        return sum_valid(of_steps, batch)[0]
+            changes = where_rows(batch.resets, jnp.zeros_like(changes), changes)
+        of_units = self.activation * jnp.square(valid_only(dropped, batch))
+        of_units += self.temporal * jnp.square(valid_only(changes, batch))
+        return sum_valid(of_units.mean(axis=-1), batch)[0]

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from marks import in_matrix
 
 import jaxrnn
-from jaxrnn.losses import cross_entropy
+from jaxrnn.losses import ActivationPenalty, cross_entropy
 from jaxrnn.training import batch_loss, chunked_loss
 from jaxrnn.training.batch_loss import loss_of_batch
 
@@ -90,11 +91,21 @@ def test_a_loss_in_chunks_keeps_one_array_of_the_size_of_the_logits():
     assert megabytes[loss_of_all_logits] > 16 * 1.9
 
 
-@pytest.mark.parametrize("tied", [False, True])
-def test_the_loss_of_a_batch_does_not_depend_on_how_many_logits_there_are(tied, monkeypatch):
+PENALTY = ActivationPenalty(2.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("tied", "penalty"),
+    [(False, None), (True, PENALTY), *in_matrix((True, None), (False, PENALTY))],
+)
+def test_the_loss_of_a_batch_does_not_depend_on_how_many_logits_there_are(
+    tied, penalty, monkeypatch
+):
     """With a mask, dropout and rows that start afresh."""
-    body = jaxrnn.stack([jaxrnn.recurrent(jaxrnn.gru(4)), jaxrnn.dropout(0.5)])
-    model = jaxrnn.language_model(V, body, embedding_size=4, tie_embeddings=tied)
+    body, drop = jaxrnn.recurrent(jaxrnn.gru(4)), jaxrnn.dropout(0.5)
+    model = jaxrnn.language_model(
+        V, body, embedding_size=4, output_dropout=drop, tie_embeddings=tied
+    )
     params = model.init(jax.random.key(0), V)
     ids = np.random.default_rng(0).integers(0, V, (8, 3)).astype(np.int32)
     mask = np.random.default_rng(1).random((7, 3)) < 0.7
@@ -103,8 +114,9 @@ def test_the_loss_of_a_batch_does_not_depend_on_how_many_logits_there_are(tied, 
 
     def loss_of(params):
         key = jax.random.key(1)
-        total, *others = loss_of_batch(model, cross_entropy, params, batch, carry, key)
-        return total, others
+        found = loss_of_batch(model, cross_entropy, params, batch, carry, key, penalty)
+        assert (found.penalty is None) == (penalty is None)
+        return found.total + (0.0 if penalty is None else found.penalty), found
 
     expected = jax.value_and_grad(loss_of, has_aux=True)(params)
     monkeypatch.setattr(batch_loss, "MANY_LOGITS", 0)
