@@ -15,6 +15,11 @@ IDS = np.random.default_rng(0).integers(0, V, 1500).astype(np.int32)
 CELLS = ["rnn", "gru", "lstm"]
 WINDOWS = ["sequential", "random"]
 STEPS = 50
+REGULARIZED = {
+    "random_lengths": True, "activation_penalty": 2.0, "temporal_penalty": 1.0, "average": 1.0,
+    "weight_decay": 1e-3, "max_grad_norm": 0.1,
+}  # fmt: skip
+"""As of the AWD-LSTM (Merity et al. 2018), but for dropout."""
 
 
 def make_config(windows="sequential", **more):

@@ -10,6 +10,7 @@ import pytest
 from marks import in_matrix
 from parallel.runs import (
     CELLS,
+    REGULARIZED,
     assert_same_course,
     make_config,
     make_model,
@@ -18,6 +19,7 @@ from parallel.runs import (
 )
 
 import jaxrnn
+from jaxrnn.training import averaged_params
 from jaxrnn.training.parallel import make_placement
 
 B, T, N = 16, 6, 4
@@ -83,6 +85,22 @@ def test_by_shardings_the_devices_exchange_gradients_and_no_rows(accumulate):
 def test_a_training_in_groups_is_that_of_the_large_batch(parallel):
     config = make_config(devices=2, parallel=parallel, accumulate=4)
     assert_same_course(run(make_model("gru"), config), on_one_device("gru", "sequential"))
+
+
+@functools.cache
+def regularized(**more):
+    """The course, with the average in the place of the state."""
+    *course, state = run(make_model("lstm"), make_config(**REGULARIZED, **more))
+    return *course, jax.tree.map(np.asarray, averaged_params(state))
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+def test_random_lengths_penalties_and_averages_on_several_devices_are_those_of_one(parallel):
+    """One device: `tests/training/test_published_recipe.py`."""
+    ours, alone = regularized(devices=4, accumulate=2, parallel=parallel), regularized()
+    assert_same_course(ours, alone)
+    for a, b in zip(jax.tree.leaves(ours[2]), jax.tree.leaves(alone[2]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
 
 
 def test_dropout_on_several_devices_of_one_program_is_that_of_one():
