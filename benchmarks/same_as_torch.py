@@ -74,9 +74,9 @@ def pytorch(run: Run) -> Iterator[Params]:
 def main() -> None:
     """Train with both and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=PRESETS["full"].training.epochs)
+    parser.add_argument("--epochs", type=int, default=PRESETS["full-plain"].training.epochs)
     epochs = parser.parse_args().epochs
-    settings = PRESETS["full"]
+    settings = PRESETS["full-plain"]
     training = dataclasses.replace(settings.training, epochs=epochs)
     run = Run(dataclasses.replace(settings, training=training))
     print(f"{describe_machine()}\n")

@@ -26,6 +26,7 @@ from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_positive_integer
 from jaxrnn.commands import command_line
 from jaxrnn.commands.progress import track
+from jaxrnn.runs import Use
 from jaxrnn.runs.files import write_json
 from jaxrnn.runs.texts import Evaluated, Texts, prepare_texts
 from jaxrnn.text import Unit, load_corpus
@@ -50,6 +51,9 @@ class Settings:
     """Number of the most frequent n-grams to print."""
     run_dir: Path | None = None
     """Folder of a recurrent network's run, to compare to the counts."""
+    use: Use = "best"
+    """With --run-dir: use the newest parameters (checkpoints), those best on the validation
+    text, or the average that --average keeps."""
     out: Path = Path("runs/language_statistics")
     """Folder for the picture and numbers."""
 
@@ -86,7 +90,7 @@ def language_statistics(settings: Settings) -> None:
     for n, table in numbers["most_frequent"].items():
         print(f"\nmost frequent, n = {n}: " + ", ".join(f"{g!r} {c:,}" for g, c in table))
     numbers["zipf_exponents"] = _draw_zipf(settings, counts)
-    numbers["perplexities"] = _perplexities(texts, settings.run_dir)
+    numbers["perplexities"] = _perplexities(texts, settings.run_dir, settings.use)
     numbers["rare_pairs"] = _rare_tail(texts, counts[2])
     write_json(settings.out / "summary.json", numbers)
 
@@ -120,7 +124,7 @@ def _draw_zipf(settings: Settings, counts: dict[int, NgramCounts]) -> dict[int, 
     return exponents
 
 
-def _perplexities(texts: Texts, run_dir: Path | None) -> dict[str, float]:
+def _perplexities(texts: Texts, run_dir: Path | None, use: Use) -> dict[str, float]:
     """Print and return the perplexity of each model on the held-out text.
 
     Only known tokens after five known ones count.
@@ -140,7 +144,7 @@ def _perplexities(texts: Texts, run_dir: Path | None) -> dict[str, float]:
     }
     models |= {f"Kneser-Ney, n = {n}": counted(KneserNey, n) for n in range(1, 7)}
     if run_dir is not None:
-        models[f"recurrent network of {run_dir}"] = _network(run_dir, texts, scored)
+        models[f"recurrent network of {run_dir}"] = _network(run_dir, use, texts, scored)
     found = {name: models[name]() for name in track("perplexities", models, "model")}
     print()
     print_head("model", "held-out perplexity")
@@ -149,9 +153,9 @@ def _perplexities(texts: Texts, run_dir: Path | None) -> dict[str, float]:
     return found
 
 
-def _network(run_dir: Path, texts: Texts, scored: np.ndarray) -> Callable[[], float]:
-    """Load a run's best parameters, so that errors come now; return what scores them later."""
-    model, params, vocabulary = jaxrnn.load_run(run_dir, "best")
+def _network(run_dir: Path, use: Use, texts: Texts, scored: np.ndarray) -> Callable[[], float]:
+    """Load a run's parameters, so that errors come now; return what scores them later."""
+    model, params, vocabulary = jaxrnn.load_run(run_dir, use)
     if vocabulary != texts.vocabulary:
         raise ValueError(f"{run_dir} was trained on another text: its vocabulary differs")
     return lambda: float(jaxrnn.score(model, params, texts.held_out.ids, scored).perplexity)

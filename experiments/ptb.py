@@ -1,29 +1,37 @@
-"""Words of the Penn Treebank, by the networks of Zaremba, Sutskever and Vinyals (arXiv:1409.2329).
+"""The Penn Treebank by recurrent networks: its words, and its characters.
 
-    python -m experiments.ptb            small: 2 x 200 units, 13 epochs
-    python -m experiments.ptb medium     2 x 650, dropout 0.5, 39 epochs: for a GPU
-    python -m experiments.ptb large      2 x 1500, dropout 0.65, 55 epochs: for a GPU
+    python -m experiments.ptb               small: 2 x 200 units, 13 epochs, as published in 2014
+    python -m experiments.ptb regularized   the same network, regularized as in 2018
+    python -m experiments.ptb characters    2 x 512 units on the words spelt out: bits per character
+    python -m experiments.ptb medium        2 x 650, dropout 0.5, 39 epochs: for a GPU
+    python -m experiments.ptb large         2 x 1500, dropout 0.65, 55 epochs: for a GPU
+    python -m experiments.ptb awd           AWD-LSTM, 3 layers of 1150, 750 epochs: for a GPU
 
-Expect a test perplexity near 115 from small, after less than an hour on two CPU cores; the paper
-has 114.5, 82.7 and 78.4.  The paper sums the loss over the steps of a window, while jaxrnn takes
-the mean, so the learning rate is multiplied, and the clipping norm divided, by the number of steps.
-Test and validation perplexity are those of the parameters that did best on the validation set.
-Ctrl-C saves, --resume continues.
+small, medium and large are the networks of Zaremba, Sutskever and Vinyals (arXiv:1409.2329), whose
+test perplexities are 114.5, 82.7 and 78.4; expect one near 115 from small, after half an hour on
+two CPU cores.  The paper sums the loss over the steps of a window, while jaxrnn takes the mean, so
+the learning rate is multiplied, and the clipping norm divided, by the number of steps.
+
+awd is the network of Merity, Keskar and Socher (arXiv:1708.02182), whose test perplexity is 57.3.
+Its averaging begins after a fixed number of epochs, not when the validation perplexity stops
+falling.  regularized has its methods at the size of small.
+
+All are judged by the test set.  The validation set chooses the best parameters and, in a mixture
+with counts, its weight.  Ctrl-C saves, --resume continues.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import jaxrnn
 from jaxrnn.commands import command_line
-from jaxrnn.commands.progress import track
+from jaxrnn.commands.held_out import Methods, judge_run
 from jaxrnn.commands.train import Flags, train
 from jaxrnn.fine_tuning import vocabulary_for
 from jaxrnn.runs import Record
-from jaxrnn.runs.summary import read_summary, write_summary
 from jaxrnn.runs.texts import Evaluated, Texts, own_vocabulary
-from jaxrnn.text import Corpus, Unit, load_corpus
-from jaxrnn.training.processes import is_first, wait_for_all
+from jaxrnn.text import Corpus, Unit, load_corpus, tokenize
+from jaxrnn.text.units import join_tokens
 
 
 @dataclass(frozen=True)
@@ -31,13 +39,20 @@ class Settings(Flags):
     """Settings of a network on the Penn Treebank."""
 
     corpus: str = "ptb_train"
-    """The training set; the model is evaluated on ptb_valid and ptb_test."""
+    """The training set; the validation and the test set are those that belong to it."""
     unit: Unit = "word"
     """Unit of the tokens."""
+    max_chars: int = 10_000_000
+    """Words (or characters) to train on, from the beginning of the training set."""
+    validation_chars: int = 1_000_000
+    """Words (or characters) of the validation set."""
+    held_out_chars: int = 1_000_000
+    """Words (or characters) of the test set."""
     prompts: tuple[str, ...] = ("the company said", "<eos> in new york")
     """Prompts of the samples."""
     sample_every: int = 1
     """Epochs between two reports with samples."""
+    methods: Methods = field(default_factory=lambda: Methods(kneser_ney=5))
     out: Path = Path("runs/ptb")
     """Folder of the run."""
 
@@ -48,25 +63,35 @@ class Settings(Flags):
                 raise ValueError(f"{name} must be at least 2, got {getattr(self, name)}")
 
     def load(self, previous: Record | None = None) -> tuple[Corpus, Texts]:
-        """Load the training set, or its beginning, and the validation set."""
+        """Load the three sets, or the beginning of each."""
         corpus = load_corpus(self.corpus, encoding=self.encoding)
-        words = " ".join(corpus.text.split()[: self.max_chars])
-        vocabulary = self.vocabulary_of(previous) or own_vocabulary(
-            words, self.unit, self.max_vocabulary
-        )
-        if self.from_run is not None:
-            vocabulary = vocabulary_for(vocabulary, words, self.new_tokens)
-        validation, held_out = (
-            Evaluated(*vocabulary.encode_known(" ".join(load_corpus(name).text.split()[:most])))
-            for name, most in (
-                ("ptb_valid", self.validation_chars),
-                ("ptb_test", self.held_out_chars),
+        training, validation, held_out = (
+            self._beginning(load_corpus(self.corpus.replace("train", part)), most)
+            for part, most in (
+                ("train", self.max_chars),
+                ("valid", self.validation_chars),
+                ("test", self.held_out_chars),
             )
         )
-        return corpus, Texts(vocabulary, vocabulary.encode(words), held_out, validation)
+        vocabulary = self.vocabulary_of(previous) or own_vocabulary(
+            training, self.unit, self.max_vocabulary
+        )
+        if self.from_run is not None:
+            vocabulary = vocabulary_for(vocabulary, training, self.new_tokens)
+        texts = Texts(
+            vocabulary,
+            vocabulary.encode(training),
+            Evaluated(*vocabulary.encode_known(held_out)),
+            Evaluated(*vocabulary.encode_known(validation)),
+            keep_line_breaks=self.unit == "character",
+        )
+        return corpus, texts
+
+    def _beginning(self, corpus: Corpus, most: int) -> str:
+        return join_tokens(tokenize(corpus.text, self.unit)[: int(most)], self.unit)
 
 
-def preset(
+def zaremba(
     hidden_size: int,
     init_scale: float,
     dropout: float,
@@ -76,59 +101,135 @@ def preset(
     decay_after: int,
     max_grad_norm: float,
 ) -> Settings:
-    """Make the settings of a network of the paper, whose norm is for a loss summed over steps."""
-    return Settings(
-        jaxrnn.ModelConfig(
-            cell="lstm",
-            num_layers=2,
-            hidden_size=hidden_size,
-            embedding_size=hidden_size,
-            init="uniform",
-            init_scale=init_scale,
-            dropout=dropout,
-        ),
-        jaxrnn.TrainConfig(
-            windows="sequential",
-            batch_size=20,
-            num_steps=num_steps,
-            epochs=epochs,
-            learning_rate=1.0 * num_steps,
-            decay=decay,
-            decay_after=decay_after,
-            max_grad_norm=max_grad_norm / num_steps,
-        ),
-        max_chars=1_000_000,
-        validation_chars=1_000_000,
-        held_out_chars=1_000_000,
+    """Make the settings of a network of 2014, whose norm is for a loss summed over steps."""
+    model = jaxrnn.ModelConfig(
+        cell="lstm",
+        num_layers=2,
+        hidden_size=hidden_size,
+        embedding_size=hidden_size,
+        init="uniform",
+        init_scale=init_scale,
+        dropout=dropout,
     )
+    training = jaxrnn.TrainConfig(
+        windows="sequential",
+        batch_size=20,
+        num_steps=num_steps,
+        epochs=epochs,
+        learning_rate=1.0 * num_steps,
+        decay=decay,
+        decay_after=decay_after,
+        max_grad_norm=max_grad_norm / num_steps,
+    )
+    return Settings(model, training)
 
 
+AWD = Settings(
+    jaxrnn.ModelConfig(
+        cell="lstm",
+        num_layers=3,
+        hidden_size=1150,
+        embedding_size=400,
+        tie_embeddings=True,
+        init="uniform",
+        dropout=0.25,
+        input_dropout=0.4,
+        output_dropout=0.4,
+        variational_dropout=True,
+        embedding_dropout=0.1,
+        weight_drop=0.5,
+    ),
+    jaxrnn.TrainConfig(
+        windows="sequential",
+        random_lengths=True,
+        batch_size=40,
+        num_steps=70,
+        epochs=750,
+        learning_rate=30.0,
+        max_grad_norm=0.25,
+        weight_decay=1.2e-6,
+        activation_penalty=2.0,
+        temporal_penalty=1.0,
+        average=1.0,
+        average_after=100,
+    ),
+)
+REGULARIZED = Settings(
+    replace(
+        AWD.model,
+        num_layers=2,
+        hidden_size=200,
+        embedding_size=200,
+        forget_gate_bias=1.0,
+        dropout=0.2,
+        input_dropout=0.2,
+        output_dropout=0.3,
+        embedding_dropout=0.05,
+        weight_drop=0.2,
+    ),
+    replace(
+        AWD.training,
+        batch_size=20,
+        num_steps=35,
+        epochs=40,
+        optimizer="adamw",
+        learning_rate=0.003,
+        schedule="cosine",
+        warmup_steps=500,
+        weight_decay=0.01,
+        average=0.999,
+        average_after=0,
+    ),
+)
+CHARACTERS = Settings(
+    jaxrnn.ModelConfig(
+        cell="lstm",
+        num_layers=2,
+        hidden_size=512,
+        embedding_size=128,
+        init="uniform",
+        forget_gate_bias=1.0,
+        dropout=0.2,
+        input_dropout=0.0,
+        variational_dropout=True,
+        weight_drop=0.2,
+    ),
+    jaxrnn.TrainConfig(
+        windows="sequential",
+        random_offset=True,
+        batch_size=32,
+        num_steps=128,
+        epochs=6,
+        optimizer="adamw",
+        learning_rate=0.002,
+        schedule="cosine",
+        warmup_steps=200,
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        average=0.999,
+    ),
+    corpus="ptb_train_characters",
+    unit="character",
+    prompts=("the company said", "in new york"),
+    sample_length=200,
+    methods=Methods(kneser_ney=8),
+)
 PRESETS = {
-    "small": preset(200, 0.1, 0.0, 20, 13, 1 / 2, 4, 5.0),
-    "medium": preset(650, 0.05, 0.5, 35, 39, 1 / 1.2, 6, 5.0),
-    "large": preset(1500, 0.04, 0.65, 35, 55, 1 / 1.15, 14, 10.0),
+    "small": zaremba(200, 0.1, 0.0, 20, 13, 1 / 2, 4, 5.0),
+    "regularized": REGULARIZED,
+    "characters": CHARACTERS,
+    "medium": zaremba(650, 0.05, 0.5, 35, 39, 1 / 1.2, 6, 5.0),
+    "large": zaremba(1500, 0.04, 0.65, 35, 55, 1 / 1.15, 14, 10.0),
+    "awd": AWD,
 }
 PRESETS = {name: replace(each, out=each.out / name) for name, each in PRESETS.items()}
 
 
 def ptb(settings: Settings) -> int:
-    """Train, score the validation and the test set, and return the exit code."""
+    """Train, judge by the test set, and return the exit code."""
     if code := train(settings):
         return code
-    model, params, vocabulary = jaxrnn.load_run(settings.out, "best")
-    perplexities = {}
-    for part in track("scoring", ("valid", "test"), "text", enabled=is_first()):
-        ids, known = vocabulary.encode_known(load_corpus(f"ptb_{part}").text)
-        perplexities[part] = float(jaxrnn.score(model, params, ids, known).perplexity)
-    if is_first():
-        summary = read_summary(settings.out)
-        judged = {f"{part}_perplexity": p for part, p in perplexities.items()}
-        write_summary(settings.out, summary | judged)
-    wait_for_all("the summary is written")
-    print(
-        f"best parameters: validation perplexity {perplexities['valid']:.2f}, test perplexity"
-        f" {perplexities['test']:.2f}"
-    )
+    judge_run(settings, settings.methods)
     return 0
 
 

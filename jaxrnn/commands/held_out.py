@@ -1,7 +1,8 @@
 """The held-out text of a run under its network, under counts, and under both."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,11 +12,14 @@ from jaxrnn.checks import FLOAT32_MAX, check_number, check_positive_integer
 from jaxrnn.commands.progress import track
 from jaxrnn.layers import Layer
 from jaxrnn.losses import bits_per_character, perplexity
-from jaxrnn.runs import Record
+from jaxrnn.runs import Record, Use
+from jaxrnn.runs.run import Run
 from jaxrnn.runs.settings import Settings
-from jaxrnn.runs.texts import Evaluated, Texts
+from jaxrnn.runs.summary import read_summary, write_summary
+from jaxrnn.runs.texts import Evaluated, Texts, perplexity_of
 from jaxrnn.scoring import dynamic_score, fit_mixture, mean_squared_gradients, mix
 from jaxrnn.text.ngrams import KneserNey
+from jaxrnn.training.processes import is_first, wait_for_all
 from jaxrnn.typing import Params
 
 MAX_ORDER = 20
@@ -119,6 +123,39 @@ def judge(
         if weight is None:
             weight = fit_mixture(way(texts.validation), counts(texts.validation))
         yield _judged(f"{weight:.3f} {name} + {order}", mix(found[name], counted, weight))
+
+
+Estimate = Callable[[Layer, Params, Evaluated], float]
+"""(model, params, text) -> nats per token, by a way of one's own."""
+
+
+def judge_run(settings: Settings, methods: Methods, own: Mapping[str, Estimate] = {}) -> None:
+    """Judge a finished run by its held-out text, print it, and add it to the run's summary.
+
+    The parameters are those that did best on the validation text; without one, the average of the
+    parameters, or else the last ones.
+
+    Args:
+        own: further ways to judge, by name.
+    """
+    if is_first():
+        texts = Run(replace(settings, resume=True)).texts
+        chosen: Use = "average" if settings.training.average is not None else "checkpoints"
+        chosen = "best" if len(texts.validation.ids) else chosen
+        model, params, _ = jaxrnn.load_run(settings.out, chosen)
+        print(f"held-out text: {len(texts.held_out.ids):,} tokens; parameters: {chosen}")
+        found, validation = {}, perplexity_of(model, params, texts.validation)
+        if validation is not None:
+            print(f"network, validation text: perplexity {validation:.2f}")
+        others = (
+            Judged(name, estimate(model, params, texts.held_out)) for name, estimate in own.items()
+        )
+        for judged in itertools.chain(judge(model, params, texts, methods), others):
+            print(judged.in_words(), flush=True)
+            found[judged.method] = judged.nats
+        more = {"validation_perplexity": validation, "held_out_nats": found}
+        write_summary(settings.out, read_summary(settings.out) | more)
+    wait_for_all("the summary is written")
 
 
 def texts_of(record: Record) -> Texts:
