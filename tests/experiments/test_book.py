@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from marks import in_matrix
 
 from experiments import (
     bidirectional,
@@ -89,17 +90,22 @@ def data(name):
         pytest.skip(f"needs {name} in JAXRNN_DATA")
 
 
-def test_the_penn_treebank_is_scored_with_the_best_parameters(run, tmp_path):
+@pytest.mark.parametrize("preset", [*in_matrix("small"), "awd"])
+def test_the_penn_treebank_is_scored_with_the_best_parameters(preset, run, tmp_path):
+    """Also by the published network of 2018, at a reduced size."""
     data("ptb/ptb.train.txt")
     out = tmp_path / "out"
-    settings = ("--epochs", 1, "--max-chars", 3000, "--held-out-chars", 500, "--hidden-size", 8,
-                "--embedding-size", 8, "--out", out)  # fmt: skip
-    code, said, complained = run("ptb", "small", *settings)
+    settings = ("--epochs", 1, "--max-chars", 3000, "--validation-chars", 400,
+                "--held-out-chars", 500, "--hidden-size", 8, "--embedding-size", 8,
+                "--batch-size", 4, "--out", out)  # fmt: skip
+    code, said, complained = run("ptb", preset, *settings)
     assert code == 0, complained
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["valid_perplexity"] > 1
-    assert f"test perplexity {summary['test_perplexity']:.2f}" in said
+    assert summary["best"]["validation_perplexity"] > 1
+    assert f"network: {summary['held_out_nats']['network']:.4f} nats" in said
     assert "3,000 words to train on" in said
+    assert "400 for validation, 500 held out" in said
+    assert "+ Kneser-Ney, n = 5" in said
 
 
 def test_a_leaky_model_is_trained_and_writes(run, tmp_path):
