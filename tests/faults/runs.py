@@ -29,14 +29,15 @@ def make_record(
 def make_state(record):
     """The model, and its state before the first step."""
     training, model = record.training, jaxrnn.build_language_model(record.model, V)
-    optimizer = training.make_optimizer()
+    optimizer = training.make_optimizer(len(IDS))
     return model, jaxrnn.init_state(model, optimizer, V, training.batch_size, jax.random.key(7))
 
 
 def train(record, state, progress=Progress()):
     """Yield (state, progress) up to the end."""
     model, training = jaxrnn.build_language_model(record.model, V), record.training
-    return jaxrnn.train(model, training.make_optimizer(), training, IDS, state, progress)
+    optimizer = training.make_optimizer(len(IDS))
+    return jaxrnn.train(model, optimizer, training, IDS, state, progress)
 
 
 def bits(tree):
