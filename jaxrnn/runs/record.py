@@ -70,8 +70,8 @@ class Best:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Best":
         """Rebuild it from a dictionary of JSON types."""
-        step, epoch, perplexity = content.values()  # older runs chose by their held-out text
-        return cls(step, epoch, perplexity)
+        now = {"held_out_perplexity": "validation_perplexity"}  # by which older runs chose
+        return cls(**{now.get(name, name): value for name, value in content.items()})
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,36 @@ def test_load_gives_model_params_and_vocabulary(tmp_path):
     np.testing.assert_array_equal(came, expected)
 
 
+NEW = {
+    "model": {"input_dropout", "output_dropout", "recurrent_dropout", "weight_drop", "zoneout"},
+    "training": {
+        "random_lengths", "schedule", "warmup_steps", "weight_decay", "activation_penalty",
+        "temporal_penalty", "average", "average_after",
+    },
+    "text": {"validation_chars"},
+}  # fmt: skip
+"""What a record did not say before runs had validation texts."""
+
+
+def test_a_checkpoint_from_before_there_were_validation_texts_is_read(tmp_path, monkeypatch):
+    record = make_record(Progress(epoch=2), dropout=0.2, best=Best(7, 2, 9.5))
+    _, state = make_state(record)
+    content = record.to_json()
+    for part, names in NEW.items():
+        content[part] = {name: v for name, v in content[part].items() if name not in names}
+    content["best"] = {"held_out_perplexity": 9.5, "epoch": 2, "step": 7}
+    with monkeypatch.context() as patch, Checkpoints(tmp_path) as checkpoints:
+        patch.setattr(Record, "to_json", lambda _: content)
+        checkpoints.save(state, record)
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        saved = checkpoints.newest(lambda saved: saved)
+    assert saved.record == record
+    assert record.differences(saved.record) == []
+    assert record.text.validation_chars == 0
+    assert bits(saved.restore(make_state(record)[1])) == bits(state)
+    assert params_digest(jaxrnn.load_run(tmp_path).params) == params_digest(state.params)
+
+
 def test_only_the_last_few_stay(tmp_path):
     record = make_record()
     _, state = make_state(record)
