@@ -15,12 +15,14 @@ memory.  That estimate is printed, too; a recurrent network reads the text as a 
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 
 import jaxrnn
+from jaxrnn.checks import check_positive_integer
 from jaxrnn.commands import command_line
 from jaxrnn.commands.held_out import Methods, judge_run
 from jaxrnn.commands.progress import track
@@ -29,8 +31,8 @@ from jaxrnn.layers import Layer
 from jaxrnn.runs.texts import Evaluated
 from jaxrnn.typing import Params
 
-BLOCK, BLOCKS, BATCHES = 256, 64, 200
-"""Characters in a block, blocks in a batch and batches of nanoGPT's estimate."""
+BLOCK, BLOCKS = 256, 64
+"""Characters in a block, and blocks in a batch, of nanoGPT's estimate."""
 
 MODEL = jaxrnn.ModelConfig(
     cell="lstm",
@@ -87,8 +89,16 @@ class Settings(Flags):
             dynamic=True, dynamic_rates=(3e-4,), kneser_ney=7, network_weight=0.8
         )
     )
+    random_batches: int = 200
+    """Batches of nanoGPT's estimate."""
     out: Path = Path("runs/shakespeare/all")
     """Folder of the run."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive_integer("random_batches", self.random_batches)
+        if self.held_out_chars <= BLOCK:
+            raise ValueError(f"held_out_chars must be above {BLOCK}, got {self.held_out_chars}")
 
 
 PRESETS = {
@@ -106,22 +116,20 @@ def shakespeare(settings: Settings) -> int:
     """Train, judge by the held-out text, and return the exit code."""
     if code := train(settings):
         return code
-    judge_run(
-        settings,
-        settings.methods,
-        {f"{BATCHES} x {BLOCKS} random blocks of {BLOCK}": random_blocks},
-    )
+    batches = settings.random_batches
+    name = f"network, {batches} x {BLOCKS} random blocks of {BLOCK}"
+    judge_run(settings, settings.methods, {name: partial(random_blocks, batches=batches)})
     return 0
 
 
-def random_blocks(model: Layer, params: Params, text: Evaluated) -> float:
+def random_blocks(model: Layer, params: Params, text: Evaluated, batches: int) -> float:
     """Return nanoGPT's estimate in nats: the mean over random blocks, each from an empty memory."""
     generator, total = np.random.default_rng(0), 0.0
-    for _ in track("random blocks", range(BATCHES), "batch"):
+    for _ in track("random blocks", range(batches), "batch"):
         begins = generator.integers(0, len(text.ids) - BLOCK, BLOCKS)
         ids = text.ids[np.arange(BLOCK + 1)[:, None] + begins[None]]
-        total -= float(jnp.mean(jaxrnn.score(model, params, ids).log_probability))
-    return total / (BATCHES * BLOCK)
+        total -= float(jnp.sum(jaxrnn.score(model, params, ids).log_probability))
+    return total / (batches * BLOCKS * BLOCK)
 
 
 if __name__ == "__main__":
