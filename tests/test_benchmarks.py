@@ -1,5 +1,6 @@
 """The benchmarks time what they say: one model, in every library, and its products alone."""
 
+import dataclasses
 import itertools
 import re
 import types
@@ -9,11 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import timing
-from benchmarks.peers import book, jax_models, own_cells, pytorch
+from benchmarks import end_to_end, step_profile, timing
+from benchmarks.peers import book, jax_models, own_cells, pytorch, regularized
 from benchmarks.peers import steps as peers
 from benchmarks.workloads import WORKLOADS, Workload, batch_of
+from experiments import shakespeare
 from jaxrnn.recurrence import equations
+from jaxrnn.runs.run import Run
+from jaxrnn.runs.settings import Settings
+from jaxrnn.training import trainer
 
 TINY = {
     "rnn": Workload("rnn", "rnn", 8, 1, 11, 3, 5),
@@ -110,6 +115,56 @@ def test_pytorch_runs():
         pytorch.forward(workload)()
 
 
+def tiny_shakespeare(**rates):
+    """The settings of the experiment at a small size, on the songs."""
+    settings = shakespeare.Settings()
+    model = dataclasses.replace(settings.model, hidden_size=8, embedding_size=4, **rates)
+    sizes = {"batch_size": 4, "num_steps": 6, "warmup_steps": 5}
+    training = dataclasses.replace(
+        settings.training, **sizes, learning_rate=0.05, max_grad_norm=0.1
+    )
+    return Settings(model, training, corpus="songs", max_chars=400)
+
+
+def numbers_of(table):
+    """The numbers in each row of a printed table."""
+    rows = [line.split("|")[2:-1] for line in table.splitlines() if line.startswith("| ")][1:]
+    return [[float(cell.replace(",", "")) for cell in row if cell.strip()] for row in rows]
+
+
+def test_shakespeare_is_the_same_run_in_both_libraries(capsys, monkeypatch):
+    """With rates of 0 or 1 there is no chance, and the losses differ only by rounding."""
+    pytest.importorskip("torch")
+    monkeypatch.setattr(trainer, "SECONDS_PER_CALL", 1e-9)  # one step per call
+    settings = tiny_shakespeare(
+        weight_drop=1.0, dropout=0.0, input_dropout=0.0, variational_dropout=False
+    )
+    end_to_end.compare_in_turns(settings, rounds=3, steps=4)
+    *rounds, medians = numbers_of(table := capsys.readouterr().out)
+    assert len(rounds) == len(medians) == 3
+    assert "| 360 |" in table
+    for ours, theirs, ratio, our_loss, their_loss in rounds:
+        assert ratio == pytest.approx(ours / theirs, rel=0.01)
+        assert our_loss == pytest.approx(their_loss, abs=1e-3)
+    assert rounds[-1][-1] < rounds[0][-1]
+
+
+def test_masks_in_pytorch_are_those_of_a_window():
+    torch = pytest.importorskip("torch")
+    run = Run(tiny_shakespeare(weight_drop=0.5, dropout=0.5))
+    model = regularized.language_model(run)
+    dropped = model.drop(torch.ones(5, 4, 50), 0.5)
+    assert (dropped == dropped[:1]).all()
+    assert dropped.unique().tolist() == [0, 2]
+    logits, carries = model(torch.from_numpy(run.texts.ids[:20]).long().view(5, 4), [None, None])
+    logits.sum().backward()
+    for lstm, (hidden, _) in zip(model.lstms, carries, strict=True):
+        assert hidden.shape == (1, 4, 8)
+        assert 0.2 < (lstm.weight_hh_l0.grad == 0).float().mean() < 0.8
+    learnt = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    assert learnt == sum(leaf.size for leaf in jax.tree.leaves(run.initial_state().params))
+
+
 def test_the_book_learns():
     """Its loop lowers the perplexity of a text that repeats itself, by either kind of windows."""
     torch = pytest.importorskip("torch")
@@ -122,6 +177,15 @@ def test_the_book_learns():
         first, last = (nats / tokens for nats, tokens in (epochs[0], epochs[-1]))
         assert last < 0.5 < first
         assert book.predict(params, [0, 1, 2], 5, 7) == [3, 4, 5, 6, 0]
+
+
+def test_the_parts_of_a_step_are_timed(capsys):
+    step_profile.profile(
+        Run(tiny_shakespeare(num_layers=1, cell="rnn", forget_gate_bias=None)), repetitions=1
+    )
+    rows = numbers_of(capsys.readouterr().out)
+    assert len(rows) == 14
+    assert rows[0][1] == 1
 
 
 def test_medians_are_of_the_steps_and_nothing_else(monkeypatch):
