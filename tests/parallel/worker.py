@@ -36,13 +36,12 @@ def courses(folder, *which):
             np.savez(Path(folder) / f"{name}.npz", losses, *jax.tree.leaves(params))
 
 
-def resumes(folder, cells, *stops):
-    """`faults.test_resume`, each stop of each cell."""
-    for cell in cells.split():
-        for after in map(int, stops):
-            run_dir = Path(folder) / f"{cell}-{after}"
-            resuming.stop(cell, run_dir, after)
-            assert resuming.resume(run_dir) == resuming.undisturbed(cell)
+def resumes(folder, names, *stops):
+    """`faults.test_resume`, each stop of each cell, or of REGULARIZED."""
+    for name in names.split():
+        expected = resuming.train_and_save(name, Path(folder) / name, [int(stop) for stop in stops])
+        for after in stops:
+            assert resuming.resume(Path(folder) / name / after) == expected
 
 
 def together(folder):
@@ -51,8 +50,11 @@ def together(folder):
     alone.mkdir()
     with pytest.raises(ValueError, match="must be a folder that all processes share"):
         check_shared_folder(alone)
-    for after in (1, 2, 3):
-        resuming.stop("rnn", run_dir, after)
+    record = resuming.record_of("rnn")
+    with Checkpoints(run_dir) as checkpoints:
+        steps = resuming.train(record, resuming.make_state(record)[1])
+        for state, _ in itertools.islice(steps, 3):
+            checkpoints.save(state, record)
     if not is_first():
         spoil()
 
