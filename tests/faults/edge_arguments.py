@@ -24,11 +24,14 @@ PATHS = [
 ]  # fmt: skip
 """Relative to the folder that `make_folder` makes."""
 
+USES = ["best", "average", ""]
+
 NETWORK = {
     "--cell": ["gru", "LSTM", ""], "--num-layers": NUMBERS, "--hidden-size": NUMBERS,
     "--embedding-size": NUMBERS, "--init": ["uniform", "x", ""], "--init-scale": NUMBERS,
     "--forget-gate-bias": NUMBERS, "--dropout": NUMBERS, "--embedding-dropout": NUMBERS,
-    "--dtype": ["bfloat16", "float64", ""],
+    "--input-dropout": NUMBERS, "--output-dropout": NUMBERS, "--recurrent-dropout": NUMBERS,
+    "--weight-drop": NUMBERS, "--zoneout": NUMBERS, "--dtype": ["bfloat16", "float64", ""],
 }  # fmt: skip
 TRAINING = NETWORK | {
     "--windows": ["sequential", ""], "--batch-size": NUMBERS, "--num-steps": NUMBERS,
@@ -36,13 +39,17 @@ TRAINING = NETWORK | {
     "--learning-rate": NUMBERS, "--decay": NUMBERS, "--decay-after": NUMBERS,
     "--max-grad-norm": NUMBERS, "--max-skipped": NUMBERS, "--seed": NUMBERS, "--devices": NUMBERS,
     "--parallel": ["pmap", ""], "--accumulate": NUMBERS, "--corpus": PATHS,
+    "--random-offset": [None], "--random-lengths": [None], "--schedule": ["cosine", ""],
+    "--warmup-steps": NUMBERS, "--weight-decay": NUMBERS, "--activation-penalty": NUMBERS,
+    "--temporal-penalty": NUMBERS, "--average": NUMBERS, "--average-after": NUMBERS,
     "--unit": ["word", "byte", ""], "--keep-line-breaks": ["True", "False", "None", "x"],
-    "--max-chars": NUMBERS, "--held-out-chars": NUMBERS, "--prompts": TEXTS,
+    "--max-chars": NUMBERS, "--validation-chars": NUMBERS, "--held-out-chars": NUMBERS,
+    "--prompts": TEXTS,
     "--sample-every": NUMBERS, "--sample-length": NUMBERS, "--out": PATHS, "--resume": [None],
     "--accept-changes": [None], "--save-every": NUMBERS, "--num-processes": NUMBERS,
     "--coordinator": ["", ":", "x", "a:b", "127.0.0.1:99999", "é:1"], "--process-id": NUMBERS,
     "--connect-seconds": NUMBERS, "--nonsense": TEXTS, "--tie-embeddings": [None],
-    "--variational-dropout": [None], "--from": PATHS, "--from-use": ["best", ""],
+    "--variational-dropout": [None], "--from": PATHS, "--from-use": USES,
     "--new-tokens": ["add", "unk", ""],
 }  # fmt: skip
 TINY = [
@@ -56,13 +63,15 @@ COMMANDS = {
     "time_machine": (["gru", *TINY, "--prompts", "ab"], TRAINING),
     "generate": (["run", "--prompt", "ab"], {
         "--prompt": TEXTS, "--length": NUMBERS, "--temperature": NUMBERS, "--top-k": NUMBERS,
-        "--top-p": NUMBERS, "--seed": NUMBERS, "--use": ["best", "worst", ""], "": PATHS,
+        "--top-p": NUMBERS, "--seed": NUMBERS, "--use": [*USES, "worst"], "": PATHS,
         "--allow-unknown": [None], "--stop": TEXTS, "--min-tokens": NUMBERS,
         "--samples": NUMBERS, "--json": [None],
     }),
     "score": (["run", "ab", "ba"], {
-        "--use": ["best", ""], "--shuffle-test": [None], "--shuffles": NUMBERS, "--seed": NUMBERS,
-        "": TEXTS,
+        "--use": USES, "--shuffle-test": [None], "--shuffles": NUMBERS, "--seed": NUMBERS,
+        "": TEXTS, "--held-out": [None], "--dynamic": [None], "--dynamic-rates": NUMBERS,
+        "--dynamic-decay": NUMBERS, "--dynamic-steps": NUMBERS, "--kneser-ney": NUMBERS,
+        "--network-weight": NUMBERS,
     }),
     "verify": ([], {"": PATHS}),
     "tokenize": (["--text", "tiny.txt", "--out", "out"], {
@@ -102,6 +111,8 @@ def draw(generator):
     arguments = list(arguments)
     if name == "generate" and generator.random() < 0.2:
         arguments = arguments[:1]
+    if name == "score" and generator.random() < 0.5:
+        arguments = ["run", "--held-out"]
     for _ in range(generator.choice([1, 1, 1, 2, 3])):
         flag = generator.choice(list(edges))
         value = generator.choice(edges[flag])

@@ -27,8 +27,8 @@ def prepared(tmp_path_factory):
     text = folder / "tiny.txt"
     text.write_text("abcd efgh\nhgfe dcba\n" * 60)
     small = ("--corpus", text, "--hidden-size", 4, "--batch-size", 4, "--num-steps", 16)
-    training = ("--max-chars", 900, "--held-out-chars", 90, "--epochs", 2, "--out", folder / "run")
-    assert finish(start("train", *small, *training))[0] == 0
+    training = ("--max-chars", 900, "--held-out-chars", 90, "--epochs", 2, "--average", 0.9)
+    assert finish(start("train", *small, *training, "--out", folder / "run"))[0] == 0
     tokens = ("--text", text, "--out", folder / "tokens")
     assert finish(start("tokenize", *tokens))[0] == 0
     return folder / "run", folder / "tokens"
