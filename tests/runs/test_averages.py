@@ -15,6 +15,7 @@ from jaxrnn.runs import CheckpointError, Checkpoints
 from jaxrnn.runs.digests import params_digest
 from jaxrnn.runs.run import Run
 from jaxrnn.runs.settings import Settings
+from jaxrnn.runs.start import find_start
 from jaxrnn.training import averaged_params
 
 EPOCHS = 4
@@ -98,16 +99,14 @@ def test_commands_use_the_average(settings, run):
     assert "average" in complained
 
 
-def test_a_run_may_begin_with_the_average_of_another(settings, run, tmp_path):
-    flags = ("--corpus", settings.corpus, "--max-chars", 700, "--batch-size", 4, "--num-steps", 10)
-    more = ("--learning-rate", 0, "--epochs", 1, "--sample-length", 3, "--out", tmp_path / "out")
-    code, said, complained = run(
-        "train", "--from", settings.out, "--from-use", "average", *flags, *more
-    )
-    assert code == 0, complained
+def test_a_run_may_begin_with_the_average_of_another(settings, tmp_path):
+    other = Settings(
+        corpus=settings.corpus, max_chars=700, from_run=settings.out, from_use="average",
+        out=tmp_path,
+    )  # fmt: skip
+    start = find_start(other)
     expected = params_digest(jaxrnn.load_run(settings.out, "average").params)
-    assert f"SHA-256 {expected}" in said
-    assert params_digest(jaxrnn.load_run(tmp_path / "out").params) == expected
+    assert start.origin.digest == params_digest(start.params) == expected
 
 
 def test_a_run_without_an_average_is_refused_in_one_line(run, tmp_path):
