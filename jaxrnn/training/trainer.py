@@ -31,8 +31,11 @@ from jaxrnn.training.train_step import (
 )
 from jaxrnn.typing import HostArray, Integer
 
-SECONDS_PER_CALL = 0.5
-"""The approximate time of a compiled call, for which Ctrl-C and the progress bar have to wait."""
+SECONDS_PER_CALL = 2.0
+"""The approximate time of a compiled call, for which Ctrl-C and the progress bar have to wait.
+
+Every call asks the system for its temporary memory anew.  With a single step of half a second in a
+call, that takes a tenth of its time."""
 
 
 class NonFiniteError(ValueError):
@@ -92,7 +95,7 @@ def train(
 ) -> Iterator[tuple[TrainState, Progress]]:
     """Train, and yield the state after every compiled call.
 
-    A call runs half a second's worth of steps, to keep Python's overhead small.  Their number does
+    A call runs two seconds' worth of steps, to keep its overhead small.  Their number does
     not affect the results: the loop is one program whatever its bounds.  Meanwhile the next batches
     are cut out of the text and copied to the devices.
 
