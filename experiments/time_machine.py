@@ -64,6 +64,35 @@ def preset(model: dict[str, Any], training: dict[str, Any], **more: Any) -> Sett
     return Settings(jaxrnn.ModelConfig(**model), jaxrnn.TrainConfig(**(book | training)), **more)
 
 
+def regularized(model: dict[str, Any], training: dict[str, Any], **more: Any) -> Settings:
+    """Make the settings of two regularized LSTM layers, with these changes."""
+    wide: dict[str, Any] = {
+        "cell": "lstm",
+        "num_layers": 2,
+        "hidden_size": 512,
+        "embedding_size": 128,
+        "init": "uniform",
+        "forget_gate_bias": 1.0,
+        "dropout": 0.5,
+        "input_dropout": 0.1,
+        "variational_dropout": True,
+        "weight_drop": 0.4,
+    }
+    cosine: dict[str, Any] = {
+        "num_steps": 64,
+        "epochs": 40,
+        "optimizer": "adamw",
+        "learning_rate": 0.003,
+        "schedule": "cosine",
+        "warmup_steps": 100,
+        "weight_decay": 0.3,
+        "average": 0.995,
+    }
+    methods = Methods(kneser_ney=7, network_weight=0.7)
+    return preset(wide | model, cosine | training, **({"methods": methods} | more))
+
+
+NOISE_OF_WORDS: dict[str, Any] = {}
 DEEP: dict[str, Any] = {"num_layers": 2, "init": "uniform"}
 ADAM: dict[str, Any] = {"optimizer": "adam", "learning_rate": 0.01}
 PRESETS = {
@@ -80,15 +109,16 @@ PRESETS = {
     "rnn-adam": preset({"hidden_size": 512, "init": "uniform"}, ADAM | {"learning_rate": 0.001}),
     "gru-adam": preset({"cell": "gru", "init": "uniform"}, ADAM),
     "lstm-adam": preset({"cell": "lstm", "init": "uniform"}, ADAM),
+    "full": regularized({}, {}, max_chars=153_522, held_out_chars=17_058),
     "full-plain": preset(
         {"cell": "lstm", "init": "uniform"},
         ADAM | {"epochs": 30, "learning_rate": 0.003, "decay": 0.8, "decay_after": 10},
         max_chars=153_522,
         held_out_chars=17_058,
     ),
-    "words": preset(
-        {"cell": "lstm", "init": "uniform", "embedding_size": 128, "dropout": 0.5},
-        ADAM | {"epochs": 40, "learning_rate": 0.003, "decay": 0.9, "decay_after": 10},
+    "words": regularized(
+        {"hidden_size": 256, "embedding_size": 256, "tie_embeddings": True, **NOISE_OF_WORDS},
+        {"batch_size": 16, "num_steps": 35, "epochs": 60},
         corpus="time_machine_words",
         unit="word",
         max_chars=29_498,

@@ -60,7 +60,7 @@ class Methods:
             check_number("network_weight", self.network_weight, low=0.0, high=1.0)
 
     @property
-    def choose(self) -> bool:
+    def chooses(self) -> bool:
         """Whether something is chosen on the validation text."""
         fits = self.kneser_ney is not None and self.network_weight is None
         return fits or (self.dynamic and len(self.dynamic_rates) > 1)
@@ -76,10 +76,8 @@ class Judged(NamedTuple):
 
     def in_words(self) -> str:
         """Return a line with nats, bits and perplexity."""
-        bits = bits_per_character(self.nats)
-        return f"{self.method}: {self.nats:.4f} nats, {bits:.4f} bits, perplexity" + (
-            f" {perplexity(self.nats):.2f}"
-        )
+        bits, per_token = bits_per_character(self.nats), perplexity(self.nats)
+        return f"{self.method}: {self.nats:.4f} nats, {bits:.4f} bits, perplexity {per_token:.2f}"
 
 
 def judge(
@@ -94,7 +92,7 @@ def judge(
         ValueError: the held-out text is too short, or the validation text, if one is needed.
     """
     _check_length("held-out", texts.held_out)
-    if methods.choose:
+    if methods.chooses:
         _check_length("validation", texts.validation)
 
     def network(text: Evaluated) -> np.ndarray:
