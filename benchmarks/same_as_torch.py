@@ -1,4 +1,4 @@
-"""Held-out perplexity of `experiments.time_machine full`, trained by jaxrnn and by PyTorch.
+"""Held-out perplexity of `time_machine full-plain`, trained by jaxrnn and by PyTorch.
 
     JAXRNN_DATA=... python -m benchmarks.same_as_torch
 

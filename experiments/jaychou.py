@@ -30,7 +30,7 @@ class Settings(Flags):
 
     prompts: tuple[str, ...] = ("分开", "不分开", "天晴")
     """Prompts of the samples."""
-    validation_chars: int = 0
+    validation_chars: int | None = 0
     """Characters after those to train on, on which the best parameters are chosen."""
     out: Path = Path("runs/jaychou")
     """Folder of the run."""

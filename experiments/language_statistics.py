@@ -51,8 +51,8 @@ class Settings:
     """Number of the most frequent n-grams to print."""
     run_dir: Path | None = None
     """Folder of a recurrent network's run, to compare to the counts."""
-    use: Use = "best"
-    """With --run-dir: use the newest parameters (checkpoints), those best on the validation
+    use: Use | None = "best"
+    """With --run-dir: use the newest parameters (checkpoints), those that did best on a validation
     text, or the average that --average keeps."""
     out: Path = Path("runs/language_statistics")
     """Folder for the picture and numbers."""
@@ -124,7 +124,7 @@ def _draw_zipf(settings: Settings, counts: dict[int, NgramCounts]) -> dict[int, 
     return exponents
 
 
-def _perplexities(texts: Texts, run_dir: Path | None, use: Use) -> dict[str, float]:
+def _perplexities(texts: Texts, run_dir: Path | None, use: Use | None) -> dict[str, float]:
     """Print and return the perplexity of each model on the held-out text.
 
     Only known tokens after five known ones count.
@@ -153,7 +153,9 @@ def _perplexities(texts: Texts, run_dir: Path | None, use: Use) -> dict[str, flo
     return found
 
 
-def _network(run_dir: Path, use: Use, texts: Texts, scored: np.ndarray) -> Callable[[], float]:
+def _network(
+    run_dir: Path, use: Use | None, texts: Texts, scored: np.ndarray
+) -> Callable[[], float]:
     """Load a run's parameters, so that errors come now; return what scores them later."""
     model, params, vocabulary = jaxrnn.load_run(run_dir, use)
     if vocabulary != texts.vocabulary:

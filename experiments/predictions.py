@@ -1,7 +1,7 @@
 """What a language model of characters predicts well, and what badly.
 
-    python -m experiments.predictions runs/shakespeare/all --use average
-    python -m experiments.predictions runs/time_machine/full --use average --prompt "the time "
+    python -m experiments.predictions runs/shakespeare/all
+    python -m experiments.predictions runs/time_machine/full --prompt "the time "
 
 Reads the held-out text of a trained run, and prints the passages that were predicted best and
 worst, and samples at several temperatures.  Draws the perplexity of each letter against its place
@@ -9,6 +9,7 @@ in the word, beside that of counts (Kneser-Ney) on the same text.
 """
 
 import itertools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -23,8 +24,10 @@ from experiments.shared.tables import print_head, print_row
 from jaxrnn.checks import check_number, check_positive_integer, check_seed
 from jaxrnn.commands import command_line
 from jaxrnn.commands.held_out import texts_of
-from jaxrnn.runs import Checkpoints, Use
+from jaxrnn.commands.score import line_break
+from jaxrnn.runs import Use
 from jaxrnn.runs.files import write_json
+from jaxrnn.runs.loading import newest_record
 from jaxrnn.runs.settings import MAX_TO_GENERATE
 from jaxrnn.text.ngrams import KneserNey
 from jaxrnn.text.units import visible
@@ -43,15 +46,15 @@ class Settings:
 
     run_dir: Annotated[Path, tyro.conf.Positional]
     """Folder of the run."""
-    use: Use = "checkpoints"
+    use: Use | None = None
     """Use the newest parameters (checkpoints), those that did best on the validation text, or the
-    average that --average keeps."""
+    average that --average keeps; by default the average if there is one, else the newest."""
     kneser_ney: int = 7
     """Length of the longest n-grams to count."""
     temperatures: tuple[float, ...] = (0.5, 0.8, 1.0)
     """Temperatures of the samples."""
-    prompt: str = "\n"
-    """Beginning of the samples."""
+    prompt: str | None = None
+    """Beginning of the samples; by default what stands between two lines."""
     length: int = 300
     """Characters of a sample."""
     passages: int = 3
@@ -84,8 +87,9 @@ def predictions(settings: Settings) -> None:
     run = jaxrnn.load_run(settings.run_dir, settings.use)
     if run.vocabulary.unit != "character":
         raise ValueError(f"the run must be of characters, got {run.vocabulary.unit}s")
-    with Checkpoints(settings.run_dir, read_only=True) as checkpoints:
-        texts = texts_of(checkpoints.newest(lambda saved: saved.text_record()))
+    prompt = line_break(run.vocabulary) if settings.prompt is None else settings.prompt
+    run.vocabulary.check_prompt(prompt)
+    texts = texts_of(newest_record(settings.run_dir))
     ids, known = texts.held_out
     scored = jaxrnn.score(run.model, run.params, ids, known)
     counts = KneserNey(texts.ids, settings.kneser_ney, len(texts.vocabulary))
@@ -93,13 +97,18 @@ def predictions(settings: Settings) -> None:
         "network": -np.asarray(scored.token_log_probabilities),
         f"Kneser-Ney, n = {settings.kneser_ney}": -np.log(counts.probabilities(ids)[1:]),
     }
-    text = "".join(texts.vocabulary.tokens[i] for i in ids)
+    text = "".join(
+        texts.vocabulary.tokens[i] if k else "\N{REPLACEMENT CHARACTER}"
+        for i, k in zip(ids, known, strict=True)
+    )
     places = {name: _by_place(text[1:], each, known[1:]) for name, each in nats.items()}
     print_head("place in the word", *map(str, range(1, PLACES)), f"{PLACES} or later", "after it")
     for name, perplexities in places.items():
         print_row(name, *(f"{value:.2f}" for value in perplexities))
     _draw(settings, places)
-    passages = sorted(_passages(text[1:], nats["network"]), key=lambda passage: passage.nats)
+    passages = sorted(
+        _passages(text[1:], nats["network"], known[1:]), key=lambda passage: passage.nats
+    )
     best, worst = passages[: settings.passages], passages[-settings.passages :][::-1]
     for name, chosen in (("best", best), ("worst", worst)):
         print(f"\npredicted {name}, with the perplexity of a character:")
@@ -108,9 +117,7 @@ def predictions(settings: Settings) -> None:
     samples = {}
     for temperature in settings.temperatures:
         sampling, key = jaxrnn.Sampling(temperature), jax.random.key(settings.seed)
-        (sample,) = jaxrnn.generate(
-            *run, [settings.prompt], settings.length, sampling=sampling, key=key
-        )
+        (sample,) = jaxrnn.generate(*run, [prompt], settings.length, sampling=sampling, key=key)
         samples[f"{temperature:g}"] = sample
         print(f"\nat temperature {temperature:g}:\n{visible(sample)}")
     found = {"by_place": places, "best": best, "worst": worst, "samples": samples}
@@ -125,11 +132,14 @@ def _by_place(text: str, nats: np.ndarray, known: np.ndarray) -> list[float]:
         places[i] = place
     after = (places == 0) & (np.append(0, places[:-1]) > 0)
     chosen = [places == place for place in range(1, PLACES + 1)] + [after]
-    return [float(np.exp(nats[which & known].mean())) for which in chosen]
+    return [
+        float(np.exp(nats[which & known].mean())) if (which & known).any() else math.nan
+        for which in chosen
+    ]
 
 
-def _passages(text: str, nats: np.ndarray) -> list[Passage]:
-    """Cut a text into its lines, or every few words, and leave out short ones."""
+def _passages(text: str, nats: np.ndarray, known: np.ndarray) -> list[Passage]:
+    """Cut a text into its lines, or every few words; leave out short ones, and unknown text."""
     breaks = [i for i, character in enumerate(text) if character == "\n"]
     if not breaks:
         breaks = [i for i, character in enumerate(text) if character == " "][::WORDS]
@@ -137,7 +147,7 @@ def _passages(text: str, nats: np.ndarray) -> list[Passage]:
     return [
         Passage(text[begin + 1 : end], float(nats[begin + 1 : end + 1].mean()))
         for begin, end in pairs
-        if end - begin > SHORTEST
+        if end - begin > SHORTEST and known[begin + 1 : end + 1].all()
     ]
 
 

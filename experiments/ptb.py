@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import jaxrnn
+from jaxrnn.checks import check_choice
 from jaxrnn.commands import command_line
 from jaxrnn.commands.held_out import Methods, judge_run
 from jaxrnn.commands.train import Flags, train
@@ -58,20 +59,18 @@ class Settings(Flags):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_choice("corpus", self.corpus, ("ptb_train", "ptb_train_characters"))
         for name in ("validation_chars", "held_out_chars"):
             if getattr(self, name) < 2:
                 raise ValueError(f"{name} must be at least 2, got {getattr(self, name)}")
 
     def load(self, previous: Record | None = None) -> tuple[Corpus, Texts]:
         """Load the three sets, or the beginning of each."""
-        corpus = load_corpus(self.corpus, encoding=self.encoding)
+        corpora = [load_corpus(self.corpus.replace("train", p)) for p in ("train", "valid", "test")]
+        most = self.max_chars, self.validation_chars, self.held_out_chars
         training, validation, held_out = (
-            self._beginning(load_corpus(self.corpus.replace("train", part)), most)
-            for part, most in (
-                ("train", self.max_chars),
-                ("valid", self.validation_chars),
-                ("test", self.held_out_chars),
-            )
+            join_tokens(tokenize(corpus.text, self.unit)[:number], self.unit)
+            for corpus, number in zip(corpora, most, strict=True)
         )
         vocabulary = self.vocabulary_of(previous) or own_vocabulary(
             training, self.unit, self.max_vocabulary
@@ -84,11 +83,9 @@ class Settings(Flags):
             Evaluated(*vocabulary.encode_known(held_out)),
             Evaluated(*vocabulary.encode_known(validation)),
             keep_line_breaks=self.unit == "character",
+            separate=True,
         )
-        return corpus, texts
-
-    def _beginning(self, corpus: Corpus, most: int) -> str:
-        return join_tokens(tokenize(corpus.text, self.unit)[: int(most)], self.unit)
+        return corpora[0], texts
 
 
 def zaremba(

@@ -43,7 +43,7 @@ class Settings(Flags):
     """Corpus to train on."""
     prompts: tuple[str, ...] = ("time traveller", "traveller")
     """Prompts of the samples."""
-    validation_chars: int = 0
+    validation_chars: int | None = 0
     """Characters after those to train on, on which the best parameters are chosen."""
     sample_every: int = 10
     """Epochs between two reports with samples."""
@@ -90,7 +90,7 @@ def regularized(model: dict[str, Any], training: dict[str, Any], **more: Any) ->
         "weight_decay": 0.3,
         "average": 0.995,
     }
-    methods = Methods(kneser_ney=7, network_weight=0.7)
+    methods = Methods(kneser_ney=7, network_weight=0.644)
     return preset(wide | model, cosine | training, **({"methods": methods} | more))
 
 

@@ -13,6 +13,7 @@ from jaxrnn.layers import (
     Layer,
     Linear,
     LinearParams,
+    dropout,
     embedding,
     linear,
 )
@@ -110,9 +111,9 @@ class LanguageModel(Layer):
     ) -> tuple[Any, Any]:
         """Run the layer, as `Layer.run` does."""
         activations, carry = self.run_body(params, inputs, carry, context)
-        return self.logits(params, activations, context), carry
+        return self.run_output(params, activations, context), carry
 
-    def logits(
+    def run_output(
         self, params: LanguageModelParams, activations: Activations, context: Context
     ) -> Float[Array, "T B V"]:
         """Run the output layer."""
@@ -124,14 +125,14 @@ class LanguageModel(Layer):
     ) -> tuple[Activations, Any]:
         """Run everything but the output layer; return what it reads, and the carry."""
         _check_params(params)
-        keys = (None, None) if context.key is None else jax.random.split(context.key)
+        keys = (None,) * 3 if context.key is None else jax.random.split(context.key, 3)
         if self.embedding is not None:
             embedding_context = context._replace(key=keys[0])
             inputs, _ = self.embedding.run(params.embedding, inputs, (), embedding_context)
         outputs, carry = self.body.run(params.body, inputs, carry, context._replace(key=keys[1]))
-        if context.key is None or self.output_dropout is None:
+        if self.output_dropout is None:
             return Activations(outputs, outputs), carry
-        own = context._replace(key=jax.random.fold_in(context.key, 1))
+        own = context._replace(key=keys[2])
         dropped, _ = self.output_dropout.run((), outputs, (), own)
         return Activations(outputs, dropped), carry
 
@@ -157,7 +158,7 @@ def language_model(
     *,
     embedding_size: int | None = None,
     embedding_dropout: float = 0.0,
-    output_dropout: Dropout | None = None,
+    output_dropout: float | Dropout = 0.0,
     tie_embeddings: bool = False,
     allow_future: bool = False,
     kernel_init: str | Initializer = "uniform",
@@ -172,9 +173,9 @@ def language_model(
             "Dive into Deep Learning" does, without ever building them.
         embedding_dropout: the rate at which rows of the embedding are dropped in training, as for
             `embedding`.
-        output_dropout: the dropout between body and output layer, such as `dropout(0.5)`.  As the
-            last layer of `body` it would do the same, but a `losses.ActivationPenalty` on changes
-            is for the outputs before it.
+        output_dropout: the rate of the dropout between body and output layer, or a layer such as
+            `dropout(0.5, variational=True)`.  As the last layer of `body` it would do the same, but
+            a `losses.ActivationPenalty` on changes is for the outputs before it.
         tie_embeddings: use the embedding's table as the kernel of the output layer, which saves
             V x embedding_size parameters; the body's output size must be `embedding_size` (Press
             and Wolf, Using the output embedding to improve language models, 2016,
@@ -216,7 +217,10 @@ def language_model(
     if embedding_size is not None:
         vectors = embedding(embedding_size, table_init=kernel_init, dropout=embedding_dropout)
     output = linear(vocab_size, kernel_init=kernel_init, bias_init=bias_init)
-    return LanguageModel(body, vectors, output, tie_embeddings, output_dropout)
+    if not isinstance(output_dropout, Dropout):
+        output_dropout = dropout(output_dropout)
+    drop = output_dropout if output_dropout.rate else None
+    return LanguageModel(body, vectors, output, tie_embeddings, drop)
 
 
 def _check_params(params: Any) -> None:

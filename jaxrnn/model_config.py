@@ -75,7 +75,7 @@ class ModelConfig:
     num_layers: int = 1
     """Number of recurrent layers."""
     hidden_size: int = 256
-    """Units of each recurrent layer."""
+    """Units of each recurrent layer; with tied embeddings the last one has embedding_size."""
     embedding_size: int | None = None
     """Width of a learned embedding; None for one-hot input, as in the book."""
     init: Literal["normal", "uniform", "orthogonal"] = "normal"
@@ -220,7 +220,7 @@ def build_language_model(config: ModelConfig, vocab_size: int) -> LanguageModel:
         stack(layers),
         embedding_size=config.embedding_size,
         embedding_dropout=config.embedding_dropout,
-        output_dropout=drop(after) if after else None,
+        output_dropout=drop(after),
         tie_embeddings=config.tie_embeddings,
         kernel_init=kernel_init,
         bias_init=bias_init,

@@ -58,9 +58,9 @@ class Settings:
     """Print a line of JSON for each continuation: prompt, text (both together), continuation,
     tokens (how many), log_probability (of these, in nats, at temperature 1) and stopped (by a
     --stop text, which is counted but cut off)."""
-    use: Use = "checkpoints"
+    use: Use | None = None
     """Use the newest parameters (checkpoints), those that did best on the validation text, or the
-    average that --average keeps."""
+    average that --average keeps; by default the average if there is one, else the newest."""
     allow_unknown: bool = False
     """Replace characters that are not in the vocabulary by its unknown token."""
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from jaxrnn.commands.progress import track
 from jaxrnn.layers import Layer
 from jaxrnn.losses import bits_per_character, perplexity
 from jaxrnn.runs import Record, Use
-from jaxrnn.runs.run import Run
+from jaxrnn.runs.loading import newest_record
 from jaxrnn.runs.settings import Settings
 from jaxrnn.runs.summary import read_summary, write_summary
 from jaxrnn.runs.texts import Evaluated, Texts, perplexity_of
@@ -58,6 +58,8 @@ class Methods:
             check_positive_integer("kneser_ney", self.kneser_ney, MAX_ORDER)
         if self.network_weight is not None:
             check_number("network_weight", self.network_weight, low=0.0, high=1.0)
+            if self.kneser_ney is None:
+                raise ValueError("network_weight needs kneser_ney, got None")
 
     @property
     def chooses(self) -> bool:
@@ -91,9 +93,17 @@ def judge(
     Raises:
         ValueError: the held-out text is too short, or the validation text, if one is needed.
     """
-    _check_length("held-out", texts.held_out)
-    if methods.chooses:
-        _check_length("validation", texts.validation)
+    if not texts.held_out.is_long_enough:
+        raise ValueError(
+            "the held-out text must hold at least two known tokens, got"
+            f" {int(texts.held_out.known.sum())}: train with a larger --held-out-chars"
+        )
+    if methods.chooses and not texts.validation.is_long_enough:
+        raise ValueError(
+            "the rate of dynamic evaluation and the weight of a mixture are chosen on a validation"
+            " text, of which the run has none: give a single --dynamic-rates and --network-weight,"
+            " or train with --validation-chars"
+        )
 
     def network(text: Evaluated) -> np.ndarray:
         scored = jaxrnn.score(model, params, *text)
@@ -137,9 +147,10 @@ def judge_run(settings: Settings, methods: Methods, own: Mapping[str, Estimate] 
         own: further ways to judge, by name.
     """
     if is_first():
-        texts = Run(replace(settings, resume=True)).texts
-        chosen: Use = "average" if settings.training.average is not None else "checkpoints"
-        chosen = "best" if len(texts.validation.ids) else chosen
+        record = newest_record(settings.out)
+        _, texts = settings.load(record)
+        kept: Use = "checkpoints" if record.training.average is None else "average"
+        chosen: Use = kept if record.best is None else "best"
         model, params, _ = jaxrnn.load_run(settings.out, chosen)
         print(f"held-out text: {len(texts.held_out.ids):,} tokens; parameters: {chosen}")
         found, validation = {}, perplexity_of(model, params, texts.validation)
@@ -178,10 +189,9 @@ def texts_of(record: Record) -> Texts:
         raise ValueError(
             f"corpus {text.corpus} must have the run's SHA-256, {text.digest}, got {corpus.digest}"
         )
-    if len(texts.ids) != text.max_chars:
+    if text.separate or len(texts.ids) != text.max_chars:
         raise ValueError(
-            f"the run was trained on {text.max_chars:,} tokens of {text.corpus}, which are all that"
-            " it holds: its held-out text is another one"
+            f"the held-out text of a run on {text.corpus} is another file, not the rest of this one"
         )
     return texts
 
@@ -201,7 +211,7 @@ class _Dynamic:
         if len(methods.dynamic_rates) > 1:
             rates = track("learning rates", methods.dynamic_rates, "rate")
             nats = {rate: -self._score(texts.validation, rate).mean() for rate in rates}
-            self.rate = min(nats, key=lambda rate: nats[rate])
+            self.rate = min(nats, key=lambda rate: np.nan_to_num(nats[rate], nan=np.inf))
 
     def __call__(self, text: Evaluated) -> np.ndarray:
         """Return the log-probabilities of the known tokens of a text."""
@@ -227,10 +237,3 @@ def _of_known(log_probabilities: Any, text: Evaluated) -> np.ndarray:
 
 def _judged(method: str, log_probabilities: np.ndarray) -> Judged:
     return Judged(method, -float(log_probabilities.mean(dtype=np.float64)))
-
-
-def _check_length(name: str, text: Evaluated) -> None:
-    if len(text.ids) < 2 or not text.known[1:].any():
-        raise ValueError(
-            f"the {name} text of the run must hold two tokens or more, got {len(text.ids)}"
-        )

@@ -25,7 +25,8 @@ from jaxrnn.commands import command_line
 from jaxrnn.commands.held_out import Methods, judge, texts_of
 from jaxrnn.layers import Layer
 from jaxrnn.losses import perplexity
-from jaxrnn.runs import Checkpoints, Record, Use
+from jaxrnn.runs import Record, Use
+from jaxrnn.runs.loading import newest_record
 from jaxrnn.text.sources import BUNDLED
 from jaxrnn.typing import Params
 
@@ -41,9 +42,9 @@ class Settings:
     """Folder of the run."""
     texts: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Texts to rank."""
-    use: Use = "checkpoints"
+    use: Use | None = None
     """Use the newest parameters (checkpoints), those that did best on the validation text, or the
-    average that --average keeps."""
+    average that --average keeps; by default the average if there is one, else the newest."""
     held_out: bool = False
     """Score the held-out text of the run."""
     methods: Methods = field(default_factory=Methods)
@@ -57,7 +58,7 @@ class Settings:
 
 
 def score(settings: Settings) -> None:
-    """Rank the texts, or run the shuffle test."""
+    """Rank the texts, judge the held-out text, or run the shuffle test."""
     check_seed("seed", settings.seed)
     check_positive_integer("shuffles", settings.shuffles, MAX_SHUFFLES)
     if bool(settings.texts) + settings.shuffle_test + settings.held_out != 1:
@@ -69,10 +70,11 @@ def score(settings: Settings) -> None:
         _print_shuffle_test(settings, model, params, vocabulary)
         return
     if settings.held_out:
-        texts = texts_of(_record_of(settings.run_dir))
+        texts = texts_of(newest_record(settings.run_dir))
         known = texts.held_out.known
-        print(f"held-out text: {len(known):,} {vocabulary.unit}s, {known.mean():.1%} known")
-        for judged in judge(model, params, texts, settings.methods):
+        for i, judged in enumerate(judge(model, params, texts, settings.methods)):
+            if i == 0:
+                print(f"held-out text: {len(known):,} {vocabulary.unit}s, {known.mean():.1%} known")
             print(judged.in_words(), flush=True)
         return
     for text in settings.texts:
@@ -152,15 +154,10 @@ def held_out_lines(record: Record, vocabulary: jaxrnn.Vocabulary) -> list[str]:
     return [line for line in lines if len(set(line)) > 1]
 
 
-def _record_of(run_dir: Path) -> Record:
-    with Checkpoints(run_dir, read_only=True) as checkpoints:
-        return checkpoints.newest(lambda saved: saved.text_record())
-
-
 def _print_shuffle_test(
     settings: Settings, model: Layer, params: Params, vocabulary: jaxrnn.Vocabulary
 ) -> None:
-    record = _record_of(settings.run_dir)
+    record = newest_record(settings.run_dir)
     if vocabulary.unit != "character":
         raise ValueError("the shuffle test needs a run on characters, and this one is on words")
     lines = held_out_lines(record, vocabulary)

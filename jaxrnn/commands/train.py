@@ -69,7 +69,7 @@ def _train(settings: Settings) -> int:
             if not has_summary(settings.out, finished):  # it was killed before writing one
                 with open_log(settings.out, finished) as log:
                     seconds = Seconds(time.perf_counter() - began, compiled(), saver.seconds)
-                    report_end(run, log, state, progress, seconds)
+                    report_end(run, log, state, progress, seconds, saver.best)
             wait_for_all("the summary is written")
             return 0
         print_start(run, sum(leaf.size for leaf in jax.tree.leaves(state.params)))
@@ -83,7 +83,7 @@ def _train(settings: Settings) -> int:
                 again = f"add --resume to the same command to continue from {settings.out}"
                 print(f"stopped and saved: {again}")
             seconds = Seconds(time.perf_counter() - began, compiled(), saver.seconds)
-            report_end(run, log, state, progress, seconds)
+            report_end(run, log, state, progress, seconds, saver.best)
             wait_for_all("the summary is written")  # or the exit of the others would end the first
     return 128 + signal if signal else 0
 

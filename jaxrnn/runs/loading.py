@@ -13,7 +13,7 @@ from jaxrnn.runs.checkpoints import Checkpoints, Kind
 from jaxrnn.runs.record import Record
 from jaxrnn.runs.saved_checkpoint import CheckpointError, Saved
 from jaxrnn.text import Vocabulary
-from jaxrnn.training.averaging import averaged_params
+from jaxrnn.training.averaging import average_of
 from jaxrnn.training.train_step import init_state
 from jaxrnn.typing import Params
 
@@ -34,7 +34,7 @@ class LoadedRun(NamedTuple):
     """The tokens that it reads and predicts."""
 
 
-def load_run(run_dir: Path | str, use: Use = "checkpoints") -> LoadedRun:
+def load_run(run_dir: Path | str, use: Use | None = None) -> LoadedRun:
     """Load the model, parameters and vocabulary of a run.
 
     With several processes, any one of them may call this alone.
@@ -42,7 +42,8 @@ def load_run(run_dir: Path | str, use: Use = "checkpoints") -> LoadedRun:
     Args:
         run_dir: the folder of the run, such as the --out of `jaxrnn train`.
         use: "checkpoints" for the newest parameters, "best" for those that did best on the
-            validation text, "average" for the newest average, if the run keeps one.
+            validation text, "average" for the newest average.  None means the average if the run
+            keeps one, for it is what the run's reports are about, and else the newest parameters.
 
     Raises:
         CheckpointError: no checkpoint is intact, or the run has no best parameters or average.
@@ -64,19 +65,34 @@ def load_run(run_dir: Path | str, use: Use = "checkpoints") -> LoadedRun:
     return with_saved(run_dir, use, lambda saved, run: run)
 
 
-def with_saved(run_dir: Path | str, use: Use, then: Callable[[Saved, LoadedRun], Result]) -> Result:
+def newest_record(run_dir: Path | str) -> Record:
+    """Return the record of the newest intact checkpoint; errors as in `load_run`."""
+    with Checkpoints(run_dir, read_only=True) as checkpoints:
+        return checkpoints.newest(lambda saved: saved.text_record())
+
+
+def with_saved(
+    run_dir: Path | str, use: Use | None, then: Callable[[Saved, LoadedRun], Result]
+) -> Result:
     """Return `then` of the newest intact checkpoint, and of the run with the parameters to use."""
-    check_choice("use", use, get_args(Use))
+    if use is not None:
+        check_choice("use", use, get_args(Use))
     kind: Kind = "best" if use == "best" else "checkpoints"
-    restore = _average if use == "average" else _params
 
     def load(saved: Saved) -> Result:
         record = saved.text_record()
+        keeps = use is None and record.training.average is not None
+        restore = _average if keeps or use == "average" else _params
         model = build_language_model(record.model, len(record.vocabulary))
         run = LoadedRun(model, restore(saved, record, model), record.vocabulary)
         return then(saved, run)
 
     with Checkpoints(run_dir, kind, read_only=True) as checkpoints:
+        if kind == "best" and not checkpoints.steps():
+            raise CheckpointError(
+                f"{run_dir} has no best parameters, for lack of a validation text: use the newest"
+                " ones, or train with --validation-chars"
+            )
         return checkpoints.newest(load)
 
 
@@ -93,4 +109,4 @@ def _average(saved: Saved, record: Record, model: Layer) -> Params:
     optimizer = training.make_optimizer(record.text.max_chars)
     key = jax.random.key(training.seed)
     like = init_state(model, optimizer, vocab_size, training.batch_size, key)
-    return averaged_params(saved.restore(like))
+    return average_of(saved.restore(like).opt_state)

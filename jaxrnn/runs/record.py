@@ -48,6 +48,8 @@ class TextRecord:
     """The encoding of your own files; for bytes without effect."""
     validation_chars: int = 0
     """Characters (or words) between the two, on which the best parameters are chosen."""
+    separate: bool = False
+    """Whether these two are other files, not what follows the training text."""
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "TextRecord":

@@ -5,10 +5,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from jaxrnn.model_config import ModelConfig
 from jaxrnn.runs.digests import params_digest
 from jaxrnn.runs.metrics import MetricsLog
 from jaxrnn.runs.pictures import plot_perplexity
-from jaxrnn.runs.record import device, environment
+from jaxrnn.runs.record import Best, device, environment
 from jaxrnn.runs.run import Run
 from jaxrnn.runs.settings import Settings
 from jaxrnn.runs.summary import read_summary, write_summary
@@ -20,7 +21,7 @@ INSIDE = ("embedding_dropout", "recurrent_dropout", "weight_drop", "zoneout")
 """The rates of the noise within the layers."""
 
 POINTS_OF_CURVE = 50
-"""Approximate number of held-out evaluations in a run."""
+"""Approximate number of evaluations in a run."""
 
 
 def print_start(run: Run, num_params: int) -> None:
@@ -35,7 +36,7 @@ def print_start(run: Run, num_params: int) -> None:
         f"{validation} {len(texts.held_out.ids):,} held out"
     )
     print(
-        f"model {model.cell}, {model.num_layers} x {model.hidden_size} units, {inputs},"
+        f"model {model.cell}, {_layers(model)} units, {inputs},"
         f" {model.init} initialisation{_regularizers(run.settings)}: {num_params:,} parameters,"
         f" on {device(run.settings.training)}",
         flush=True,
@@ -49,12 +50,20 @@ def print_start(run: Run, num_params: int) -> None:
         )
 
 
+def _layers(model: ModelConfig) -> str:
+    """Return the sizes of the layers, such as 2 x 256 or 2 x 1150 + 400."""
+    if model.last_size == model.hidden_size:
+        return f"{model.num_layers} x {model.hidden_size}"
+    return f"{model.num_layers - 1} x {model.hidden_size} + {model.last_size}"
+
+
 def _regularizers(settings: Settings) -> str:
     """Return the regularizers in use, a comma before each."""
     model, training = settings.model, settings.training
     kind = "variational dropout" if model.variational_dropout else "dropout"
     before, between, after = (f"{rate:g}" for rate in model.dropout_rates)
-    same = before in (between, "0") and after == between
+    ids = model.embedding_size is None  # which have no units to drop
+    same = (before == between or ids) and after == between
     rates = between if same else f"{before} before, {between} between and {after} after the layers"
     named = {name.replace("_", " "): getattr(model, name) for name in INSIDE}
     named |= {
@@ -177,6 +186,7 @@ def report_end(
     state: TrainState,
     progress: Progress,
     seconds: Seconds,
+    best: Best | None,
 ) -> None:
     """Draw the curve and write the summary.
 
@@ -195,11 +205,7 @@ def report_end(
         "perplexity": progress.perplexity,
         "held_out_perplexity": None,
         **(run.held_out(state) if finished else _last_held_out(log)),
-        "best": min(
-            (row for row in log.rows if row.get("validation_perplexity") is not None),
-            key=lambda row: row["validation_perplexity"],
-            default=None,
-        ),
+        "best": best and next((row for row in log.rows if row["epoch"] == best.epoch), None),
         "epochs": progress.finished_epochs,
         "finished": finished,
         "tokens_per_second": progress.tokens_per_second,

@@ -13,7 +13,7 @@ from jaxrnn.runs.record import Best, Record, TextRecord
 from jaxrnn.runs.settings import Settings
 from jaxrnn.runs.start import find_start
 from jaxrnn.runs.texts import held_out_metrics, known_prompts, perplexity_of
-from jaxrnn.training.averaging import averaged_params
+from jaxrnn.training.averaging import average_of
 from jaxrnn.training.memory import check_fits
 from jaxrnn.training.parallel import count_devices, local
 from jaxrnn.training.processes import check_alike, wait_for_all
@@ -74,6 +74,7 @@ class Run:
             self.texts.keep_line_breaks,
             settings.encoding,
             len(self.texts.validation.ids),
+            self.texts.separate,
         )
         vocabulary = self.texts.vocabulary
         origin = self.start.origin
@@ -81,14 +82,14 @@ class Run:
 
     def params(self, state: TrainState) -> Params:
         """Return the parameters to evaluate: the average, if one is kept."""
-        average = averaged_params(state)
-        return local(state.params if average is None else average)
+        average = average_of(state.opt_state)
+        return state.params if average is None else average
 
     def samples(self, state: TrainState) -> list[str]:
         """Generate a continuation of each prompt."""
         return generate(
             self.model,
-            self.params(state),
+            local(self.params(state)),
             self.texts.vocabulary,
             self.prompts,
             self.settings.sample_length,
@@ -96,8 +97,8 @@ class Run:
 
     def held_out(self, state: TrainState) -> dict[str, float]:
         """Evaluate the held-out text."""
-        return held_out_metrics(self.model, self.params(state), self.texts)
+        return held_out_metrics(self.model, local(self.params(state)), self.texts)
 
     def validation_perplexity(self, state: TrainState) -> float | None:
         """Return the perplexity of the validation text; None if there is none."""
-        return perplexity_of(self.model, self.params(state), self.texts.validation)
+        return perplexity_of(self.model, local(self.params(state)), self.texts.validation)

@@ -1,6 +1,7 @@
 """When and what a run saves: its state every few seconds, and its best parameters."""
 
 import contextlib
+import dataclasses
 import math
 import shutil
 import tempfile
@@ -107,10 +108,11 @@ class Saver:
         self.save(make_placement(settings.training).put_state(state), Progress())
 
     def _restore_best(self, record: Record) -> None:
-        """Restore the best so far, if its parameters exist and the held-out text is the same."""
-        self.best = record.best
-        here = len(self.run.texts.validation.ids)
-        if record.text.validation_chars != here and self.best:
+        """Restore the best so far, if its parameters exist and the validation text is the same."""
+        self.best, there = record.best, record.text
+        here = self.run.record(Progress()).text
+        here = dataclasses.replace(here, corpus=there.corpus, held_out_chars=there.held_out_chars)
+        if here != there and self.best:
             print("the validation text has changed: the best parameters so far no longer count")
             self.best = None
         if self.best and self.best.step not in self._best.steps():

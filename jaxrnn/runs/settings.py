@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jaxrnn.checks import check_choice, check_number, check_positive_integer
+from jaxrnn.checks import check_choice, check_integer, check_number, check_positive_integer
 from jaxrnn.fine_tuning import NewTokens
 from jaxrnn.model_config import ModelConfig
 from jaxrnn.runs.loading import Use
@@ -17,6 +17,8 @@ from jaxrnn.text.token_file import open_token_file
 from jaxrnn.text.vocabulary import check_max_vocabulary
 from jaxrnn.training.config import TrainConfig
 
+VALIDATION_CHARS = 1_000
+"""The size of the validation text of a new run, unless it is set."""
 MAX_TO_GENERATE = 1_000_000
 """Largest number of characters (or words) to generate: a few seconds of work."""
 
@@ -28,10 +30,10 @@ class Settings:
     model: ModelConfig = field(default_factory=ModelConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
     corpus: Names = "jaychou"
-    """The text to train on: jaychou, time_machine, shakespeare, songs (comes with the package), or
-    another known name; your own files,
-    also packed as .gz or .zip, a folder of them or a pattern such as 'poems/*.txt', one or several;
-    or a folder made by `jaxrnn tokenize`."""
+    """The text to train on: jaychou, time_machine, time_machine_words, shakespeare, ptb_train or
+    songs, which comes with the package; your own files, also packed as .gz or .zip, a folder of
+    them or a pattern such as 'poems/*.txt', one or several; or a folder made by `jaxrnn tokenize`.
+    """
     encoding: str = "utf-8"
     """Encoding of your own files, any that Python knows: gb18030, big5, shift_jis, latin-1, ..."""
     unit: Unit = "character"
@@ -44,10 +46,11 @@ class Settings:
     kept in your own texts but not in the book's, and a resumed or fine-tuned run does as before."""
     max_chars: int = 10_000
     """Characters (or words) to train on, from the beginning."""
-    validation_chars: int = 1_000
-    """Characters (or words) after those, on which the best parameters are chosen."""
+    validation_chars: int | None = None
+    """Characters (or words) after those, on which the best parameters are chosen; by default 1,000,
+    and a resumed run does as before."""
     held_out_chars: int = 2_000
-    """Characters (or words) after those that are held out, to measure perplexity on."""
+    """Characters (or words) to hold out after all those, to measure perplexity on."""
     prompts: tuple[str, ...] = ()
     """Beginnings of the samples; without any, the first two tokens of the text."""
     sample_every: int = 50
@@ -57,9 +60,9 @@ class Settings:
     from_run: Path | None = None
     """Folder of a trained run to fine-tune: begin with its model, parameters and vocabulary.  Model
     flags at their default follow that run."""
-    from_use: Use = "checkpoints"
+    from_use: Use | None = None
     """With --from: begin with the newest parameters (checkpoints), with those that did best on the
-    validation text, or with the average."""
+    validation text, or with the average; by default with the average if there is one."""
     new_tokens: NewTokens = "refuse"
     """With --from, for tokens that its vocabulary lacks: refuse the text, add them to the
     vocabulary, or read them as its unknown token (unk)."""
@@ -86,8 +89,11 @@ class Settings:
         check_positive_integer("max_chars", self.max_chars, None)  # NumPy's, which are larger
         check_positive_integer("sample_every", self.sample_every)
         check_positive_integer("sample_length", self.sample_length, MAX_TO_GENERATE)
-        for name in ("validation_chars", "held_out_chars", "save_every"):
-            check_number(name, getattr(self, name), low=0)
+        for name in ("validation_chars", "held_out_chars"):
+            if (number := getattr(self, name)) is not None:
+                check_integer(name, number)
+                check_number(name, number, low=0)
+        check_number("save_every", self.save_every, low=0)
         check_choice("new_tokens", self.new_tokens, ("refuse", "add", "unk"))
         if self.from_run and os.path.realpath(self.from_run) == os.path.realpath(self.out):
             raise ValueError(f"--from and --out must be different folders, got {self.out} twice")
@@ -111,18 +117,20 @@ class Settings:
             ValueError: the text is not available, or holds tokens unknown to that run.
         """
         vocabulary = self.vocabulary_of(previous)
+        validation = self.validation_chars
+        if validation is None:
+            resumed = previous if self.from_run is None else None
+            validation = resumed.text.validation_chars if resumed else VALIDATION_CHARS
         if isinstance(self.corpus, str) and (Path(self.corpus) / "text.json").is_file():
             tokens = open_token_file(Path(self.corpus))
             if vocabulary is not None and tokens.vocabulary.tokens != vocabulary.tokens:
                 run_dir = self.from_run or self.out
                 raise ValueError(f"{self.corpus} has different tokens than the run in {run_dir}")
-            return open_tokens(
-                tokens, self.max_chars, self.validation_chars, self.held_out_chars, self.unit
-            )
+            return open_tokens(tokens, self.max_chars, validation, self.held_out_chars, self.unit)
         keep = self.keep_line_breaks
         if keep is None:
             keep = previous.text.keep_line_breaks if previous else self.corpus not in BOOK
-        num_tokens = self.max_chars + int(self.validation_chars + self.held_out_chars)
+        num_tokens = self.max_chars + validation + self.held_out_chars
         corpus = read_corpus(self.corpus, num_tokens, self.unit, self.encoding)
         try:
             texts = prepare_texts(
@@ -130,7 +138,7 @@ class Settings:
                 self.max_chars,
                 self.held_out_chars,
                 self.unit,
-                validation_tokens=self.validation_chars,
+                validation_tokens=validation,
                 keep_line_breaks=keep,
                 max_vocabulary=self.max_vocabulary,
                 vocabulary=vocabulary,

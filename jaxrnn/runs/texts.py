@@ -39,6 +39,11 @@ class Evaluated(NamedTuple):
     known: np.ndarray
     """True where the vocabulary has the token; only these are scored."""
 
+    @property
+    def is_long_enough(self) -> bool:
+        """Whether there is a token to score: the first one never is."""
+        return bool(self.known[1:].any())
+
 
 NO_TEXT = Evaluated(np.zeros(0, np.int32), np.zeros(0, bool))
 """An empty text."""
@@ -57,6 +62,8 @@ class Texts(NamedTuple):
     """The text that chooses the best parameters."""
     keep_line_breaks: bool = False
     """Whether line breaks are tokens; otherwise they became spaces."""
+    separate: bool = False
+    """Whether validation and held-out text are other files, not the rest of the training text."""
 
 
 def prepare_texts(
@@ -73,8 +80,8 @@ def prepare_texts(
 ) -> Texts:
     """Split a text into a training, a validation and a held-out part, and tokenize all.
 
-    If the text is too short for all three, at most a tenth of it is held out, and at most a tenth
-    is for validation.
+    If the text is too short for all three, validation and held-out part are shortened first, each
+    to no less than a tenth of the text.
 
     Args:
         text: the text, or at least as much of it as is used.
@@ -163,7 +170,7 @@ def open_tokens(
 
 def perplexity_of(model: Layer, params: Params, text: Evaluated) -> float | None:
     """Return the perplexity of a text; None if it is too short."""
-    if len(text.ids) < 2 or not text.known[1:].any():
+    if not text.is_long_enough:
         return None
     return float(score(model, params, text.ids, text.known).perplexity)
 

@@ -10,7 +10,7 @@ over devices, `processes.py` connects the processes of a run, and `memory.py` sa
 the machine has.
 """
 
-from jaxrnn.training.averaging import average_params, averaged_params
+from jaxrnn.training.averaging import average_of, average_params
 from jaxrnn.training.config import TrainConfig
 from jaxrnn.training.optimizer import make_optimizer
 from jaxrnn.training.train_step import Metrics, TrainState, init_state, make_train_step
@@ -21,7 +21,7 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "TrainConfig",
     "make_optimizer",
     "average_params",
-    "averaged_params",
+    "average_of",
     # one step
     "TrainState",
     "Metrics",

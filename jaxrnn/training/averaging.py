@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import optax
 
 from jaxrnn.checks import INT32_MAX, check_integer, check_number
-from jaxrnn.training.train_step import TrainState
 from jaxrnn.typing import Array, Int, Params
 
 
@@ -80,17 +79,22 @@ def average_params(decay: float, after: int = 0) -> optax.GradientTransformation
     return optax.GradientTransformation(init, update)
 
 
-def averaged_params(state: TrainState) -> Params | None:
-    """Return the average that `average_params` keeps in a training state, or None.
+def average_of(opt_state: optax.OptState) -> Params | None:
+    """Return the average that `average_params` keeps in an optimizer's state, or None.
+
+    Raises:
+        ValueError: the state holds several.
 
     Examples:
         >>> import jax, jaxrnn
         >>> model = jaxrnn.language_model(28, jaxrnn.recurrent(jaxrnn.gru(8)))
         >>> optimizer = jaxrnn.TrainConfig(average=0.99).make_optimizer()
         >>> state = jaxrnn.init_state(model, optimizer, 28, batch_size=4, key=jax.random.key(0))
-        >>> type(jaxrnn.training.averaged_params(state)).__name__
+        >>> type(jaxrnn.training.average_of(state.opt_state)).__name__
         'LanguageModelParams'
     """
-    leaves = jax.tree.leaves(state.opt_state, is_leaf=lambda part: isinstance(part, AverageState))
-    averages = [part.average for part in leaves if isinstance(part, AverageState)]
+    parts = jax.tree.leaves(opt_state, is_leaf=lambda part: isinstance(part, AverageState))
+    averages = [part.average for part in parts if isinstance(part, AverageState)]
+    if len(averages) > 1:
+        raise ValueError(f"opt_state must hold at most one average, got {len(averages)}")
     return averages[0] if averages else None

@@ -81,7 +81,7 @@ def _of_language_model(
     if loss is cross_entropy and _has_many_logits(model, batch):
         total, weight = _in_chunks(model, params, activations.dropped, batch)
     else:
-        total, weight = loss(model.logits(params, activations, context), batch)
+        total, weight = loss(model.run_output(params, activations, context), batch)
     added = None if penalty is None else penalty(*activations, batch)
     return BatchLoss(total, weight, added, carry)
 

@@ -41,7 +41,8 @@ class TrainConfig:
     """Skip a random number of tokens at the start of each epoch, as in the book's 2nd edition."""
     random_lengths: bool = False
     """Draw the length of each batch's windows anew, around num_steps and at most 10 more, with a
-    learning rate in proportion (Merity et al. 2018, arXiv:1708.02182); for sequential windows."""
+    learning rate in proportion (Merity et al. 2018, arXiv:1708.02182); for sequential windows.  The
+    optimizer then needs the batch's weight, which `make_train_step` passes on."""
     batch_size: int = 32
     """Windows in a batch."""
     num_steps: int = 35
@@ -68,10 +69,10 @@ class TrainConfig:
     each parameter is added to its gradient.  None leaves it to the optimizer."""
     activation_penalty: float = 0.0
     """Weight, in the loss that is minimised, of the squares of the last layer's outputs after
-    dropout: "activation regularisation" (Merity et al. 2017, arXiv:1708.01009)."""
+    dropout: "activation regularization" (Merity et al. 2017, arXiv:1708.01009)."""
     temporal_penalty: float = 0.0
     """Weight of the squared changes of these outputs from step to step, before dropout: "temporal
-    activation regularisation"."""
+    activation regularization"."""
     average: float | None = None
     """Keep an average of the parameters, and evaluate that: an exponential one with this decay,
     such as 0.999, or with 1 the mean of all steps (Polyak and Juditsky 1992)."""

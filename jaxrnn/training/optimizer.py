@@ -85,8 +85,10 @@ def scale_by_weight(usual: float) -> optax.GradientTransformationExtraArgs:
     """
 
     def update(
-        updates: Any, state: Any, params: Any = None, *, weight: Any, **_: Any
+        updates: Any, state: Any, params: Any = None, *, weight: Any = None, **_: Any
     ) -> tuple[Any, Any]:
+        if weight is None:
+            raise ValueError("weight must be given, as make_train_step does, got None")
         scale = jnp.asarray(weight, jnp.float32) / usual
         return jax.tree.map(lambda each: each * scale.astype(each.dtype), updates), state
 

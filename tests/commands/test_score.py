@@ -98,18 +98,18 @@ def test_rates_and_weights_are_those_best_on_the_validation_text(untrained, monk
 
 
 @pytest.mark.parametrize(
-    ("methods", "part"),
+    ("methods", "part", "message"),
     [
-        (Methods(kneser_ney=3), "validation"),
-        (Methods(dynamic=True), "validation"),
-        (Methods(), "held_out"),
+        (Methods(kneser_ney=3), "validation", "give a single --dynamic-rates and --network-weight"),
+        (Methods(dynamic=True), "validation", "or train with --validation-chars"),
+        (Methods(), "held_out", "must hold at least two known tokens, got 0"),
     ],
 )
-def test_what_needs_a_text_says_so(methods, part, untrained):
+def test_what_needs_a_text_says_so(methods, part, message, untrained):
     model, params, texts = untrained
     nothing = prepare_texts("ab" * 50, 100, 0)
     empty = texts._replace(**{part: getattr(nothing, part)})
-    with pytest.raises(ValueError, match=f"the {part.replace('_', '-')} text of the run must hold"):
+    with pytest.raises(ValueError, match=message):
         list(judge(model, params, empty, methods))
 
 
@@ -121,7 +121,8 @@ def test_what_needs_a_text_says_so(methods, part, untrained):
         ({"dynamic_decay": 1.5}, "dynamic_decay must be"),
         ({"dynamic_steps": 0}, "dynamic_steps must be"),
         ({"kneser_ney": 0}, "kneser_ney must be"),
-        ({"network_weight": -0.1}, "network_weight must be"),
+        ({"kneser_ney": 3, "network_weight": -0.1}, "network_weight must be"),
+        ({"network_weight": 0.5}, "network_weight needs kneser_ney"),
     ],
 )
 def test_a_method_that_makes_no_sense_is_named(change, message):
@@ -134,9 +135,10 @@ def test_a_run_whose_held_out_text_is_elsewhere_is_refused(tmp_path, run, small)
     out, flags = small
     assert run("train", *flags, "--epochs", "1", "--max-chars", "9999")[0] == 0
     record = record_of(out)
-    wrong = dataclasses.replace(record, text=dataclasses.replace(record.text, max_chars=1200))
-    with pytest.raises(ValueError, match="its held-out text is another one"):
-        texts_of(wrong)
+    for change in ({"separate": True}, {"max_chars": 1200}):
+        wrong = dataclasses.replace(record, text=dataclasses.replace(record.text, **change))
+        with pytest.raises(ValueError, match="is another file, not the rest of this one"):
+            texts_of(wrong)
     code, _, complained = run("score", out, "ab", "--kneser-ney", 3)
     assert (code, complained.strip()) == (2, "error: --kneser-ney and --dynamic need --held-out")
     code, _, complained = run("score", out, "ab", "--held-out")

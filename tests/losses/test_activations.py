@@ -111,7 +111,7 @@ def test_training_adds_the_mean_penalty_to_the_loss_that_it_minimises_and_not_to
         context = Context(lengths=LENGTHS, resets=RESETS, key=key)
         carry = MODEL.initial_carry(params, B)
         activations, _ = MODEL.run_body(params, batch.inputs, carry, context)
-        total, _ = cross_entropy(MODEL.logits(params, activations, context), batch)
+        total, _ = cross_entropy(MODEL.run_output(params, activations, context), batch)
         outputs, dropped = activations
         changes = jnp.square(outputs[1:] - outputs[:-1]).mean(-1)[valid[1:] & ~RESETS[1:]]
         added = 2 * jnp.square(dropped).mean(-1)[valid].sum() + changes.sum()

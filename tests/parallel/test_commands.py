@@ -11,6 +11,9 @@ from parallel.pair import finish as finish_pair
 from parallel.pair import free_port, start_pair
 from subprocesses import ROOT, SMALL, environment, finish, start
 
+import jaxrnn
+from jaxrnn.runs.digests import params_digest
+
 FEW = (
     "--epochs", "2", "--sample-every", "2", "--hidden-size", "16", "--max-chars", "2000",
     "--held-out-chars", "300",
@@ -68,7 +71,10 @@ def test_in_two_processes_of_two_devices(alone, tmp_path):
 
 @pytest.mark.matrix
 def test_a_cluster_is_found_by_its_variables(tmp_path):
-    """Those that SLURM gives the tasks of one machine; the job's number makes the port."""
+    """Those that SLURM gives the tasks of one machine; the job's number makes the port.
+
+    The best parameters, which are the average's, are saved by both processes together.
+    """
 
     def variables(process):
         job = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost"}
@@ -79,10 +85,13 @@ def test_a_cluster_is_found_by_its_variables(tmp_path):
         }
 
     command = ("jaxrnn.commands.train", *SMALL, "--epochs", 2, "--distributed")
-    pair = start_pair(*command, "--sample-every", 2, "--out", tmp_path, variables=variables)
+    averaged = ("--average", 0.9, "--validation-chars", 200, "--sample-every", 2)
+    pair = start_pair(*command, *averaged, "--out", tmp_path, variables=variables)
     (code, said, errors), (other_code, *_) = finish_pair(pair)
     assert (code, other_code) == (0, 0), errors
     assert "on 4 x cpu (cpu) in 2 processes" in said
+    best = jaxrnn.load_run(tmp_path, "best").params
+    assert params_digest(best) == params_digest(jaxrnn.load_run(tmp_path, "average").params)
 
 
 def test_a_text_that_was_tokenized_trains_and_goes_on(tmp_path):

@@ -19,7 +19,7 @@ from parallel.runs import (
 )
 
 import jaxrnn
-from jaxrnn.training import averaged_params
+from jaxrnn.training import average_of
 from jaxrnn.training.parallel import make_placement
 
 B, T, N = 16, 6, 4
@@ -91,7 +91,7 @@ def test_a_training_in_groups_is_that_of_the_large_batch(parallel):
 def regularized(**more):
     """The course, with the average in the place of the state."""
     *course, state = run(make_model("lstm"), make_config(**REGULARIZED, **more))
-    return *course, jax.tree.map(np.asarray, averaged_params(state))
+    return *course, jax.tree.map(np.asarray, average_of(state.opt_state))
 
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import jaxrnn
-from jaxrnn.training import average_params, averaged_params
+from jaxrnn.training import average_of, average_params
 
 V, B, T, STEPS = 5, 3, 4, 25
 
@@ -92,15 +92,17 @@ def test_a_skipped_step_leaves_the_average_as_it_was():
     for number in range(7):
         ids = np.random.default_rng(number).integers(1, V, (T + 1, B)).astype(np.int32)
         ids[0] = np.where(number in (2, 5), 0, ids[0])
-        before = averaged_params(state)
+        before = average_of(state.opt_state)
         state, metrics = step(state, jaxrnn.Batch(ids[:-1], ids[1:], None, np.ones(B, bool)))
         assert bool(metrics.skipped) == (number in (2, 5))
         if metrics.skipped:
-            jax.tree.map(np.testing.assert_array_equal, before, averaged_params(state))
+            jax.tree.map(np.testing.assert_array_equal, before, average_of(state.opt_state))
         else:
             course.append(jax.tree.map(np.asarray, state.params))
     expected = jax.tree.map(lambda *params: np.mean(params, axis=0), *course)
-    for came, mean in zip(*map(jax.tree.leaves, (averaged_params(state), expected)), strict=True):
+    for came, mean in zip(
+        *map(jax.tree.leaves, (average_of(state.opt_state), expected)), strict=True
+    ):
         np.testing.assert_allclose(came, mean, rtol=0, atol=1e-6)
 
 
@@ -109,10 +111,10 @@ def test_without_an_average_there_is_none():
     for name in ("sgd", "adam"):
         optimizer = jaxrnn.TrainConfig(optimizer=name).make_optimizer()
         state = jaxrnn.init_state(model, optimizer, V, B, jax.random.key(0))
-        assert averaged_params(state) is None
+        assert average_of(state.opt_state) is None
     optimizer = jaxrnn.TrainConfig(average=0.5).make_optimizer()
     state = jaxrnn.init_state(model, optimizer, V, B, jax.random.key(0))
-    jax.tree.map(np.testing.assert_array_equal, averaged_params(state), state.params)
+    jax.tree.map(np.testing.assert_array_equal, average_of(state.opt_state), state.params)
 
 
 @pytest.mark.parametrize(

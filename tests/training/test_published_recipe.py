@@ -13,7 +13,7 @@ from parallel.runs import IDS, REGULARIZED, STEPS, V, make_config, make_model, m
 
 from jaxrnn.interop.torch import from_torch, to_torch
 from jaxrnn.interop.torch.tensors import to_tensor
-from jaxrnn.training import averaged_params
+from jaxrnn.training import average_of
 
 
 def batches(config):
@@ -78,7 +78,7 @@ def test_training_is_that_of_the_published_loop():
     (layer,) = state.carry
     for came, expected in (
         *zip(*map(jax.tree.leaves, (params_here, params)), strict=True),
-        *zip(*map(jax.tree.leaves, (averaged_params(state), average)), strict=True),
+        *zip(*map(jax.tree.leaves, (average_of(state.opt_state), average)), strict=True),
         (layer.hidden, carry[0][0]),
         (layer.memory, carry[1][0]),
     ):
