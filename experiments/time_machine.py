@@ -90,7 +90,7 @@ def regularized(model: dict[str, Any], training: dict[str, Any], **more: Any) ->
         "weight_decay": 0.3,
         "average": 0.995,
     }
-    methods = Methods(kneser_ney=7, network_weight=0.644)
+    methods = Methods(dynamic=True, dynamic_rates=(3e-4,), kneser_ney=7, network_weight=0.644)
     return preset(wide | model, cosine | training, **({"methods": methods} | more))
 
 
