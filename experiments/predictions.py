@@ -158,7 +158,7 @@ def _draw(settings: Settings, places: dict[str, list[float]]) -> None:
     labels = [*map(str, range(1, PLACES)), f"{PLACES}+", "after"]
     axes.set_xticks(range(1, PLACES + 2), labels)
     axes.set(xlabel="place of the letter in its word", ylabel="held-out perplexity", yscale="log")
-    axes.set(title=f"Perplexity within words, {settings.run_dir}")
+    axes.set(title=f"Perplexity within words, {settings.run_dir.name}")
     pictures.plain_ticks(axes.yaxis)
     axes.legend()
     pictures.save(figure, settings.out / "places.png")

@@ -37,7 +37,7 @@ def test_the_commands_and_the_python_of_the_page_on_regularization_run(
     page = (DOCS / "regularization.md").read_text("utf-8")
     (commands,) = re.findall(r"```sh\n(.*?)```", page, re.S)
     said = []
-    for command in commands.splitlines():
+    for command in commands.replace("\\\n", " ").splitlines():
         code, output, complained = run(*re.sub('"(.*?) "', r"\1", command).split()[1:])
         assert code == 0, complained
         said.append(output)
