@@ -2,6 +2,7 @@
 PROCESS`.
 """
 
+import contextlib
 import itertools
 import sys
 import time
@@ -51,9 +52,9 @@ def together(folder):
     with pytest.raises(ValueError, match="must be a folder that all processes share"):
         check_shared_folder(alone)
     record = resuming.record_of("rnn")
-    with Checkpoints(run_dir) as checkpoints:
-        steps = resuming.train(record, resuming.make_state(record)[1])
-        for state, _ in itertools.islice(steps, 3):
+    steps = contextlib.closing(resuming.train(record, resuming.make_state(record)[1]))
+    with Checkpoints(run_dir) as checkpoints, steps as states:
+        for state, _ in itertools.islice(states, 3):
             checkpoints.save(state, record)
     if not is_first():
         spoil()
@@ -142,3 +143,4 @@ if __name__ == "__main__":
     connect(coordinator, 2, int(process))
     tasks = (courses, resumes, together, late, fails, waits)
     {function.__name__: function for function in tasks}[task](*arguments)
+    jax.distributed.shutdown()  # together, however long each of them takes to end
