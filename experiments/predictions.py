@@ -1,4 +1,4 @@
-"""What a language model of characters predicts well, and what badly.
+"""Show what a language model of characters predicts well, and what badly.
 
     python -m experiments.predictions runs/shakespeare/all
     python -m experiments.predictions runs/time_machine/full --prompt "the time "

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import jaxrnn
+from experiments import shakespeare
 from jaxrnn.checks import check_choice
 from jaxrnn.commands import command_line
 from jaxrnn.commands.held_out import Methods, judge_run
@@ -179,32 +180,8 @@ REGULARIZED = Settings(
     ),
 )
 CHARACTERS = Settings(
-    jaxrnn.ModelConfig(
-        cell="lstm",
-        num_layers=2,
-        hidden_size=512,
-        embedding_size=128,
-        init="uniform",
-        forget_gate_bias=1.0,
-        dropout=0.2,
-        input_dropout=0.0,
-        variational_dropout=True,
-        weight_drop=0.2,
-    ),
-    jaxrnn.TrainConfig(
-        windows="sequential",
-        random_offset=True,
-        batch_size=32,
-        num_steps=128,
-        epochs=6,
-        optimizer="adamw",
-        learning_rate=0.002,
-        schedule="cosine",
-        warmup_steps=200,
-        weight_decay=0.01,
-        max_grad_norm=1.0,
-        average=0.999,
-    ),
+    replace(shakespeare.MODEL, dropout=0.2, input_dropout=0.0, weight_drop=0.2),
+    replace(shakespeare.TRAINING, epochs=6, weight_decay=0.01, average=0.999),
     corpus="ptb_train_characters",
     unit="character",
     prompts=("the company said", "in new york"),

@@ -63,16 +63,16 @@ class Methods:
 
     @property
     def chooses(self) -> bool:
-        """Whether something is chosen on the validation text."""
+        """True if a rate or a weight is chosen on the validation text."""
         fits = self.kneser_ney is not None and self.network_weight is None
         return fits or (self.dynamic and len(self.dynamic_rates) > 1)
 
 
 class Judged(NamedTuple):
-    """What a way of predicting gives a held-out text."""
+    """The mean cross-entropy of a held-out text, by one method."""
 
     method: str
-    """The way, in words."""
+    """The method, in words."""
     nats: float
     """The mean cross-entropy of a token that is scored, in nats."""
 

@@ -41,7 +41,7 @@ class Evaluated(NamedTuple):
 
     @property
     def is_long_enough(self) -> bool:
-        """Whether there is a token to score: the first one never is."""
+        """True if a token besides the first, which is never scored, is known."""
         return bool(self.known[1:].any())
 
 

@@ -21,7 +21,7 @@ MANY_LOGITS = 2**21
 
 
 class BatchLoss(NamedTuple):
-    """What a model makes of a batch."""
+    """The loss of a batch, and the carry after it."""
 
     total: Float[Array, ""]
     """The loss's sum over the targets that count."""

@@ -57,7 +57,7 @@ class Chunk(NamedTuple):
 
     @property
     def arrays(self) -> tuple[Any, Any, Any]:
-        """What the program reads: (tokens, starts, lengths)."""
+        """The arrays that the compiled program reads: (tokens, starts, lengths)."""
         return self.tokens, self.starts, self.lengths
 
 

@@ -163,7 +163,7 @@ def test_without_a_learning_rate_it_is_the_score(length, model_and_params):
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 @pytest.mark.parametrize("place", [1, 7, 10, 22])
 def test_a_token_changes_no_score_before_its_own(rule, place, model_and_params):
-    """To the last bit: within a segment, at either end of one, and at the end of the text."""
+    """Nothing changes to the last bit: within a segment, at either end of one, at the text's end."""
     model, params = model_and_params
     arguments = with_mean_squares(rule, params)
     changed = TEXT.copy()
@@ -252,7 +252,7 @@ def test_it_runs_without_compilation(length):
 
 
 def test_mean_squares_are_of_the_gradients_of_single_rows(model_and_params, x64):
-    """Of the text's three rows of 15 tokens, each in three segments of 5; the 46th is a target."""
+    """The text is three rows of 15 tokens, each in three segments of 5; the 46th is a target."""
     model, params = model_and_params
     params = in_float64(params)
     ids = np.random.default_rng(1).integers(0, V, 46).astype(np.int32)
