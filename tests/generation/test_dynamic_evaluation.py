@@ -163,7 +163,7 @@ def test_without_a_learning_rate_it_is_the_score(length, model_and_params):
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 @pytest.mark.parametrize("place", [1, 7, 10, 22])
 def test_a_token_changes_no_score_before_its_own(rule, place, model_and_params):
-    """Nothing changes to the last bit: within a segment, at either end of one, at the text's end."""
+    """Nothing changes to the last bit: within a segment, at its ends, at the end of the text."""
     model, params = model_and_params
     arguments = with_mean_squares(rule, params)
     changed = TEXT.copy()
