@@ -13,13 +13,14 @@ from typing import Any, TypeAlias
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Integer, PRNGKeyArray, Real
+from jaxtyping import Array, Bool, Complex, Float, Int, Integer, PRNGKeyArray, Real
 
 __all__ = [
     "AnyArray",
     "Array",
     "Bool",
     "Carry",
+    "Complex",
     "DType",
     "Float",
     "Gates",

@@ -195,7 +195,7 @@ def _run_chunk(
         engine = "scan"  # cuDNN refuses a batch without rows
     if options.reverse:  # a reversed run meets the padding first, and skips it
         sequence = flip_within(None, sequence)
-    input_gates = _project(options, params, sequence.inputs)
+    input_gates = project_inputs(options, params, sequence.inputs)
     steps = scan.Steps(input_gates, *sequence[1:])
     loop_params = LoopParams(params.w_hh, params.b_hh, params.cell)
     carries, last = ENGINES[engine](options, loop_params, steps, carry, reset_carry)
@@ -220,7 +220,7 @@ def _match_varying_axes(arrays: Any, carry: Any) -> Any:
     return jax.tree.map(lambda c: jnp.where(false, jnp.zeros_like(c), c), carry)
 
 
-def _project(options: Options, params: RecurrentParams, inputs: Any) -> Gates | Any:
+def project_inputs(options: Options, params: RecurrentParams, inputs: Any) -> Gates | Any:
     """Compute the input gates of the whole sequence, by one product or by gathers.
 
     A cell without gates reads the inputs.
