@@ -6,7 +6,8 @@ compares a model's outputs with the targets of a `Batch`.  `models.py` holds cla
 like; `language_model.py` and `model_config.py` build language models, `fine_tuning.py` gives
 trained ones new tokens, and `generation` and `scoring` use them.  `text` reads corpora,
 `training` trains on text and `fitting` on arrays, `runs` keeps a training run in a folder,
-`interop` exchanges weights with other libraries, and `commands` is the command line.  `matmul.py`
+`interop` exchanges weights with other libraries.  `probes` look inside a network, `studio` shows it
+on a page, and `commands` is the command line.  `matmul.py`
 and `primitives.py` hold the operations underneath, `checks.py` and `typing.py` the checks and types
 of arguments.  See the README for a tour.
 
@@ -19,7 +20,7 @@ Examples:
     (5, 2, 8)
 """
 
-from jaxrnn import losses
+from jaxrnn import losses, probes
 from jaxrnn.batch import Batch
 from jaxrnn.cells import (
     Cell,
@@ -198,6 +199,8 @@ __all__ = [  # noqa: RUF022, sorted by topic
     "Batch",
     "train",
     "load_run",
+    # what happens inside
+    "probes",
 ]
 
 __version__ = "0.1.0"

@@ -12,6 +12,7 @@ COMMANDS = {
     "score": "Print how probable texts are under a trained model.",
     "verify": "Check that every checkpoint of a run is intact.",
     "tokenize": "Turn a text of any size into token ids on disk, to train on.",
+    "studio": "Open a page that shows a trained model at work.",
 }
 
 USAGE = """usage: jaxrnn [--help] [--version] COMMAND ...

@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "jaxrnn"
 ROOMS = [
     "typing", "batch", "checks", "primitives", "matmul", "text", "cells", "recurrence", "sequences",
     "layers", "losses", "models", "language_model", "model_config", "fine_tuning", "generation",
-    "scoring", "interop", "training", "fitting", "runs", "commands", "__main__",
+    "scoring", "interop", "training", "fitting", "runs", "probes", "studio", "commands",
+    "__main__",
 ]  # fmt: skip
 ALLOWED_OUTSIDE = {"jax", "flax", "optax", "numpy", "jaxtyping"}
 
@@ -48,8 +49,8 @@ def test_a_room_imports_only_from_rooms_above_it(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_other_packages_are_imported_where_they_are_used(path):
-    if path.name == "download.py" or room_of(path) == "commands":  # themselves imported so
-        return
+    if path.name == "download.py" or room_of(path) in ("commands", "studio"):
+        return  # themselves imported so
     outside = {name.split(".")[0] for name in imports_of(path, top_level_only=True)}
     assert outside <= ALLOWED_OUTSIDE | {"jaxrnn"} | sys.stdlib_module_names
 
@@ -72,7 +73,7 @@ handler.emit = lambda record: seen.append(record.getMessage())
 logging.getLogger("jax").addHandler(handler)
 import jaxrnn
 extras = {"orbax", "tyro", "tqdm", "pooch", "requests", "matplotlib", "tensorboardX", "torch"}
-extras |= {"keras", "safetensors", "haiku", "equinox"}
+extras |= {"keras", "safetensors", "haiku", "equinox", "starlette", "uvicorn"}
 print(sorted(extras & {name.split(".")[0] for name in sys.modules}))
 print([message for message in seen if "ompil" in message])
 """

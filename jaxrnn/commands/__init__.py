@@ -1,4 +1,4 @@
-"""The commands `jaxrnn train`, `generate`, `score`, `verify` and `tokenize`.
+"""The commands `jaxrnn train`, `generate`, `score`, `verify`, `tokenize` and `studio`.
 
 Each is a file of that name: a `Settings` dataclass, whose fields are the flags, and a `main`.  They
 share `command_line.py` (flags, and errors in one line), `help_text.py` (what `--help` prints),

@@ -49,7 +49,7 @@ def test_the_version_is_the_packages(called):
 
 
 def test_an_unknown_command_is_one_line(called):
-    names = "train, generate, score, verify, tokenize"
+    names = "train, generate, score, verify, tokenize, studio"
     line = f"error: the command must be one of {names}, got 'fly'\n"
     assert called("fly") == (2, "", line)
 

@@ -1,0 +1,69 @@
+"""`jaxrnn studio`: its flags, its errors in one line, and its end."""
+
+import re
+import signal
+import socket
+import sys
+import urllib.request
+
+import preloaded
+import pytest
+from studio_run import make_run
+from subprocesses import environment
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    pytest.importorskip("uvicorn")
+    return make_run(tmp_path_factory.mktemp("studio") / "a")
+
+
+def test_a_port_that_is_taken_is_said(run, run_dir):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, said, complained = run("studio", run_dir, "--port", port, "--no-browser")
+    assert (code, said) == (2, "")
+    assert complained == (
+        f"error: port {port} cannot be used (Address already in use): choose another with --port,"
+        " or 0 for any that is free\n"
+    )
+
+
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_port_out_of_range_is_said(port, run, run_dir):
+    code, _, complained = run("studio", run_dir, "--port", port)
+    assert (code, complained) == (2, f"error: port must be between 0 and 65,535, got {port}\n")
+
+
+def test_a_folder_without_a_run_is_said(run, tmp_path):
+    code, _, complained = run("studio", tmp_path / "nothing", "--port", 0)
+    assert code == 2
+    assert complained.startswith("error: ")
+    assert complained.count("\n") == 1
+
+
+@pytest.mark.parametrize("package", ["starlette", "uvicorn"])
+def test_without_the_extra_the_command_names_it(package, run, run_dir, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("jaxrnn.studio")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    code, _, complained = run("studio", run_dir, "--port", 0)
+    assert (code, complained) == (2, "error: the studio needs `pip install 'jaxrnn[studio]'`\n")
+
+
+def test_ctrl_c_ends_it(run_dir, tmp_path):
+    arguments = [str(run_dir), "--port", "0", "--no-browser"]
+    process = preloaded.Process("jaxrnn.commands.studio", arguments, tmp_path, environment())
+    first = process.stdout.readline()
+    address = re.fullmatch(rf"studio of {re.escape(str(run_dir))}: (http://\S+)\n", first)[1]
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        assert answer.status == 200
+    process.send_signal(signal.SIGINT)
+    said, complained = process.communicate(timeout=60)
+    assert (process.returncode, said, complained) == (
+        0, "Ctrl-C ends it\nthe studio is closed\n", "",
+    )  # fmt: skip
