@@ -49,6 +49,8 @@ class Served(NamedTuple):
     token: str
     pages: object
     """The handlers of its requests."""
+    bound: object
+    """The socket that it listens on."""
 
     def ask(self, method, path, body=None, **headers):
         """(status, headers, body) of a request, with the cookie unless headers say otherwise."""
@@ -96,4 +98,4 @@ def serve(run_dir):
         bound.close()
         assert not thread.is_alive()
 
-    return Served(address, port, address.split("token=")[1], server.pages), end
+    return Served(address, port, address.split("token=")[1], server.pages, bound), end

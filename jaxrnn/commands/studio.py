@@ -8,6 +8,7 @@ run that is still training.  The page is served to this machine alone, at an add
 token.  Ctrl-C ends it.  It needs `pip install 'jaxrnn[studio]'`.
 """
 
+import threading
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,8 @@ def studio(settings: Settings) -> None:
     def show(address: str) -> None:
         print(f"studio of {settings.run_dir}: {address}\nCtrl-C ends it", flush=True)
         if not settings.no_browser:
-            webbrowser.open(address)
+            # Some browsers return when they are closed; the server must answer them meanwhile.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     server, bound = make_server(settings.run_dir, settings.use, settings.port, show)
     with bound:

@@ -1,11 +1,11 @@
 """Probes: what happens inside a network while it reads a sequence.
 
 `trace` runs a model and returns the carries and gates of all its recurrent layers (`trace.py`;
-`gates.py` finds the gates in a cell's equations).  `saturation.py` counts how often gates are open
-or closed, and `gradient_flow.py` follows a gradient back through time.  `fixed_points.py` and
-`lyapunov.py` treat a layer as a dynamical system.  `units.py` says what single units, or all of
-them together, know about a text, given the targets of `text_features.py`.  `pictures.py` draws all
-of this.
+`observed.py` has the layers take notes, and `gates.py` finds the gates in a cell's equations).
+`saturation.py` counts how often gates are open or closed, and `gradient_flow.py` follows a gradient
+back through time.  `fixed_points.py` and `lyapunov.py` treat a layer as a dynamical system, that of
+`one_row.py`.  `units.py` says what single units, or all of them together, know about a text, given
+the targets of `text_features.py`.  `pictures.py` draws all of this.
 
 Examples:
     >>> import jax, jaxrnn

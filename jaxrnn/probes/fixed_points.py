@@ -1,5 +1,6 @@
 """Fixed points: states that a layer stays in, and what happens next to them."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 
 from jaxrnn.checks import check_number, check_positive_integer
 from jaxrnn.layers import Layer
-from jaxrnn.probes.one_row import system_of
+from jaxrnn.probes.one_row import System, system_of
 from jaxrnn.typing import AnyArray, Carry, Complex, Float, HostArray, Integer, Params
 
 
@@ -48,6 +49,7 @@ def fixed_points(
         carries: the starts, in the form of the model's carry with a row for each, such as the carry
             after some texts.
         tolerance: the distance a step may move a point; slower points are kept, others dropped.
+            With products in bfloat16 no step is as exact as the default.
         min_distance: points that are nearer to each other are the same one; the slowest stays.
         max_steps: evaluations of the step and its Jacobian from each start, at most.
 
@@ -75,11 +77,13 @@ def fixed_points(
     check_number("tolerance", tolerance, low=0.0)
     check_number("min_distance", min_distance, low=0.0)
     check_positive_integer("max_steps", max_steps)
-    system = system_of(model, params, carries)
     now = jnp.asarray(inputs)
-    advance = jax.jit(lambda state: system.advance(state, now))
-    jacobian = jax.jit(jax.jacfwd(advance))
-    starts = np.asarray(system.to_states(carries))
+    rows = len(jax.tree.leaves(carries)[0]) if jax.tree.leaves(carries) else 1
+    system, states = system_of(model, params, jnp.broadcast_to(now, (rows, *now.shape)), carries)
+    advance, jacobian = (
+        functools.partial(f, system, params, inputs=now) for f in (_advance, _slope)
+    )
+    starts = np.asarray(states)
     ends = [_minimise(advance, jacobian, start, max_steps) for start in starts]
     speeds = [float(np.linalg.norm(np.asarray(advance(end)) - end)) for end in ends]
     kept: list[int] = []
@@ -87,17 +91,27 @@ def fixed_points(
         far = all(np.linalg.norm(ends[k] - ends[other]) >= min_distance for other in kept)
         if speeds[k] <= tolerance and far:
             kept.append(int(k))
-    states = np.stack([ends[k] for k in kept]) if kept else starts[:0]
+    found = np.stack([ends[k] for k in kept]) if kept else starts[:0]
     size = starts.shape[1]
-    jacobians = np.array([jacobian(state) for state in states]).reshape(-1, size, size)
+    jacobians = np.array([jacobian(state) for state in found], float).reshape(-1, size, size)
     eigenvalues = np.linalg.eigvals(jacobians).astype(complex)
     order = np.argsort(-abs(eigenvalues), axis=1)
     return FixedPoints(
-        system.to_carry(jnp.asarray(states)),
+        system.to_carry(jnp.asarray(found)),
         np.array([speeds[k] for k in kept]),
         jacobians,
         np.take_along_axis(eigenvalues, order, axis=1),
     )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _advance(system: System, params: Params, state: Array, *, inputs: Any) -> Array:
+    return system.advance(params, state, inputs)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _slope(system: System, params: Params, state: Array, *, inputs: Any) -> Array:
+    return jax.jacfwd(lambda state: system.advance(params, state, inputs))(state)
 
 
 def _minimise(advance: Any, jacobian: Any, start: HostArray, max_steps: int) -> HostArray:

@@ -1,10 +1,12 @@
 """How a gradient flows back through time."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxrnn.layers import Layer
@@ -24,7 +26,8 @@ def gradient_flow(
 
         g[t] = d loss / d carry[t],   of which output t is not a function, but all later ones are
 
-    Where it vanishes on its way back, what happened there cannot be learnt from this loss.
+    Where it vanishes on its way back, what happened there cannot be learnt from this loss.  It is
+    for whole sequences read forward: without lengths, resets or a backward direction.
 
     Args:
         model: a causal Layer.
@@ -60,25 +63,45 @@ def gradient_flow(
     check_model("model", model)
     check_sequence(inputs, None, None)
     if not model.causal:
-        raise ValueError(f"model must be causal, so that its carry flows forward, got {model}")
+        raise ValueError(
+            f"model must be causal, so that its carry flows forward, got {model}; of a classifier,"
+            " pass the body and a loss of its outputs"
+        )
     if carry is None:
         carry = model.initial_carry(params, inputs.shape[1])
+    if not jax.tree.leaves(carry):
+        raise ValueError(f"model must carry something, got {model}")
+    model.apply(params, inputs[:1], carry)  # its errors are clearer than those of a loop
+    return _gradient_flow(model, loss, params, jnp.asarray(inputs), carry)
 
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _gradient_flow(model: Layer, loss: Any, params: Params, inputs: Any, carry: Carry) -> Carry:
     def step(carry: Carry, now: tuple[Any, Any]) -> tuple[Carry, Array]:
         inputs, noise = now
         outputs, carry = model.apply(params, inputs[None], carry)
-        return jax.tree.map(jnp.add, carry, noise), outputs[0]
+        return jax.tree.map(lambda c, n: c if n is None else c + n, carry, noise), outputs[0]
 
     def run(noise: Carry) -> Array:
-        _, outputs = lax.scan(step, carry, (jnp.asarray(inputs), noise))
+        _, outputs = lax.scan(step, carry, (inputs, noise))
         return loss(outputs)
 
-    zeros = jax.tree.map(lambda c: jnp.zeros((len(inputs), *c.shape), c.dtype), carry)
-    return jax.jit(jax.grad(run))(zeros)
+    def zeros(leaf: Array) -> Array | None:
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return None  # a counter has no gradient
+        return jnp.zeros((len(inputs), *leaf.shape), leaf.dtype)
+
+    return jax.grad(run)(jax.tree.map(zeros, carry))
 
 
 def gradient_norms(gradients: Carry) -> dict[str, Float[HostArray, "T B"]]:
-    """Return the norm of each array of a `gradient_flow` at every step and row, by its place.
+    """Return the norm of each array of a `gradient_flow` at every step and row.
+
+    Args:
+        gradients: what `gradient_flow` returned.
+
+    Returns:
+        The norms by the places of the arrays in the carry, such as "0.hidden".
 
     Examples:
         >>> import jax, jaxrnn
@@ -90,9 +113,8 @@ def gradient_norms(gradients: Carry) -> dict[str, Float[HostArray, "T B"]]:
         >>> list(probes.gradient_norms(flow))
         ['0.hidden', '0.memory', '1.hidden', '1.memory']
     """
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): jax.device_get(
-            jnp.sqrt(jnp.square(leaf).sum(axis=tuple(range(2, leaf.ndim))))
-        )
-        for path, leaf in jax.tree.leaves_with_path(gradients)
-    }
+    norms = {}
+    for path, leaf in jax.tree.leaves_with_path(gradients):
+        rows = np.asarray(leaf, np.float64).reshape(*leaf.shape[:2], -1)  # squares underflow else
+        norms[jax.tree_util.keystr(path, simple=True, separator=".")] = np.linalg.norm(rows, axis=2)
+    return norms

@@ -9,7 +9,8 @@ from jax import lax
 
 from jaxrnn.checks import check_integer, check_positive_integer
 from jaxrnn.layers import Layer
-from jaxrnn.probes.one_row import system_of
+from jaxrnn.layers.layer import check_model
+from jaxrnn.probes.one_row import System, system_of
 from jaxrnn.recurrence.arguments import check_sequence
 from jaxrnn.typing import Array, Carry, Float, Inputs, Params
 
@@ -40,7 +41,8 @@ def lyapunov_exponents(
         skip: steps at the start, on the way to the attractor, that do not count.
 
     Returns:
-        The exponents of each row per step, in nats, the largest first.
+        The exponents of each row per step, in nats, the largest first; -inf in directions that a
+        step ends, as those that no later step reads.
 
     Raises:
         TypeError: `model` is not a Layer, or a number is not an integer.
@@ -61,28 +63,41 @@ def lyapunov_exponents(
         Engelken, Wolf and Abbott, Lyapunov spectra of chaotic recurrent neural networks, 2023,
         arXiv:2006.02427.
     """
+    check_model("model", model)
     check_sequence(inputs, None, None)
-    if carry is None:
-        carry = model.initial_carry(params, inputs.shape[1])
-    system = system_of(model, params, carry)
-    states = system.to_states(carry)
-    size = states.shape[1]
-    if num_exponents is not None:
-        check_positive_integer("num_exponents", num_exponents, size)
     check_integer("skip", skip)
     if not 0 <= skip < len(inputs):
         raise ValueError(f"skip must be in 0..{len(inputs) - 1}, or no step counts, got {skip}")
+    system, states = system_of(model, params, inputs[0], carry)
+    size = states.shape[1]
+    if num_exponents is not None:
+        check_positive_integer("num_exponents", num_exponents, size)
+    count = num_exponents or size
+    return _exponents(system, count, params, states, jnp.asarray(inputs), jnp.int32(skip))
 
-    def step(now: tuple[Array, Array], inputs: Any) -> tuple[tuple[Array, Array], Array]:
-        state, directions = now
-        advance = functools.partial(system.advance, inputs=inputs)
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _exponents(
+    system: System, count: int, params: Params, states: Array, inputs: Any, skip: Any
+) -> Array:
+    # In any direction of the axes, a unit that reads no other would hide all others.
+    drawn = jax.random.normal(jax.random.key(0), (states.shape[1], count), states.dtype)
+    first, _ = jnp.linalg.qr(drawn)
+    rounding = states.shape[1] * jnp.finfo(states.dtype).eps
+
+    def step(so_far: tuple[Any, ...], now: tuple[Any, Any]) -> tuple[tuple[Any, ...], None]:
+        (state, directions, total), (counts, inputs) = so_far, now
+        advance = functools.partial(system.advance, params, inputs=inputs)
         new, push = jax.linearize(advance, state)
         directions, triangle = jnp.linalg.qr(jax.vmap(push, 1, 1)(directions))
-        return (new, directions), jnp.log(jnp.abs(jnp.diagonal(triangle)))
+        growth = jnp.abs(jnp.diagonal(triangle))
+        growth = jnp.where(growth <= rounding * growth.max(), 0, growth)  # a direction that ends
+        return (new, directions, total + jnp.where(counts, jnp.log(growth), 0)), None
 
     def of_row(state: Array, inputs: Any) -> Array:
-        directions = jnp.eye(size, num_exponents or size, dtype=state.dtype)
-        _, growth = lax.scan(step, (state, directions), inputs)
-        return jnp.sort(growth[skip:].mean(axis=0), descending=True)
+        counts = jnp.arange(len(inputs), dtype=jnp.int32) >= skip
+        start = state, first, jnp.zeros(count, state.dtype)
+        (_, _, total), _ = lax.scan(step, start, (counts, inputs))
+        return jnp.sort(total / counts.sum(dtype=state.dtype), descending=True)
 
-    return jax.jit(jax.vmap(of_row, (0, 1)))(states, jnp.asarray(inputs))
+    return jax.vmap(of_row, (0, 1))(states, inputs)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxrnn.checks import check_shape
+from jaxrnn.checks import check_positive_integer, check_shape
 from jaxrnn.probes.saturation import Saturation
 from jaxrnn.runs.pictures import new_figure
 from jaxrnn.typing import AnyArray, Complex, Float
@@ -35,7 +35,7 @@ def plot_activity(
         title: the title.
 
     Raises:
-        ValueError: there is not a token per step.
+        ValueError: values are not `[T, H]`, or there is not a token per step.
 
     Examples:
         >>> import numpy as np
@@ -44,6 +44,10 @@ def plot_activity(
         >>> [text.get_text() for text in figure.axes[0].get_xticklabels()]
         ['a', 'b', 'c']
     """
+    if values.ndim != 2:
+        raise ValueError(
+            f"values must be [T, H], such as carries.memory[:, 0], got shape {values.shape}"
+        )
     num_steps, num_units = values.shape
     width = min(16.0, max(5.0, 0.12 * num_steps + 1.5))
     figure, (axes,) = new_figure(width=width, height=min(9.0, max(2.5, 0.05 * num_units + 1.5)))
@@ -59,7 +63,7 @@ def plot_activity(
     )
     axes.set(ylabel="unit", xlabel="step")
     axes.set_title(title, parse_math=False)
-    if tokens:
+    if len(tokens):
         check_shape("tokens", (len(tokens),), (num_steps,), "[T]")
         if num_steps <= MAX_LABELS:
             fonts, drawable = _fonts(tokens)
@@ -180,6 +184,8 @@ def plot_text(
     from matplotlib.patches import Rectangle
 
     check_shape("values", values.shape, (len(tokens),), "[T]")
+    check_positive_integer("columns", columns)
+    values = np.asarray(values)
     cells = list(_cells(tokens, columns))
     fonts, drawable = _fonts(tokens)
     num_lines = 1 + max((line for line, *_ in cells), default=0)
@@ -187,7 +193,7 @@ def plot_text(
     axes.set(xlim=(0, columns), ylim=(num_lines, 0))
     axes.axis("off")
     axes.set_title(title, parse_math=False)
-    limit = float(np.abs(np.asarray(values)).max(initial=0.0)) or 1.0
+    limit = float(np.abs(values).max(initial=0.0)) or 1.0
     for line, column, width, character, token in cells:
         share = float(values[token]) / limit
         colour = colormaps["RdBu_r"](0.5 + 0.45 * share)

@@ -2,14 +2,12 @@
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.checks import check_array, check_number, check_range, check_shape
+from jaxrnn.checks import check_number
 from jaxrnn.probes.gates import RANGES
 from jaxrnn.probes.trace import LayerTrace
-from jaxrnn.recurrence.boundaries import valid_steps
-from jaxrnn.typing import AnyArray, Float, HostArray, Integer
+from jaxrnn.typing import Float, HostArray
 
 
 class Saturation(NamedTuple):
@@ -21,12 +19,7 @@ class Saturation(NamedTuple):
     """Where it is near the upper end: open."""
 
 
-def saturation(
-    layer: LayerTrace,
-    *,
-    margin: float = 0.1,
-    lengths: Integer[AnyArray, "B"] | None = None,
-) -> dict[str, Saturation]:
+def saturation(layer: LayerTrace, *, margin: float = 0.1) -> dict[str, Saturation]:
     """Return how often the units of each gate are saturated.
 
     A forget gate that is always open is a perfect integrator; one that is always closed has no
@@ -36,14 +29,13 @@ def saturation(
         layer: a layer of a `trace`.
         margin: the part of the function's range, at either end, that counts as saturated: with 0.1,
             below 0.1 and above 0.9 for a sigmoid, below -0.8 and above 0.8 for a tanh.
-        lengths: the valid steps of each sequence, as the trace was given them.
 
     Returns:
         The fractions for each gate whose function has two ends.
 
     Raises:
-        TypeError: the margin is not a number, or the lengths are not integers.
-        ValueError: it is not in 0..0.5, or the lengths do not fit.
+        TypeError: the margin is not a number.
+        ValueError: it is not in 0..0.5.
 
     Examples:
         >>> import jax, jaxrnn
@@ -59,13 +51,8 @@ def saturation(
         arXiv:1506.02078, section 4.1.
     """
     check_number("margin", margin, low=0.0, high=0.5)
-    num_steps, batch_size = layer.carries.hidden.shape[:2]
-    valid = np.ones((num_steps, batch_size), bool)
-    if lengths is not None:
-        check_array("lengths", lengths)
-        check_shape("lengths", lengths.shape, (batch_size,), "[B]")
-        check_range("lengths", lengths, num_steps)
-        valid = np.asarray(valid_steps(jnp.asarray(lengths), num_steps))
+    valid = np.asarray(True) if layer.valid is None else np.asarray(layer.valid)
+    valid = np.broadcast_to(valid, layer.carries.hidden.shape[:2])
     found = {}
     for name, gate in layer.gates.items():
         if gate.function in RANGES:

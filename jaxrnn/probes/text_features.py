@@ -38,15 +38,15 @@ def text_features(tokens: Sequence[str]) -> dict[str, Float[HostArray, "T"]]:
     features = {
         "place in line": _line_places(tokens),
         "place in word": _after(tokens, _in_word, 0.0),
-        "inside quotes": _depths(tokens, QUOTES),
-        "inside brackets": _depths(tokens, BRACKETS),
+        "inside quotes": _inside(tokens, QUOTES),
+        "inside brackets": _inside(tokens, BRACKETS),
         "letter": _last(tokens, str.isalpha),
         "capital": _last(tokens, str.isupper),
         "digit": _last(tokens, str.isdigit),
         "white space": _last(tokens, str.isspace),
         "punctuation": _last(tokens, lambda c: not (c.isalnum() or c.isspace())),
     }
-    return {name: values for name, values in features.items() if np.ptp(values) > 0}
+    return {name: values for name, values in features.items() if values.size and np.ptp(values) > 0}
 
 
 def _after(tokens: Iterable[str], follow: Callable[[float, str], float], start: float) -> HostArray:
@@ -68,7 +68,7 @@ def _line_places(tokens: Iterable[str]) -> HostArray:
     return places / max(1.0, places.max(initial=0.0))
 
 
-def _depths(tokens: Iterable[str], pairs: dict[str, str]) -> HostArray:
+def _inside(tokens: Iterable[str], pairs: dict[str, str]) -> HostArray:
     """Return 1 after each token that stands inside a pair, else 0."""
     awaited, states, before = [], [], ""
     for token in tokens:

@@ -1,8 +1,7 @@
 """`trace`: what the recurrent layers of a model carry and compute at every step."""
 
-import dataclasses
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -10,9 +9,10 @@ import jax.numpy as jnp
 
 from jaxrnn.cells import BaseCell, Cell, LinearCell, LoopParams, StepCell
 from jaxrnn.checks import widen_ids
-from jaxrnn.layers import Bidirectional, Layer, Recurrent
+from jaxrnn.layers import Layer, Recurrent
 from jaxrnn.layers.layer import check_model
 from jaxrnn.probes.gates import Gate, gates_of
+from jaxrnn.probes.observed import Note, Place, observed, places_of
 from jaxrnn.recurrence.arguments import check_sequence
 from jaxrnn.recurrence.boundaries import (
     Context,
@@ -22,7 +22,8 @@ from jaxrnn.recurrence.boundaries import (
     valid_steps,
     zero_padding,
 )
-from jaxrnn.recurrence.scan import cast_w_hh, hidden_gates_of, start_carries
+from jaxrnn.recurrence.linear import state_of
+from jaxrnn.recurrence.scan import cast_w_hh, fill_arguments, hidden_gates_of, start_carries
 from jaxrnn.recurrence.unroll import project_inputs
 from jaxrnn.typing import AnyArray, Array, Bool, Carry, Float, Inputs, Integer, Params
 
@@ -39,16 +40,18 @@ class LayerTrace:
     """The carry after every step, in arrays `[T, B, ...]`."""
     gates: dict[str, Gate]
     """The gates by the names of `cell.gates`; zero in the padding."""
+    valid: Bool[Array, "T B"] | None
+    """Which steps are not padding; None means all."""
 
 
-jax.tree_util.register_dataclass(LayerTrace, ["carries", "gates"], ["name", "cell"])
+jax.tree_util.register_dataclass(LayerTrace, ["carries", "gates", "valid"], ["name", "cell"])
 
 
 class Trace(NamedTuple):
     """What a model did at every step."""
 
-    outputs: Float[Array, "T B F"]
-    """The outputs of the model."""
+    outputs: Float[Array, "*T B F"]
+    """The outputs of the model: `[B, F]` of one with an output per sequence."""
     carry: Carry
     """The model's carry after the last step, from which to trace what follows."""
     layers: tuple[LayerTrace, ...]
@@ -95,134 +98,62 @@ def trace(
     """
     check_model("model", model)
     check_sequence(inputs, lengths, resets)
-    if not _places(model, params):
-        raise ValueError(f"model must have a recurrent layer, got {model}")
+    places, notes = places_of(model, params), list[Note]()
+    if not places:
+        raise ValueError(f"model must have a recurrent layer among its `parts`, got {model}")
     if carry is None:
         carry = model.initial_carry(params, inputs.shape[1])
-    return _trace(model, params, inputs, carry, (lengths, resets, reset_carry))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _trace(
-    model: Layer, params: Params, inputs: Any, carry: Any, boundaries: tuple[Any, Any, Any]
-) -> Trace:
-    notes: list[Note] = []
-    context = Context(*boundaries)
-    outputs, last = _observed(model, notes).run(params, inputs, carry, context)
-    places = _places(model, params)
-    layers = (_layer_trace(*pair) for pair in zip(places, notes, strict=True))
+    context = Context(lengths, resets, reset_carry)
+    outputs, last = observed(model, notes).run(params, inputs, carry, context)
+    if [note.layer for note in notes] != [place.layer for place in places]:
+        raise ValueError(f"the `parts` of {model} must be the layers that it runs, in their order")
+    layers = (
+        _layer_trace(place, *note[1:-1], note.context[:3])
+        for place, note in zip(places, notes, strict=True)
+    )
     return Trace(outputs, last, tuple(layers))
 
 
-class Place(NamedTuple):
-    """A recurrent layer within a model."""
-
-    number: int
-    """The recurrent layers below it, and itself."""
-    direction: str
-    """Such as " backward", or nothing."""
-    layer: Recurrent
-    """The layer."""
-    flipped: bool
-    """Whether it reads its sequences flipped, in the backward half of a bidirectional layer."""
-
-    @property
-    def name(self) -> str:
-        """What traces call the layer."""
-        return f"layer {self.number}{self.direction}"
-
-
-def _places(
-    layer: Layer, params: Params, number: int = 1, direction: str = "", flipped: bool = False
-) -> list[Place]:
-    """Return the recurrent layers inside a layer, in the order in which they run."""
-    if isinstance(layer, Recurrent):
-        return [Place(number, direction, layer, flipped)]
-    found: list[Place] = []
-    for k, (part, part_params) in enumerate(layer.parts(params)):
-        if isinstance(layer, Bidirectional):
-            own = direction + (" forward", " backward")[k]
-            found += _places(part, part_params, number, own, flipped ^ (k == 1))
-        else:
-            above = max((place.number + 1 for place in found), default=number)
-            found += _places(part, part_params, above, direction, flipped)
-    return found
-
-
-class Note(NamedTuple):
-    """What a recurrent layer was given, and what it carried."""
-
-    params: Any
-    inputs: Any
-    carry: Any
-    carries: Any
-    context: Context
-
-
-@dataclass(frozen=True, repr=False)
-class Observed(Recurrent):
-    """A recurrent layer that takes notes of what it read and carried."""
-
-    notes: list[Note] = field(default_factory=list, compare=False)
-    """One for each run."""
-
-    def run(self, params: Any, inputs: Any, carry: Any, context: Context) -> tuple[Any, Any]:
-        """Run the layer, as `Layer.run` does."""
-        every = context._replace(return_carries=True)
-        outputs, carries = super().run(params, inputs, carry, every)
-        self.notes.append(Note(params, inputs, carry, carries, context))
-        if context.return_carries:
-            return outputs, carries
-        last = 0 if self.options.reverse else -1
-        return outputs, jax.tree.map(lambda c: c[last], carries)
-
-
-def _observed(layer: Any, notes: list[Note]) -> Any:
-    """Return a layer, or a tuple of layers, whose recurrent layers take notes."""
-    if isinstance(layer, Recurrent):
-        values = {each.name: getattr(layer, each.name) for each in dataclasses.fields(layer)}
-        return Observed(**values, notes=notes)
-    if isinstance(layer, tuple):
-        return tuple(_observed(each, notes) for each in layer)
-    if not isinstance(layer, Layer):
-        return layer
-    values = {each.name: getattr(layer, each.name) for each in dataclasses.fields(layer)}
-    return dataclasses.replace(
-        layer, **{name: _observed(value, notes) for name, value in values.items()}
-    )
-
-
-def _layer_trace(place: Place, note: Note) -> LayerTrace:
+@functools.partial(jax.jit, static_argnums=0)
+def _layer_trace(
+    place: Place,
+    params: Any,
+    inputs: Any,
+    carry: Any,
+    carries: Any,
+    boundaries: tuple[Any, Any, Any],
+) -> LayerTrace:
     """Return what a layer did, in the order of the model's inputs."""
-    context, reverse = note.context, place.layer.options.reverse
-    valid = valid_steps(context.lengths, len(note.inputs))
-    resets = resets_in_direction(context.resets, valid, reverse)
-    inputs = fill_padding(valid, note.inputs)
-    as_read = inputs, note.carries, resets
-    if reverse:
-        as_read = flip_within(None, as_read)
-    gates = _gates(place.layer, note.params, note.carry, context.reset_carry, *as_read)
+    lengths, resets, reset_carry = boundaries
+    valid, reverse = valid_steps(lengths, len(inputs)), place.layer.options.reverse
+    read = Reading(
+        fill_padding(valid, inputs), carries, valid, resets_in_direction(resets, valid, reverse)
+    )
+    gates = _gates(
+        place.layer, params, carry, reset_carry, flip_within(None, read) if reverse else read
+    )
     if reverse:
         gates = flip_within(None, gates)
     gates = jax.tree.map(functools.partial(zero_padding, valid), gates)
-    carries, gates = (
-        flip_within(context.lengths, each) if place.flipped else each
-        for each in (note.carries, gates)
-    )
-    return LayerTrace(place.name, place.layer.cell, carries, gates)
+    if place.flipped:
+        carries, gates = flip_within(lengths, (carries, gates))
+    return LayerTrace(place.name, place.layer.cell, carries, gates, valid)
+
+
+class Reading(NamedTuple):
+    """What a layer read and carried, in its own order of steps."""
+
+    inputs: Any
+    carries: Any
+    valid: Any
+    resets: Any
 
 
 def _gates(
-    layer: Recurrent,
-    params: Any,
-    carry: Any,
-    reset_carry: Any,
-    inputs: Any,
-    carries: Any,
-    resets: Any,
+    layer: Recurrent, params: Any, carry: Any, reset_carry: Any, read: Reading
 ) -> dict[str, Gate]:
     """Return the gates at all steps, in the order in which the layer reads them."""
-    cell, options = layer.cell, layer.options
+    cell, options, inputs = layer.cell, layer.options, read.inputs
     if not cell.gates:
         return {}
     if jnp.issubdtype(inputs.dtype, jnp.integer):
@@ -230,10 +161,12 @@ def _gates(
     input_gates = project_inputs(options, params, inputs)
     own = cast_w_hh(options, LoopParams(params.w_hh, params.b_hh, params.cell))
     if isinstance(cell, LinearCell):
-        return gates_of(functools.partial(cell.coefficients, own.cell), cell.gates, (input_gates,))
-    if resets is not None and reset_carry is None:
+        equations = functools.partial(_linear_equations, cell, own.cell)
+        return gates_of(equations, cell.gates, (input_gates,), state_of(read.carries))
+    if read.resets is not None and reset_carry is None:
         reset_carry = cell.initial_carry(inputs.shape[1], params.w_ih.dtype)
-    starts = start_carries(carry, carries, resets, reset_carry)
+    starts = start_carries(carry, read.carries, read.resets, reset_carry)
+    starts = fill_arguments(read.valid, starts)
     if isinstance(cell, StepCell):
         step = functools.partial(cell.step, own)
         return gates_of(step, cell.gates, (input_gates,), starts)
@@ -241,3 +174,8 @@ def _gates(
     hidden_gates = hidden_gates_of(cell, own, starts.hidden)
     update = functools.partial(cell.update, own.cell)
     return gates_of(update, cell.gates, (input_gates, hidden_gates), starts)
+
+
+def _linear_equations(cell: LinearCell, params: Any, input_gates: Any, state: Any) -> Any:
+    read = () if cell.readout is None else cell.readout(params, input_gates, state)
+    return cell.coefficients(params, input_gates), read

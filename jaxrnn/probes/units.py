@@ -20,6 +20,9 @@ def correlations(
         states: the values of H units at T steps, such as `carries.memory[:, 0]` of a trace.
         targets: a number per step, such as one of the `text_features`.
 
+    Returns:
+        Pearson's correlation for each unit.
+
     Raises:
         ValueError: the shapes do not fit, or a value is not finite.
 
@@ -31,9 +34,10 @@ def correlations(
         [-1.0, 0.0]
     """
     values, wanted = _checked(states, targets)
+    change = (np.ptp(values, axis=0) > 0) & (np.ptp(wanted) > 0)  # a mean of equals is rounded
     values, wanted = values - values.mean(axis=0), wanted - wanted.mean()
     scale = np.sqrt(np.square(values).sum(axis=0) * np.square(wanted).sum())
-    return np.divide(wanted @ values, scale, out=np.zeros_like(scale), where=scale > 0)
+    return np.divide(wanted @ values, scale, out=np.zeros_like(scale), where=change & (scale > 0))
 
 
 class LinearProbe(NamedTuple):
@@ -66,6 +70,9 @@ def linear_probe(
         ridge: the penalty of squared weights, in units of one step's variance.
         held_out: the share of the steps, the last ones, that are not fitted but judged.
 
+    Returns:
+        The function, and how well it does at the steps that were held out.
+
     Raises:
         TypeError: a number has the wrong type.
         ValueError: the shapes do not fit, a value is not finite, a number is out of range, or there
@@ -93,8 +100,7 @@ def linear_probe(
         )
     fitted, mean = values[:num_fitted], values[:num_fitted].mean(axis=0)
     centre = wanted[:num_fitted].mean()
-    scale = fitted.std(axis=0)
-    scale[scale == 0] = 1.0
+    scale = np.where(np.ptp(fitted, axis=0) > 0, fitted.std(axis=0), np.inf)
     units = (fitted - mean) / scale
     gram = units.T @ units + ridge * np.eye(units.shape[1])
     # By least squares, because without a penalty the units may depend on each other.

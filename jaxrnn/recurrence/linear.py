@@ -25,7 +25,7 @@ def run(
 ) -> tuple[Any, Any]:
     """Run a `LinearCell` like `scan.run`."""
     cell: Any = options.cell
-    start = _state_of(carry)
+    start = state_of(carry)
     a, b = _coefficients(cell, steps, start, params.cell, steps.input_gates, reset_carry)
     states, last = linear_recurrence(
         a, b, start, _as_column(steps.resets), implementation=options.implementation
@@ -61,14 +61,14 @@ def run_tangent(
         d_reset_carry: that of the carry of resets.
     """
     cell: Any = options.cell
-    resets, start, states = _as_column(steps.resets), _state_of(carry), _state_of(carries)
+    resets, start, states = _as_column(steps.resets), state_of(carry), state_of(carries)
     (a, _), (d_a, d_b) = jax.jvp(
         functools.partial(_coefficients, cell, steps, start),
         (params.cell, steps.input_gates, reset_carry),
         (d_params.cell, d_input_gates, d_reset_carry),
     )
     d_states, d_last = recurrence_tangent(
-        a, states, start, resets, d_a, d_b, _state_of(d_carry), options.implementation
+        a, states, start, resets, d_a, d_b, state_of(d_carry), options.implementation
     )
     _, (d_carries, d_last_carry) = jax.jvp(
         functools.partial(_carries, cell, steps),
@@ -89,7 +89,7 @@ def _coefficients(
     a, b = _coefficients_of_cell(cell, params, input_gates, start)
     a, b = zone_coefficients(steps.zoneout, a, b)
     if steps.resets is not None:
-        b = jnp.where(_as_column(steps.resets), a * _state_of(reset_carry)[None] + b, b)
+        b = jnp.where(_as_column(steps.resets), a * state_of(reset_carry)[None] + b, b)
     if steps.valid is not None:
         valid = _as_column(steps.valid)
         a, b = jnp.where(valid, a, 1), jnp.where(valid, b, 0)
@@ -150,7 +150,7 @@ def _as_column(mask: Any) -> Any:
     return None if mask is None else mask[..., None]
 
 
-def _state_of(carry: Any) -> Any:
+def state_of(carry: Any) -> Any:
     """Return the state in a carry, real or complex."""
     if isinstance(carry, ComplexCarry):
         return lax.complex(carry.real, carry.imaginary)

@@ -138,8 +138,8 @@ class _Tracer:
         for equation in traced.jaxpr.eqns:
             operands = [read(variable) for variable in equation.invars]
             name = equation.primitive.name
-            if name in _CALLS:
-                results = self.evaluate(_closed(equation.params[_CALLS[name]]), operands)
+            if name in CALLS:
+                results = self.evaluate(closed(equation.params[CALLS[name]]), operands)
             else:
                 results = [self.apply(equation, name, operands)]
             known |= dict(zip(equation.outvars, results, strict=True))
@@ -184,18 +184,19 @@ class _Tracer:
         return self.operations[key].result
 
 
-def _closed(program: Any) -> Any:
+def closed(program: Any) -> Any:
+    """Return the program that a call holds, with its constants."""
     return program if isinstance(program, ClosedJaxpr) else ClosedJaxpr(program, ())
 
 
-# Calls of programs, and the parameter that holds them.
-_CALLS = {
+CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
     "closed_call": "call_jaxpr",
     "custom_jvp_call": "call_jaxpr",
     "custom_vjp_call": "call_jaxpr",
 }
+"""Calls of programs by the names of JAX's primitives, and the parameter that holds the program."""
 # Operations that leave the number of each unit as it is.
 _SAME = {
     *("broadcast_in_dim", "reshape", "squeeze", "expand_dims"),

@@ -15,7 +15,7 @@ from jaxrnn.runs.loading import Use, load_run
 from jaxrnn.runs.metrics import read_metrics
 from jaxrnn.studio.computations import BusyError, Computations
 from jaxrnn.studio.guard import Guard
-from jaxrnn.studio.model import Studio
+from jaxrnn.studio.model import Studio, frame, line
 from jaxrnn.studio.requests import LookInside, Read, Write, read_request
 
 LINES = "application/x-ndjson"
@@ -57,7 +57,7 @@ class Pages:
 
     async def model(self, request: Request) -> Response:
         """Send the description of the model."""
-        return JSONResponse({"run": self.run_dir.name, **self.studio.description})
+        return JSONResponse({"run": self.run_dir.resolve().name, **self.studio.description})
 
     async def write(self, request: Request) -> Response:
         """Continue a text."""
@@ -79,11 +79,14 @@ class Pages:
         media_type: str,
     ) -> Response:
         asked = read_request(kind, await request.json())
-        return await self.computations.answer(compute(asked), media_type)
+        error = frame if media_type == BINARY else line
+        return await self.computations.answer(
+            compute(asked), lambda message: error({"error": message}), media_type
+        )
 
     async def cancel(self, request: Request) -> Response:
         """Cancel the computation that is running."""
-        return JSONResponse({"cancelled": self.computations.cancel()})
+        return JSONResponse({"cancelled": await self.computations.cancelled()})
 
     async def training(self, request: Request) -> Response:
         """Send the rows of the run's metrics, as they stand now."""

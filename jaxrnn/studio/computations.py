@@ -1,9 +1,9 @@
 """Computations, one at a time: each is an iterator of pieces, and can be cancelled between two."""
 
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import anyio
 from anyio import to_thread
 from starlette.responses import Response, StreamingResponse
 
@@ -12,61 +12,83 @@ class BusyError(Exception):
     """Another computation is running."""
 
 
+class Computation:
+    """A computation that is running."""
+
+    cancelled = False
+    """Whether it is to end after its next piece."""
+
+
 class Computations:
     """The place where one computation at a time may run."""
 
     def __init__(self) -> None:
-        self.running: threading.Event | None = None
-        """Set to cancel the computation that is running."""
+        self.running: Computation | None = None
+        """The computation that has the place."""
 
-    def cancel(self) -> bool:
-        """Cancel what is running after its next piece; return whether something is."""
-        if self.running is None:
-            return False
-        self.running.set()
-        return True
+    def cancel(self) -> None:
+        """Let what is running end after its next piece."""
+        if self.running is not None:
+            self.running.cancelled = True
 
-    async def answer(self, pieces: Iterator[bytes], media_type: str) -> Response:
+    async def cancelled(self) -> bool:
+        """Cancel what is running, and return once it has ended; False if nothing was running."""
+        running = self.running
+        self.cancel()
+        while running is not None and self.running is running:
+            await anyio.sleep(0.02)
+        return running is not None
+
+    async def answer(
+        self, pieces: Iterator[bytes], error: Callable[[str], bytes], media_type: str
+    ) -> Response:
         """Start a computation; return the response that sends its pieces as they come.
 
-        Errors before the first piece are raised here.
+        Errors before the first piece are raised here; later ones are sent.
+
+        Args:
+            pieces: the computation.
+            error: makes a piece of an error's message.
+            media_type: the media type of the pieces.
 
         Raises:
             BusyError: another one is running.
         """
         if self.running is not None:
             raise BusyError("another computation is running: wait for it, or cancel it")
-        self.running = threading.Event()
+        self.running = running = Computation()
         try:
             first = await to_thread.run_sync(next, pieces, None)
         except BaseException:
             self.running = None
             raise
-        return _Answer(self, first, pieces, media_type)
+        return _Answer(self, _rest(running, first, pieces, error), media_type=media_type)
+
+
+async def _rest(
+    running: Computation,
+    piece: bytes | None,
+    pieces: Iterator[bytes],
+    error: Callable[[str], bytes],
+) -> AsyncIterator[bytes]:
+    while piece is not None and not running.cancelled:
+        yield piece
+        try:
+            piece = await to_thread.run_sync(next, pieces, None)
+        except Exception as failure:  # whatever it is, the page shall show it
+            piece, pieces = error(" ".join(str(failure).split())), iter(())
 
 
 class _Answer(StreamingResponse):
     """The pieces of a computation, which ends with the response, whether or not it was read."""
 
-    def __init__(
-        self,
-        computations: Computations,
-        first: bytes | None,
-        pieces: Iterator[bytes],
-        media_type: str,
-    ) -> None:
-        super().__init__(self._pieces(first, pieces), media_type=media_type)
+    def __init__(self, computations: Computations, pieces: Any, media_type: str) -> None:
+        super().__init__(pieces, media_type=media_type)
         self._computations = computations
-
-    async def _pieces(self, piece: bytes | None, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-        running = self._computations.running
-        while piece is not None and running is not None and not running.is_set():
-            yield piece
-            piece = await to_thread.run_sync(next, pieces, None)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Send the pieces."""
         try:
             await super().__call__(scope, receive, send)
-        finally:  # a thread that was at work has finished its piece: anyio waits for it
+        finally:
             self._computations.running = None

@@ -16,7 +16,7 @@ from jaxrnn.generation.sampling import Sampling, check_sampling, log_probability
 from jaxrnn.generation.stopping import encode_stop
 from jaxrnn.layers import Layer
 from jaxrnn.runs.loading import LoadedRun
-from jaxrnn.studio.requests import LookInside, Read, Write
+from jaxrnn.studio.requests import MAX_VALUES, LookInside, Read, Write
 from jaxrnn.text import tokenize
 from jaxrnn.typing import HostArray, Params
 
@@ -59,17 +59,17 @@ class Studio:
         The tokens are those of `jaxrnn.generate` for the same arguments.
         """
         vocabulary = self.vocabulary
-        vocabulary.check_prompt(request.prompt)
+        vocabulary.check_prompt(request.prompt, allow_unknown=request.num_read is not None)
         sampling = Sampling(request.temperature, request.top_k, request.top_p)
         key = jax.random.key(request.seed)
         check_sampling(sampling, key, 1, len(vocabulary))
         stops = [stop.tolist() for stop in encode_stop(vocabulary, request.stop)]
         keys = None if sampling.greedy else jax.random.split(key, request.length)
-        ids = vocabulary.encode(request.prompt)[: request.num_read]
+        ids = vocabulary.encode_known(request.prompt)[0][: request.num_read]
         state, added = (None, self.model.initial_carry(self.params, 1)), list[int]()
         for chunk, length in _chunks(ids):
             state = _read(self.model, self.params, state[1], chunk, np.array([length]))
-        yield _line({"read": len(ids)})
+        yield line({"read": len(ids)})
         numbers = np.float32(sampling.temperature), np.float32(sampling.top_p)
         for n in range(request.length):
             key = None if keys is None else keys[n]
@@ -79,9 +79,10 @@ class Studio:
             added.append(int(token))
             ended = max((len(stop) for stop in stops if added[-len(stop) :] == stop), default=0)
             row = {"token": vocabulary.tokens[added[-1]], "nats": round(float(nats), 4)}
-            yield _line({**row, **self._likely(likely), "stop": ended})
+            yield line({**row, **self._likely(likely), "stop": ended})
             if ended:
-                return
+                break
+        yield line({"end": True})
 
     def read(self, request: Read) -> Iterator[bytes]:
         """Yield lines of JSON with rows for the tokens of a text, and how likely each was.
@@ -90,8 +91,8 @@ class Studio:
         is the first token.
         """
         ids, known, tokens = self._encode(request.text)
-        yield _line({"tokens": len(ids)})
-        yield _line({"rows": [{"token": tokens[0], "known": bool(known[0])}]})
+        yield line({"tokens": len(ids)})
+        yield line({"rows": [{"token": tokens[0], "known": bool(known[0])}]})
         carry, place = self.model.initial_carry(self.params, 1), 1
         for chunk, length in _chunks(ids):
             targets = np.zeros_like(chunk)
@@ -107,27 +108,35 @@ class Studio:
                     row["nats"] = round(float(nats[k]), 4)
                 rows.append(row | self._likely([each[k] for each in likely]))
             place += num_judged
-            yield _line({"rows": rows})
+            yield line({"rows": rows})
+        yield line({"end": True})
 
     def look_inside(self, request: LookInside) -> Iterator[bytes]:
         """Yield frames with an array of a layer at every token of a text, a row for each.
 
-        The last one ranks the units by what they follow.
+        The last ones rank the units by what they follow.
         """
         ids, _, tokens = self._encode(request.text)
         check_choice("layer", request.layer, tuple(range(len(self.description["layers"]))))
         carry, rows = self.model.initial_carry(self.params, 1), []
         for chunk, length in _chunks(ids):
-            seen = probes.trace(
-                self.model, self.params, chunk, carry, lengths=np.array([length], np.int32)
-            )
+            lengths = np.array([length], np.int32)
+            seen = probes.trace(self.model, self.params, chunk, carry, lengths=lengths)
             values = np.asarray(_array_of(seen.layers[request.layer], request.array))
-            carry = seen.carry
+            carry, units = seen.carry, values.shape[-1]
+            if len(ids) * units > MAX_VALUES:
+                raise ValueError(
+                    f"text must hold {MAX_VALUES // units:,} tokens at most to show {units} units"
+                )
             if not rows:
-                yield _frame({"tokens": tokens, "units": values.shape[-1]})
+                yield frame({"tokens": tokens, "units": units})
             rows.append(values[:length, 0].astype("<f4"))
-            yield _frame({"rows": length}, rows[-1].tobytes())
-        yield _frame({"ranks": ranks(np.concatenate(rows), tokens)})
+            if not np.isfinite(rows[-1]).all():
+                raise ValueError("the model computes NaN or infinity")
+            yield frame({}, rows[-1].tobytes())
+        for name, best in ranks(np.concatenate(rows), tokens):
+            yield frame({"feature": name, "best": best})
+        yield frame({"end": True})
 
     def _encode(self, text: str) -> tuple[HostArray, HostArray, list[str]]:
         """Return the ids of a text, which of its tokens are known, and the tokens."""
@@ -143,21 +152,20 @@ class Studio:
         return {"likely": [[n, round(p, 4)] for n, p in zip(names, probabilities, strict=True)]}
 
 
-def ranks(values: HostArray, tokens: list[str]) -> dict[str, list[tuple[int, float]]]:
-    """Return the units that follow each feature of a text most closely, with their correlations."""
-    found = {}
+def ranks(values: HostArray, tokens: list[str]) -> Iterator[tuple[str, list[tuple[int, float]]]]:
+    """Yield each feature of a text, and the units that follow it best, with their correlations."""
     for name, targets in probes.text_features(tokens).items():
         correlation = probes.correlations(values, targets)
         best = np.argsort(-abs(correlation))[:UNITS_SHOWN]
-        found[name] = [(int(unit), round(float(correlation[unit]), 3)) for unit in best]
-    return found
+        yield name, [(int(unit), round(float(correlation[unit]), 3)) for unit in best]
 
 
 def arrays_of(layer: probes.LayerTrace) -> dict[str, Any]:
     """Return what can be looked at in a layer: arrays of its carry, and its gates, by name."""
     carry = zip(layer.carries._fields, layer.carries, strict=True)
     of_units = {name: each for name, each in carry if each.ndim == 3}
-    return of_units | {f"gate {name}": gate.value for name, gate in layer.gates.items()}
+    known = {name: gate for name, gate in layer.gates.items() if gate.function != "unknown"}
+    return of_units | {f"gate {name}": gate.value for name, gate in known.items()}
 
 
 def _array_of(layer: probes.LayerTrace, name: str) -> Any:
@@ -211,11 +219,18 @@ def _most_likely(logits: Any) -> tuple[Any, Any]:
     return ids, probabilities
 
 
-def _line(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+def line(content: dict[str, Any]) -> bytes:
+    """Return a line of JSON.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    return (
+        json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n"
+    )
 
 
-def _frame(content: dict[str, Any], values: bytes = b"") -> bytes:
+def frame(content: dict[str, Any], values: bytes = b"") -> bytes:
     """Return the length of some JSON, then the JSON, then as many bytes as the JSON says."""
-    header = _line(content | {"bytes": len(values)})
+    header = line(content | {"bytes": len(values)})
     return struct.pack("<I", len(header)) + header + values

@@ -3,10 +3,13 @@
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar, get_type_hints
 
-from jaxrnn.checks import check_positive_integer, check_seed
+from jaxrnn.checks import FLOAT32_MAX, check_positive_integer, check_seed
 
 MAX_CHARACTERS = 100_000
 """The longest text."""
+
+MAX_VALUES = 1 << 25
+"""The most values of a layer that are shown: tokens times units."""
 
 MAX_TOKENS = 5_000
 """The most tokens that are added to a prompt."""
@@ -99,8 +102,10 @@ def read_request(kind: type[Request], content: Any) -> Request:
             raise ValueError(f"a request must not hold {name!r}")
         if isinstance(value, list):
             value = tuple(value)
+        if hints[name] is float and type(value) is int and abs(value) <= FLOAT32_MAX:
+            value = float(value)
         if not _fits(value, hints[name]):
-            raise TypeError(f"{name} must be of another type, got {value!r}")
+            raise TypeError(f"{name} must be {_in_words(hints[name])}, got {value!r:.100}")
         values[name] = value
     if names[0] not in values:
         raise ValueError(f"a request must hold {names[0]!r}")
@@ -112,6 +117,9 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, tuple) and all(isinstance(text, str) for text in value)
     if isinstance(value, bool):
         return False
-    if hint is float:
-        return isinstance(value, (int, float))
     return isinstance(value, hint)
+
+
+def _in_words(hint: Any) -> str:
+    names = {str: "a text", int: "an integer", float: "a number", int | None: "an integer or null"}
+    return names.get(hint, "a list of texts")

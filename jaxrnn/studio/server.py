@@ -1,5 +1,6 @@
 """The studio's server, on this machine alone."""
 
+import logging
 import secrets
 import socket
 from collections.abc import Callable
@@ -26,8 +27,9 @@ class Server(uvicorn.Server):
         self._listening()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop to listen, and wait for the answers that are on their way."""
+        """Stop listening, and wait for the answers that are on their way."""
         self.pages.computations.cancel()
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what is cut off is no error
         await super().shutdown(sockets)
 
 
@@ -46,20 +48,13 @@ def make_server(
         CheckpointError: the run cannot be loaded.
         ValueError: the port is in use.
     """
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound = _listen(port)
     try:
-        bound.bind((HOST, port))
-        port, token = bound.getsockname()[1], secrets.token_urlsafe(24)
         pages = Pages(run_dir, use)
-    except BaseException as error:
+    except BaseException:
         bound.close()
-        if isinstance(error, OSError) and error.filename is None:
-            raise ValueError(
-                f"port {port} cannot be used ({error.strerror}): choose another with --port, or 0"
-                " for any that is free"
-            ) from error
         raise
+    port, token = bound.getsockname()[1], secrets.token_urlsafe(24)
     config = uvicorn.Config(
         make_app(pages, token, port),
         lifespan="off",
@@ -71,3 +66,18 @@ def make_server(
     )
     address = f"http://{HOST}:{port}/?token={token}"
     return Server(config, pages, lambda: listening(address)), bound
+
+
+def _listen(port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((HOST, port))
+        bound.listen()  # at once: until then another one could bind it, too
+    except OSError as error:
+        bound.close()
+        raise ValueError(
+            f"port {port} cannot be used ({error.strerror}): choose another with --port, or 0 for"
+            " any that is free"
+        ) from error
+    return bound

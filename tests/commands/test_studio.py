@@ -4,6 +4,7 @@ import re
 import signal
 import socket
 import sys
+import threading
 import urllib.request
 
 import preloaded
@@ -38,10 +39,25 @@ def test_a_port_out_of_range_is_said(port, run, run_dir):
 
 
 def test_a_folder_without_a_run_is_said(run, tmp_path):
-    code, _, complained = run("studio", tmp_path / "nothing", "--port", 0)
-    assert code == 2
-    assert complained.startswith("error: ")
-    assert complained.count("\n") == 1
+    code, said, complained = run("studio", tmp_path / "nothing", "--port", 0)
+    assert (code, said) == (2, "")
+    assert complained == f"error: no intact checkpoint in {tmp_path / 'nothing'}\n"
+
+
+def test_the_browser_is_opened_at_the_address(run, run_dir, monkeypatch):
+    opened = threading.Event()
+
+    def look(address):
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            assert b"jaxrnn studio" in answer.read()
+        opened.set()
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("webbrowser.open", look)
+    code, said, complained = run("studio", run_dir, "--port", 0)
+    assert opened.is_set()
+    assert (code, complained) == (0, "")
+    assert said.endswith("the studio is closed\n")
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn"])

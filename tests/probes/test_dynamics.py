@@ -1,6 +1,7 @@
 """Fixed points, Lyapunov exponents and gradients through time, against what is known of them."""
 
 import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -101,6 +102,35 @@ def test_the_exponents_of_a_linear_map_are_the_logarithms_of_its_moduli():
     np.testing.assert_allclose(largest, expected[:1], atol=1e-3)
 
 
+def test_the_largest_exponent_is_found_wherever_it_is():
+    """Units of a minimal GRU read no others: their exponents are the means of log(1 - z)."""
+    layer = jaxrnn.recurrent(jaxrnn.min_gru(6))
+    params = layer.init(jax.random.key(0), 2)
+    inputs = np.random.default_rng(0).normal(size=(3000, 1, 2)).astype(np.float32)
+    (seen,) = probes.trace(layer, params, inputs).layers
+    own = np.log1p(-np.asarray(seen.gates["update"].value, float)).mean(axis=0)[0]
+    (found,) = probes.lyapunov_exponents(layer, params, inputs, num_exponents=1)
+    np.testing.assert_allclose(found[0], own.max(), atol=1e-3)
+    (found,) = probes.lyapunov_exponents(layer, params, inputs)
+    np.testing.assert_allclose(found, np.sort(own)[::-1], atol=1e-3)
+
+
+def test_directions_that_nothing_reads_end_at_once():
+    layer = jaxrnn.recurrent(jaxrnn.lru(3))
+    params = layer.init(jax.random.key(0), 2)
+    inputs = np.ones((50, 1, 2), np.float32)
+    (found,) = probes.lyapunov_exponents(layer, params, inputs)
+    assert np.isfinite(found[:6]).all()  # the real and imaginary parts of the state
+    assert np.isneginf(found[6:]).all()  # the output
+
+
+def test_tiny_gradients_have_norms():
+    tiny = jaxrnn.HiddenCarry(np.full((2, 1, 3), 1e-30, np.float32))
+    np.testing.assert_allclose(
+        probes.gradient_norms(tiny)["hidden"], np.full((2, 1), 3**0.5 * 1e-30), rtol=1e-6
+    )
+
+
 def test_the_gradient_through_time_is_the_product_of_the_jacobians(x64):
     layer = jaxrnn.recurrent(jaxrnn.rnn(4))
     params = layer.init(jax.random.key(0), 2)
@@ -139,6 +169,38 @@ def test_the_gradients_of_a_deep_model_are_those_of_finite_differences(x64):
     np.testing.assert_allclose(
         norms["1.memory"], np.linalg.norm(np.asarray(flow[1].memory), axis=2), atol=1e-12
     )
+
+
+class Counted(NamedTuple):
+    hidden: Any
+    count: Any
+
+
+def counting_layer():
+    """A layer whose carry has an integer."""
+
+    def initial_carry(batch_size, dtype=jnp.float32):
+        return Counted(jnp.zeros((batch_size, 2), dtype), jnp.zeros(batch_size, jnp.int32))
+
+    def step(params, inputs, carry):
+        return Counted(jnp.tanh(carry.hidden + inputs), carry.count + 1)
+
+    cell = jaxrnn.StepCell("counting", 2, gates=(), initial_carry=initial_carry, step=step)
+    layer = jaxrnn.recurrent(cell)
+    return layer, layer.init(jax.random.key(0), 2)
+
+
+def test_a_counter_has_no_gradient():
+    layer, params = counting_layer()
+    inputs = np.ones((4, 1, 2), np.float32)
+    flow = probes.gradient_flow(layer, params, inputs, lambda outputs: outputs[-1].sum())
+    assert list(probes.gradient_norms(flow)) == ["hidden"]
+
+
+def test_a_counter_is_no_state_of_a_dynamical_system():
+    layer, params = counting_layer()
+    with pytest.raises(TypeError, match="must hold floats alone, got int32 in count"):
+        probes.lyapunov_exponents(layer, params, np.ones((4, 1, 2), np.float32))
 
 
 BACKWARD = jaxrnn.recurrent(jaxrnn.gru(3), reverse=True)

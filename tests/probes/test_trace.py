@@ -76,6 +76,11 @@ def test_the_candidate_of_a_gru_holds_what_the_reset_gate_lets_through(random):
 
 FUNCTIONS = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh, "relu": jax.nn.relu, "exp": jnp.exp}
 FUNCTIONS |= {"identity": lambda x: x, "log_sigmoid": jax.nn.log_sigmoid}
+UNKNOWN = {  # to the reader of their equations, and why
+    "min_lstm": {"forget", "input"},  # each is a share of both
+    "positive_min_lstm": {"forget", "input", "candidate"},
+    "positive_min_gru": {"candidate"},  # x + 1/2 where it is positive
+}
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -89,7 +94,12 @@ def test_every_cell_has_its_gates_and_carries(name, random):
     jax.tree.map(np.testing.assert_array_equal, seen.layers[0].carries, carries)
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[-1]), seen.carry, carries)
     assert tuple(seen.layers[0].gates) == cell.gates
+    unknown = {k for k, gate in seen.layers[0].gates.items() if gate.function == "unknown"}
+    assert unknown == UNKNOWN.get(name, set())
     for gate in seen.layers[0].gates.values():
+        if gate.function == "unknown":
+            assert np.isnan(gate.value).all()
+            continue
         value = FUNCTIONS[gate.function](gate.pre_activation)
         np.testing.assert_allclose(gate.value, value, rtol=1e-5, atol=1e-6)
 
@@ -111,6 +121,129 @@ def test_the_function_of_each_gate_is_found_in_the_equations(cell, functions, ra
     layer, params, inputs = layer_and_inputs(cell, random)
     (seen,) = probes.trace(layer, params, inputs).layers
     assert [gate.function for gate in seen.gates.values()] == functions
+
+
+def test_the_input_gate_of_an_slstm_is_its_weight_and_not_its_complement(random):
+    layer, params, inputs = layer_and_inputs(jaxrnn.slstm(H), random)
+    (seen,) = probes.trace(layer, params, inputs).layers
+    w_ih, w_hh, b_ih = (np.asarray(p, float) for p in params[:3])
+    hidden = np.concatenate([np.zeros((1, B, H)), seen.carries.hidden[:-1]])
+    i = (inputs @ w_ih + b_ih + hidden @ w_hh)[..., :H]
+    expected = np.exp(i - np.asarray(seen.carries.stabilizer))
+    np.testing.assert_allclose(seen.gates["input"].value, expected, rtol=1e-4, atol=1e-6)
+
+
+def own_cell(update, gates=("first", "second")):
+    zeros = jaxrnn.zero_carry(jaxrnn.HiddenCarry, H)
+    return jaxrnn.Cell("own", H, gates=gates, initial_carry=zeros, update=update)
+
+
+def joined(params, x, h, carry):
+    both = jax.nn.sigmoid(jnp.concatenate(x, -1) + jnp.concatenate(h, -1))
+    first, second = jnp.split(both, 2, axis=-1)
+    return jaxrnn.HiddenCarry(first * carry.hidden + second)
+
+
+def piecewise(params, x, h, carry):
+    first, second = x[0] + h[0], x[1] + h[1]
+    kept = jnp.where(jnp.arange(H)[None] < 2, first, jax.nn.sigmoid(first))
+    return jaxrnn.HiddenCarry(kept * jnp.tanh(second))
+
+
+def complement_first(params, x, h, carry):
+    first, second = x[0] + h[0], x[1] + h[1]
+    new = jax.nn.sigmoid(1 - first) * jnp.tanh(second)
+    return jaxrnn.HiddenCarry(new + jax.nn.sigmoid(first) * carry.hidden)
+
+
+def clipped(params, x, h, carry):
+    first = jnp.clip(0.2 * (x[0] + h[0]) + 0.5, 0, 1)
+    return jaxrnn.HiddenCarry(first * jnp.arctan(x[1] + h[1]))
+
+
+def remade(params, x, h, carry):
+    product = jax.checkpoint(lambda a: jnp.tanh(a))(x[0] + h[0])
+    return jaxrnn.HiddenCarry(product + x[1] + h[1])
+
+
+@pytest.mark.parametrize(
+    ("update", "functions"),
+    [
+        (joined, ["unknown", "unknown"]),
+        (piecewise, ["unknown", "tanh"]),
+        (complement_first, ["sigmoid", "tanh"]),
+        (clipped, ["unknown", "atan"]),
+        (remade, ["unknown", "identity"]),
+    ],
+)
+def test_what_cannot_be_told_is_said(update, functions, random):
+    layer, params, inputs = layer_and_inputs(own_cell(update), random)
+    (seen,) = probes.trace(layer, params, inputs).layers
+    assert [gate.function for gate in seen.gates.values()] == functions
+    w_ih, w_hh, b_ih = (np.asarray(p) for p in params[:3])
+    hidden = np.concatenate([np.zeros((1, B, H), np.float32), seen.carries.hidden[:-1]])
+    first = (inputs @ w_ih + b_ih + hidden @ w_hh)[..., :H]
+    np.testing.assert_allclose(seen.gates["first"].pre_activation, first, atol=1e-5)
+
+
+def test_the_output_gate_of_a_qrnn_is_found_in_its_readout(random):
+    layer, params, inputs = layer_and_inputs(jaxrnn.qrnn(H), random)
+    (seen,) = probes.trace(layer, params, inputs).layers
+    assert seen.gates["output"].function == "sigmoid"
+    gates = inputs @ np.asarray(params.w_ih) + np.asarray(params.b_ih)
+    place = layer.cell.gates.index("output") * H
+    expected = sigmoid(gates[..., place : place + H])
+    np.testing.assert_allclose(seen.gates["output"].value, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"projection_size": 3}, {"num_heads": 2}, {"remat_every": 3}])
+def test_weights_of_any_form_are_traced(options, random):
+    layer, params, inputs = layer_and_inputs(jaxrnn.lstm(H), random, **options)
+    (seen,) = probes.trace(layer, params, inputs).layers
+    i, f, g = (seen.gates[name].value for name in ("input", "forget", "candidate"))
+    memory = np.concatenate([np.zeros((1, B, H), np.float32), seen.carries.memory[:-1]])
+    np.testing.assert_allclose(f * memory + i * g, seen.carries.memory, atol=1e-6)
+    hidden = seen.gates["output"].value * np.tanh(seen.carries.memory)
+    np.testing.assert_allclose(hidden, seen.carries.hidden, atol=1e-6)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_gates_explain_the_carries_at_resets_and_in_both_directions(reverse, random):
+    layer = jaxrnn.recurrent(jaxrnn.lstm(H), reverse=reverse)
+    params = layer.init(jax.random.key(1), D)
+    inputs = random.normal(size=(T, B, D)).astype(np.float32)
+    resets = random.random((T, B)) < 0.3
+    first, again = (
+        jaxrnn.LSTMCarry(*random.normal(size=(2, B, H)).astype(np.float32)) for _ in range(2)
+    )
+    seen = probes.trace(
+        layer, params, inputs, first, lengths=LENGTHS, resets=resets, reset_carry=again
+    ).layers[0]
+    i, f, g = (np.asarray(seen.gates[name].value) for name in ("input", "forget", "candidate"))
+    memory = np.asarray(seen.carries.memory)
+    for b, length in enumerate(LENGTHS):
+        for t in range(length):
+            before = t + 1 if reverse else t - 1
+            boundary = before if reverse else t
+            start = memory[before, b] if 0 <= before < length else first.memory[b]
+            if 0 <= boundary < length and resets[boundary, b]:
+                start = again.memory[b]
+            expected = f[t, b] * start + i[t, b] * g[t, b]
+            np.testing.assert_allclose(memory[t, b], expected, atol=1e-6)
+
+
+def test_an_id_out_of_range_is_named(random):
+    model = jaxrnn.language_model(5, jaxrnn.recurrent(jaxrnn.gru(H)))
+    params = model.init(jax.random.key(0), 5)
+    with pytest.raises(ValueError, match=r"inputs must be in 0\.\.4"):
+        probes.trace(model, params, np.full((2, 1), 7))
+
+
+def test_a_trace_can_be_jitted(random):
+    layer, params, inputs = layer_and_inputs(jaxrnn.gru(H), random)
+    traced = jax.jit(lambda p, x: probes.trace(layer, p, x))(params, inputs)
+    plain = probes.trace(layer, params, inputs)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), traced, plain)
 
 
 def test_the_update_gate_of_a_minimal_gru_is_not_its_complement(random):

@@ -22,7 +22,16 @@ def test_correlations_are_pearsons():
 
 
 def test_a_unit_that_never_changes_correlates_with_nothing():
-    assert probes.correlations(np.ones((4, 2)), np.arange(4.0)).tolist() == [0, 0]
+    assert probes.correlations(np.full((4, 2), 0.1), np.arange(4.0)).tolist() == [0, 0]
+    assert probes.correlations(np.arange(6.0).reshape(3, 2), np.full(3, 0.1)).tolist() == [0, 0]
+
+
+def test_a_unit_that_changes_only_where_it_is_judged_has_no_weight():
+    states = np.random.default_rng(0).normal(size=(100, 2))
+    states[:80, 1] = 0.1
+    probe = probes.linear_probe(states, states[:, 0])
+    assert probe.weights[1] == 0
+    assert probe.r2 > 0.99
 
 
 def test_a_linear_probe_is_ridge_regression_judged_at_later_steps():
@@ -91,6 +100,7 @@ def test_the_place_in_a_line_is_a_share_of_the_longest():
 
 def test_features_that_never_change_are_left_out():
     assert set(probes.text_features("abc")) == {"place in line", "place in word"}
+    assert probes.text_features("") == {}
 
 
 def test_features_of_words_are_those_after_the_word():
@@ -98,20 +108,22 @@ def test_features_of_words_are_those_after_the_word():
     assert found["inside quotes"].tolist() == [0, 0, 1, 0, 0]
 
 
-def trace_of(**gates):
+def trace_of(valid=None, **gates):
     shape = next(iter(gates.values())).shape
     return LayerTrace(
         "layer 1",
         jaxrnn.lstm(shape[-1]),
         jaxrnn.HiddenCarry(jnp.zeros(shape)),
         {name: Gate(value, value, "sigmoid") for name, value in gates.items()},
+        valid,
     )
 
 
 def test_saturation_counts_valid_steps_near_either_end():
     values = jnp.array([0.05, 0.5, 0.95, 0.99])[:, None, None]
     values = jnp.concatenate([values, jnp.full_like(values, 0.01)], axis=1)
-    found = probes.saturation(trace_of(forget=values), lengths=np.array([4, 1]))
+    valid = np.arange(4)[:, None] < np.array([4, 1])
+    found = probes.saturation(trace_of(valid, forget=values))
     assert found["forget"].low.tolist() == [2 / 5]
     assert found["forget"].high.tolist() == [2 / 5]
     wider = probes.saturation(trace_of(forget=values[:, :1]), margin=0.5)
@@ -151,6 +163,11 @@ def test_pictures_of_nothing_in_particular_can_be_drawn(drawn):
     drawn(probes.plot_activity(np.zeros((3, 2))))
     drawn(probes.plot_gradient_norms({}))
     drawn(probes.plot_spectrum(np.zeros((0, 3), complex)))
+
+
+def test_a_picture_of_a_batch_is_refused(as_users_run):
+    with pytest.raises(ValueError, match=r"values must be \[T, H\], such as carries.memory"):
+        probes.plot_activity(np.zeros((3, 1, 2)))
 
 
 def test_a_picture_needs_a_number_for_each_token():

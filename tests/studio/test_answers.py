@@ -13,7 +13,7 @@ from studio_run import TEXT, make_run, serve
 import jaxrnn
 from jaxrnn import probes
 from jaxrnn.studio.model import Studio, ranks
-from jaxrnn.studio.requests import Read
+from jaxrnn.studio.requests import LookInside, Read, Write
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,8 @@ def test_the_model_describes_itself(served, loaded):
 )
 @pytest.mark.parametrize("prompt", ["He", LONG], ids=["short", "long"])
 def test_writing_is_generating(served, loaded, prompt, options):
-    rows = served.lines("/api/write", {"prompt": prompt, "length": 40, **options})
-    assert rows[0] == {"read": len(prompt)}
+    first, *rows, last = served.lines("/api/write", {"prompt": prompt, "length": 40, **options})
+    assert (first, last) == ({"read": len(prompt)}, {"end": True})
     sampling = jaxrnn.Sampling(
         options["temperature"], options.get("top_k"), options.get("top_p", 1.0)
     )
@@ -56,7 +56,6 @@ def test_writing_is_generating(served, loaded, prompt, options):
         *loaded, [prompt], 40, sampling=sampling, key=jax.random.key(options.get("seed", 0)),
         stop=options.get("stop", ()),
     )  # fmt: skip
-    rows = rows[1:]
     written = "".join(row["token"] for row in rows)
     assert written[: len(written) - rows[-1]["stop"]] == sample.continuation
     assert sum(row["nats"] for row in rows) == pytest.approx(sample.log_probability, abs=1e-2)
@@ -76,9 +75,9 @@ def test_a_part_of_a_text_can_be_continued(served):
 @pytest.mark.parametrize("length", [1, 2, 31, 32, 33, 512, 513, 1100])
 def test_reading_is_scoring(served, loaded, length):
     text = LONG[:length]
-    first, *more = served.lines("/api/read", {"text": text})
+    first, *more, last = served.lines("/api/read", {"text": text})
     rows = [row for line in more for row in line["rows"]]
-    assert first == {"tokens": length}
+    assert (first, last) == ({"tokens": length}, {"end": True})
     assert "".join(row["token"] for row in rows) == text
     assert "nats" not in rows[0]
     if length > 1:
@@ -88,7 +87,7 @@ def test_reading_is_scoring(served, loaded, length):
 
 
 def test_unknown_tokens_are_read_and_not_judged(served):
-    _, *more = served.lines("/api/read", {"text": "He 天 said"})
+    _, *more, _ = served.lines("/api/read", {"text": "He 天 said"})
     rows = [row for line in more for row in line["rows"]]
     assert [row["token"] for row in rows if not row["known"]] == ["天"]
     assert [row["token"] for row in rows[1:] if "nats" not in row] == ["天"]
@@ -125,8 +124,12 @@ def test_looking_inside_is_tracing(served, loaded, layer, array, length):
         else getattr(seen.carries, array)
     )
     np.testing.assert_allclose(values, expected[:, 0], atol=1e-5)
-    best = ranks(np.asarray(expected[:, 0]), list(text))
-    assert set(last["ranks"]) == set(best)
+    assert last == {"end": True, "bytes": 0}
+    found = {header["feature"]: header["best"] for header, _ in middle if "feature" in header}
+    best = dict(ranks(np.asarray(expected[:, 0], "<f4"), list(text)))
+    assert set(found) == set(best)
+    for name, units in best.items():
+        np.testing.assert_allclose(found[name], units, atol=2e-3)
 
 
 def test_ranks_name_the_units_that_follow_a_text():
@@ -135,7 +138,7 @@ def test_ranks_name_the_units_that_follow_a_text():
     random = np.random.default_rng(0)
     values = random.normal(size=(200, 8))
     values[:, 5] = -quotes
-    found = ranks(values, tokens)["inside quotes"]
+    found = dict(ranks(values, tokens))["inside quotes"]
     assert found[0] == (5, -1.0)
     assert len(found) == 5
 
@@ -156,16 +159,27 @@ BAD = {
     "no object": ("/api/read", [1], "a request must be a JSON object"),
     "nothing": ("/api/read", {}, "a request must hold 'text'"),
     "an empty text": ("/api/read", {"text": ""}, "text must hold at least one character"),
-    "a number": ("/api/read", {"text": 3}, "text must be of another type, got 3"),
+    "a number": ("/api/read", {"text": 3}, "text must be a text, got 3"),
     "a long text": ("/api/read", {"text": "a" * 100_001}, "100,000 characters at most"),
     "half a pair": ("/api/read", {"text": "\ud83d"}, "text must be Unicode"),
     "another name": ("/api/read", {"text": "a", "b": 1}, "a request must not hold 'b'"),
     "deep JSON": ("/api/read", "[" * 100_000, ""),
     "an unknown prompt": ("/api/write", {"prompt": "天"}, "not in the vocabulary of"),
-    "a true length": ("/api/write", {"prompt": "a", "length": True}, "length must be of another"),
+    "a true length": (
+        "/api/write",
+        {"prompt": "a", "length": True},
+        "length must be an integer, got True",
+    ),
     "too long": ("/api/write", {"prompt": "a", "length": 5001}, "length must be at most 5,000"),
     "no length": ("/api/write", {"prompt": "a", "length": 0}, "length must be at least 1"),
     "cold": ("/api/write", {"prompt": "a", "temperature": -1}, "temperature must be at least 0"),
+    "a huge number": (
+        "/api/write",
+        '{"prompt": "a", "temperature": 1' + "0" * 400 + "}",
+        "must be",
+    ),
+    "null": ("/api/write", {"prompt": "a", "seed": None}, "seed must be an integer, got None"),
+    "no texts": ("/api/write", {"prompt": "a", "stop": [1]}, "stop must be a list of texts"),
     "no number": ("/api/write", '{"prompt": "a", "temperature": NaN}', "temperature must be"),
     "top_p": ("/api/write", {"prompt": "a", "top_p": 2}, "top_p must be between 0 and 1"),
     "top_k": ("/api/write", {"prompt": "a", "top_k": 999}, "top_k must be at most"),
@@ -199,9 +213,10 @@ def test_one_computation_at_a_time_which_can_be_cancelled(served):
     assert (status, json.loads(content)["error"][:26]) == (409, "another computation is run")
     status, _, content = served.ask("POST", "/api/cancel", {})
     assert json.loads(content) == {"cancelled": True}
+    assert served.ask("POST", "/api/read", {"text": "He"})[0] == 200  # the place is free at once
     thread.join(60)
     assert len(answers[0]) < 5000
-    assert served.ask("POST", "/api/read", {"text": "He"})[0] == 200
+    assert "end" not in answers[0][-1]
     assert json.loads(served.ask("POST", "/api/cancel", {})[2]) == {"cancelled": False}
 
 
@@ -241,6 +256,37 @@ def test_any_run_of_text_can_be_shown(changes, tmp_path):
     assert studio.description["layers"][0]["arrays"][0] == "hidden"
 
 
+def test_a_model_that_computes_nan_says_so(loaded):
+    params = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), loaded.params)
+    studio = Studio(loaded._replace(params=params))
+    for pieces in (
+        studio.write(Write("He", temperature=0.0)),
+        studio.read(Read("He said")),
+        studio.look_inside(LookInside("He said")),
+    ):
+        with pytest.raises(ValueError, match=r"NaN|JSON compliant"):
+            list(pieces)
+
+
+def test_an_error_on_the_way_is_sent(served, monkeypatch):
+    def fail(self, request):
+        yield b'{"read": 1}\n'
+        raise ValueError("it broke\noff")
+
+    monkeypatch.setattr(Studio, "write", fail)
+    said = served.lines("/api/write", {"prompt": "He"})
+    assert said == [{"read": 1}, {"error": "it broke off"}]
+    monkeypatch.undo()
+    assert served.ask("POST", "/api/read", {"text": "He"})[0] == 200
+
+
+def test_a_text_with_too_many_values_is_refused(served, monkeypatch):
+    monkeypatch.setattr("jaxrnn.studio.model.MAX_VALUES", 50)
+    status, _, content = served.ask("POST", "/api/inside", {"text": "He said"})
+    assert status == 400
+    assert json.loads(content)["error"] == "text must hold 3 tokens at most to show 16 units"
+
+
 def test_a_studio_ends_while_it_writes(run_dir):
     served, end = serve(run_dir)
     asked = {"prompt": "He", "length": 5000, "temperature": 1.0}
@@ -253,7 +299,8 @@ def test_a_studio_ends_while_it_writes(run_dir):
 
     thread = threading.Thread(target=ask)
     thread.start()
-    time.sleep(1)
+    while served.pages.computations.running is None:
+        time.sleep(0.01)
     begin = time.monotonic()
     end()
     thread.join(10)

@@ -140,6 +140,25 @@ def test_escape_stops_the_writing(page):
     write(page)  # the place is free again
 
 
+def test_escape_works_wherever_the_focus_is(page):
+    view = open_tab(page, "write")
+    view.locator("[name=length]").fill("5000")
+    view.locator("textarea").fill("He")
+    view.get_by_role("button", name="Write").click()
+    view.locator(".text b").nth(3).wait_for()
+    page.keyboard.press("Escape")
+    view.locator(".status").filter(has_text="stopped").wait_for()
+
+
+def test_the_latest_of_two_computations_wins(page):
+    view = open_tab(page, "write")
+    view.locator("[name=length]").fill("5000")
+    fill(view, "He")
+    view.locator(".text b").nth(3).wait_for()
+    _, said = read(page, "He said")  # which first stops the writing
+    assert said.startswith("7 tokens")
+
+
 def test_an_unknown_character_is_explained(page):
     view = open_tab(page, "write")
     fill(view, "天")
@@ -158,6 +177,24 @@ def test_reading_colours_what_was_not_expected(page):
     assert view.locator("canvas").is_visible()
 
 
+def height_of_drawing(page, canvas):
+    """The height of a canvas on the screen, and whether anything is drawn there."""
+    box = page.locator(canvas).bounding_box()
+    drawn = page.locator(canvas).evaluate(
+        "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(x => x)"
+    )
+    return box["height"], drawn
+
+
+def test_curves_are_there_again_when_a_view_is(page):
+    read(page, "He said no")
+    before = height_of_drawing(page, "#read canvas")
+    open_tab(page, "training").locator(".status").filter(has_text="epoch 3").wait_for()
+    assert height_of_drawing(page, "#training canvas") == (320, True)
+    open_tab(page, "read")
+    assert height_of_drawing(page, "#read canvas") == before == (120, True)
+
+
 def test_characters_that_the_model_does_not_know_are_marked(page):
     view, _ = read(page, "He 天 said")
     assert view.locator(".text b.unknown").all_inner_texts() == ["天"]
@@ -174,9 +211,19 @@ def test_pointing_at_a_token_read_tells_its_surprise_and_the_perplexity_so_far(p
 def test_the_network_goes_on_at_any_place(page):
     view, _ = read(page, "He said no")
     view.locator(".text b").nth(4).click()
-    view.get_by_role("button", name="Go on from here").click()
+    view.locator(".text b").nth(8).hover()  # on the way to the button
+    view.get_by_role("button", name="Go on from token 5").click()
     view.locator(".status").filter(has_text="went on from token 5").wait_for()
     assert len(view.locator(".continuation").inner_text()) > 50
+    view.locator(".text b").nth(2).hover()
+    assert view.locator(".continuation").is_visible()
+
+
+def test_the_network_goes_on_behind_an_unknown_character(page):
+    view, _ = read(page, "He 天 said no")
+    view.locator(".text b").nth(6).click()
+    view.get_by_role("button", name="Go on from token 7").click()
+    view.locator(".status").filter(has_text="went on from token 7").wait_for()
 
 
 def test_looking_inside_draws_the_units(page):
@@ -256,7 +303,7 @@ def test_a_run_in_progress_moves_on(browser, tmp_path):
         log.add({"epoch": 4, "step": 4, "perplexity": 2.5, "seconds": 1.0})
     view.locator(".status").filter(has_text="epoch 4").wait_for()
     view.get_by_role("button", name="Use the newest parameters").click()
-    view.locator(".status").filter(has_text="newest").wait_for(timeout=20_000)
+    view.locator(".said").filter(has_text="loaded at").wait_for()
     page.close()
     end()
 
@@ -293,6 +340,30 @@ def test_a_long_text_stays_usable(page):
     page.evaluate("document.querySelector('.map').scrollLeft = 60000")
     view.locator("[name=unit]").fill("7")
     assert len(set(colours(view)[:300])) > 5
+    frame = """async () => {
+        const begin = performance.now(), map = document.querySelector(".map");
+        for (let k = 0; k < 20; k++) {
+            map.scrollLeft = k * 3000;
+            await new Promise(requestAnimationFrame);
+        }
+        return (performance.now() - begin) / 20;
+    }"""
+    assert page.evaluate(frame) < 500  # milliseconds; a hang, not a measurement
+
+
+@pytest.mark.parametrize("unit", ["word", "byte"])
+def test_words_and_bytes_read_like_text(unit, browser, tmp_path):
+    served, end = serve(make_run(tmp_path / "d", unit=unit))
+    page = browser.new_page()
+    page.goto(served.address)
+    view = open_tab(page, "read")
+    fill(view, "He said “no” twice.")
+    done(view)
+    assert view.locator(".text").first.inner_text() == "He said “no” twice."
+    view, _ = write(page, "He said")
+    assert view.locator(".text b").count() == 21
+    page.close()
+    end()
 
 
 HOSTILE_PAGE = """

@@ -15,7 +15,7 @@ export function startInside(section, model) {
   const canvas = map.querySelector("canvas");
   let values = null, units = 0, tokens = [], limit = 1;
 
-  const text = new TokenText(section.querySelector(".text"), model.unit === "word", (i, chosen) => {
+  const text = new TokenText(section.querySelector(".text"), model.unit, (i, chosen) => {
     if (values) show(i);
     if (chosen) map.scrollLeft = i * CELL.width - map.clientWidth / 2;
   });
@@ -29,13 +29,13 @@ export function startInside(section, model) {
   listArrays();
 
   const at = (i, k) => values[i * units + k];
-  const chosenUnit = () => Math.min(units - 1, Math.max(0, Number(unit.value) || 0));
+  const chosenUnit = () => Math.min(units - 1, Math.max(0, Math.trunc(Number(unit.value)) || 0));
 
   function show(i) {
     const k = chosenUnit();
     const strongest = [...Array(units).keys()].sort((a, b) => Math.abs(at(i, b)) - Math.abs(at(i, a)));
     const named = strongest.slice(0, 6).map((each) => `unit ${each}: ${at(i, each).toFixed(3)}`);
-    showDetails(panel, `${i + 1}: ${visible(tokens[i])}`, [`unit ${k}: ${at(i, k).toFixed(3)}`, "strongest:", ...named]);
+    showDetails(panel, model.unit, `${i + 1}: ${visible(tokens[i], model.unit)}`, [`unit ${k}: ${at(i, k).toFixed(3)}`, "strongest:", ...named]);
   }
 
   function paint() {
@@ -65,18 +65,17 @@ export function startInside(section, model) {
         image.data[place + 3] = 255 * Math.min(1, Math.abs(share));
       }
     }
-    createImageBitmap(image).then((bitmap) => {
-      drawing.imageSmoothingEnabled = false;
-      const left = first * CELL.width - map.scrollLeft;
-      drawing.clearRect(0, 0, width, height);
-      drawing.drawImage(bitmap, left, 0, count * CELL.width, height);
-      drawing.strokeStyle = colour("--accent");
-      drawing.strokeRect(0.5, chosenUnit() * CELL.height - 0.5, width - 1, CELL.height + 1);
-    });
+    const small = new OffscreenCanvas(count, units);
+    small.getContext("2d").putImageData(image, 0, 0);
+    drawing.imageSmoothingEnabled = false;
+    const left = first * CELL.width - map.scrollLeft;
+    drawing.drawImage(small, left, 0, count * CELL.width, height);
+    drawing.strokeStyle = colour("--accent");
+    drawing.strokeRect(0.5, chosenUnit() * CELL.height - 0.5, width - 1, CELL.height + 1);
   }
 
   function ranksTable(ranks) {
-    const rows = Object.entries(ranks).map(([feature, best]) => {
+    const rows = ranks.map(({ feature, best }) => {
       const block = document.createElement("div");
       block.textContent = `${feature} `;
       for (const [k, correlation] of best) {
@@ -103,16 +102,16 @@ export function startInside(section, model) {
       values.set(part, filled);
       filled += part.length;
     }
-    if (filled < values.length) throw new DOMException("cancelled", "AbortError");
     limit = values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
     unit.max = units - 1;
+    unit.value = chosenUnit();
     map.hidden = section.querySelector("#map-hint").hidden = false;
     const spacer = map.querySelector(".spacer");
     spacer.style.width = `${tokens.length * CELL.width}px`;
     spacer.style.height = `${units * CELL.height}px`;
     text.clear();
     for (const token of tokens) text.add(token);
-    ranksTable(found.at(-1).header.ranks);
+    ranksTable(found.map(({ header }) => header).filter(({ feature }) => feature));
     paint();
     return `${tokens.length.toLocaleString("en")} tokens, ${units} units`;
   });
@@ -127,6 +126,8 @@ export function startInside(section, model) {
     if (!move || !values) return;
     event.preventDefault();
     unit.value = Math.min(units - 1, Math.max(0, chosenUnit() + move));
+    const top = chosenUnit() * CELL.height;
+    map.scrollTop = Math.min(top, Math.max(map.scrollTop, top + CELL.height - map.clientHeight));
     paint();
   });
   canvas.addEventListener("click", (event) => {

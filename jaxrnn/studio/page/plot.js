@@ -14,14 +14,16 @@ export function context(canvas, width = canvas.clientWidth, height = canvas.clie
   return { drawing, width, height };
 }
 
-// Draws when a canvas gets another size, and when the theme changes.
-export function whenSeen(canvas, draw) {
-  new ResizeObserver(draw).observe(canvas);
-  document.addEventListener("theme", draw);
+// Draws when an element is shown or gets another size, and when the theme changes.
+export function whenSeen(element, draw) {
+  const ifSeen = () => { if (element.clientWidth) draw(); };
+  new ResizeObserver(ifSeen).observe(element);
+  document.addEventListener("theme", ifSeen);
 }
 
-// Draws curves, each {points: [[x, y], ...], colour, dash}, with y on a logarithmic scale.
+// Draws curves, each {points: [[x, y], ...], colour, dash, thin}, with y on a logarithmic scale.
 export function curves(canvas, all, { mark = null, label = "" } = {}) {
+  if (!canvas.clientWidth) return; // it is hidden
   const { drawing, width, height } = context(canvas);
   const points = all.flatMap((each) => each.points);
   if (!points.length) return;
@@ -48,7 +50,7 @@ export function curves(canvas, all, { mark = null, label = "" } = {}) {
   for (const each of all) {
     drawing.strokeStyle = each.colour;
     drawing.setLineDash(each.dash ?? []);
-    drawing.lineWidth = 1.8;
+    drawing.lineWidth = each.thin ? 0.7 : 1.8;
     drawing.beginPath();
     const every = Math.max(1, Math.floor(each.points.length / width)); // about a point a pixel
     each.points.forEach(([x, y], i) => {

@@ -8,80 +8,88 @@ import { TokenText, showDetails, visible } from "/page/text.js";
 const WINDOW = 50; // tokens that the running perplexity is a mean over
 
 export function startRead(section, model) {
+  const { unit } = model;
   const panel = section.querySelector(".details");
   const canvas = section.querySelector("canvas");
   const again = section.querySelector(".again");
-  let rows = [], read = "", running = [], mean = [];
+  const continuation = section.querySelector(".continuation");
+  let rows = [], read = "", chosen = -1;
+  let sums = [[0, 0]]; // after each token: (nats, tokens judged)
+  let mean = [], running = []; // points of the curves
 
-  const text = new TokenText(section.querySelector(".text"), model.unit === "word", show);
+  const text = new TokenText(section.querySelector(".text"), unit, (i, isChosen) => {
+    if (isChosen) {
+      chosen = i;
+      again.hidden = false;
+      again.textContent = `Go on from token ${(i + 1).toLocaleString("en")}`;
+    }
+    show(i);
+  });
+
+  const written = new TokenText(continuation, unit, () => {});
+
+  function perplexity(from, to) {
+    const count = sums[to][1] - sums[from][1];
+    return count ? Math.exp((sums[to][0] - sums[from][0]) / count) : null;
+  }
 
   function show(i) {
     const row = rows[i];
-    if (!row) return;
     const facts = [];
     if (row.nats !== undefined) {
       facts.push(`probability ${(100 * Math.exp(row.nats)).toFixed(2)} %, ${(-row.nats / Math.LN2).toFixed(2)} bits`);
-      facts.push(`perplexity so far ${mean[i].toFixed(2)}, of the last ${WINDOW}: ${running[i].toFixed(2)}`);
+      facts.push(`perplexity so far ${perplexity(0, i + 1).toFixed(2)}, of the last ${WINDOW}: ${perplexity(Math.max(0, i + 1 - WINDOW), i + 1).toFixed(2)}`);
     } else {
       facts.push(i ? "not in the vocabulary" : "the first token is not predicted");
     }
-    showDetails(panel, `${i + 1}: ${visible(row.token)}`, facts, row.likely, row.token);
-    again.hidden = false;
-    draw(i);
+    showDetails(panel, unit, `${i + 1}: ${visible(row.token, unit)}`, facts, row.likely, row.token);
+    draw();
   }
 
-  function draw(mark) {
-    canvas.hidden = rows.length < 2;
-    const all = (values) => values.map((y, x) => [x + 1, y]).filter(([, y]) => y);
+  function draw() {
+    canvas.hidden = mean.length < 2;
     curves(canvas, [
-      { points: all(running), colour: colour("--line") },
-      { points: all(mean), colour: colour("--accent") },
-    ], { mark: mark === undefined ? null : mark + 1, label: "tokens" });
+      { points: running, colour: colour("--faint"), thin: true },
+      { points: mean, colour: colour("--accent") },
+    ], { mark: text.place < 0 ? null : text.place + 1, label: "tokens" });
   }
 
-  function measure() {
-    let sum = 0, count = 0;
-    const sums = [[0, 0]];
-    running = [];
-    mean = [];
-    rows.forEach((row, i) => {
-      sum -= row.nats ?? 0;
-      count += row.nats === undefined ? 0 : 1;
-      sums.push([sum, count]);
-      const [before, counted] = sums[Math.max(0, i + 1 - WINDOW)];
-      mean.push(count ? Math.exp(sum / count) : 0);
-      running.push(count > counted ? Math.exp((sum - before) / (count - counted)) : 0);
-    });
+  function add(row) {
+    const i = rows.length, [nats, count] = sums[i];
+    rows.push(row);
+    sums.push(row.nats === undefined ? [nats, count] : [nats - row.nats, count + 1]);
+    const before = Math.max(0, i + 1 - WINDOW);
+    if (perplexity(0, i + 1)) mean.push([i + 1, perplexity(0, i + 1)]);
+    if (perplexity(before, i + 1)) running.push([i + 1, perplexity(before, i + 1)]);
+    const surprise = row.nats === undefined ? 0 : Math.min(0.85, -row.nats / 7);
+    text.add(row.token, row.known ? "" : "unknown").style.backgroundColor =
+      `rgb(var(--hot) / ${surprise.toFixed(2)})`;
   }
 
   const start = task(section, async (data, signal) => {
     read = data.get("text");
-    rows = [];
+    [rows, sums, mean, running, chosen] = [[], [[0, 0]], [], [], -1];
     text.clear();
     panel.replaceChildren();
-    await lines("/api/read", { text: read }, signal, (row) => {
-      for (const each of row.rows ?? []) {
-        rows.push(each);
-        const surprise = each.nats === undefined ? 0 : Math.min(0.85, -each.nats / 7);
-        text.add(each.token, each.known ? "" : "unknown").style.backgroundColor =
-          `rgb(var(--hot) / ${surprise.toFixed(2)})`;
-      }
+    again.hidden = continuation.hidden = true;
+    await lines("/api/read", { text: read }, signal, (line) => {
+      for (const row of line.rows ?? []) add(row);
+      draw();
     });
-    measure();
-    draw();
-    return `${rows.length.toLocaleString("en")} tokens, perplexity ${mean.at(-1).toFixed(2)},`;
+    const all = perplexity(0, rows.length);
+    return `${rows.length.toLocaleString("en")} tokens${all ? `, perplexity ${all.toFixed(2)}` : ""},`;
   });
 
   again.addEventListener("click", () => start(async (data, signal) => {
-    const request = { prompt: read, num_read: text.place + 1, length: 120, temperature: 0.7 };
-    const own = document.createElement("div");
-    own.className = "continuation";
-    own.textContent = "… ";
-    panel.append(own);
+    const place = chosen + 1;
+    const request = { prompt: read, num_read: place, length: 120, temperature: 0.7 };
+    written.clear();
+    continuation.hidden = false;
+    written.add("… ", "given");
     await lines("/api/write", request, signal, (row) => {
-      if ("token" in row) own.textContent += (model.unit === "word" ? " " : "") + row.token;
+      if ("token" in row) written.add(row.token);
     });
-    return `went on from token ${(text.place + 1).toLocaleString("en")}`;
+    return `went on from token ${place.toLocaleString("en")}`;
   }));
-  whenSeen(canvas, () => rows.length && draw(text.place < 0 ? undefined : text.place));
+  whenSeen(canvas.parentElement, () => rows.length && draw());
 }

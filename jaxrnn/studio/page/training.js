@@ -56,12 +56,19 @@ export function startTraining(section, model, onReload) {
     setTimeout(look, EVERY);
   }
 
-  section.querySelector(".reload").addEventListener("click", async () => {
+  const reload = section.querySelector(".reload");
+  const said = section.querySelector(".said");
+  reload.addEventListener("click", async () => {
+    reload.disabled = true;
+    said.textContent = "loading …";
     try {
       onReload(await json("/api/reload", {}));
-      status.textContent = "the page now shows the newest parameters";
+      said.textContent = `loaded at ${new Date().toLocaleTimeString()}`;
     } catch (error) {
+      said.textContent = "";
       showError(error.message);
+    } finally {
+      reload.disabled = false;
     }
   });
   whenSeen(canvas, draw);

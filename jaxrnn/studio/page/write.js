@@ -8,16 +8,16 @@ export function startWrite(section, model) {
   const form = section.querySelector("form");
   const panel = section.querySelector(".details");
   let rows = [];
-  const text = new TokenText(section.querySelector(".text"), model.unit === "word", (i) => {
+  const text = new TokenText(section.querySelector(".text"), model.unit, (i) => {
     const row = rows[i - 1];
-    if (!row) return showDetails(panel, "the prompt", []);
+    if (!row) return showDetails(panel, model.unit, "the prompt", []);
     const probability = Math.exp(row.nats);
     const fact = `probability ${(100 * probability).toFixed(1)} %`;
-    showDetails(panel, visible(row.token), [fact], row.likely, row.token);
+    showDetails(panel, model.unit, visible(row.token, model.unit), [fact], row.likely, row.token);
   });
 
   const slider = form.elements.temperature;
-  const showTemperature = () => { slider.previousElementSibling.value = slider.value; };
+  const showTemperature = () => { slider.nextElementSibling.value = slider.value; };
   slider.addEventListener("input", showTemperature);
   showTemperature();
 
@@ -39,10 +39,12 @@ export function startWrite(section, model) {
     };
     await lines("/api/write", request, signal, (row) => {
       if (!("token" in row)) return;
+      const box = text.element;
+      const atEnd = box.scrollTop + box.clientHeight > box.scrollHeight - 30;
       rows.push(row);
       text.add(row.token).style.backgroundColor =
         `rgb(var(--hot) / ${Math.min(0.8, -row.nats / 8).toFixed(2)})`;
-      text.element.scrollTop = text.element.scrollHeight;
+      if (atEnd) box.scrollTop = box.scrollHeight; // unless somebody has scrolled back
       if (row.stop) {
         text.dropLast(row.stop);
         stopped = true;
