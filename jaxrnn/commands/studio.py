@@ -46,7 +46,7 @@ def studio(settings: Settings) -> None:
     try:
         from jaxrnn.studio.server import make_server
     except ModuleNotFoundError as error:
-        if error.name not in ("starlette", "uvicorn", "anyio"):
+        if (error.name or "").split(".")[0] not in ("starlette", "uvicorn", "anyio"):
             raise
         raise ValueError("the studio needs `pip install 'jaxrnn[studio]'`") from error
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxrnn.checks import check_number, check_positive_integer
 from jaxrnn.layers import Layer
 from jaxrnn.probes.one_row import System, system_of
-from jaxrnn.typing import AnyArray, Carry, Complex, Float, HostArray, Integer, Params
+from jaxrnn.typing import AnyArray, Array, Carry, Complex, Float, HostArray, Integer, Params
 
 
 class FixedPoints(NamedTuple):

@@ -10,11 +10,11 @@ import jax
 import numpy as np
 from jax import lax
 
-from jaxrnn import probes
 from jaxrnn.checks import check_choice
 from jaxrnn.generation.sampling import Sampling, check_sampling, log_probability, next_token
 from jaxrnn.generation.stopping import encode_stop
 from jaxrnn.layers import Layer
+from jaxrnn.probes import LayerTrace, correlations, text_features, trace
 from jaxrnn.runs.loading import LoadedRun
 from jaxrnn.studio.requests import MAX_VALUES, LookInside, Read, Write
 from jaxrnn.text import tokenize
@@ -41,7 +41,7 @@ class Studio:
 
     def _describe(self) -> dict[str, Any]:
         token = np.zeros((1, 1), np.int32)
-        seen = jax.eval_shape(functools.partial(probes.trace, self.model), self.params, token)
+        seen = jax.eval_shape(functools.partial(trace, self.model), self.params, token)
         return {
             "model": repr(self.model),
             "parameters": sum(leaf.size for leaf in jax.tree.leaves(self.params)),
@@ -121,7 +121,7 @@ class Studio:
         carry, rows = self.model.initial_carry(self.params, 1), []
         for chunk, length in _chunks(ids):
             lengths = np.array([length], np.int32)
-            seen = probes.trace(self.model, self.params, chunk, carry, lengths=lengths)
+            seen = trace(self.model, self.params, chunk, carry, lengths=lengths)
             values = np.asarray(_array_of(seen.layers[request.layer], request.array))
             carry, units = seen.carry, values.shape[-1]
             if len(ids) * units > MAX_VALUES:
@@ -154,13 +154,13 @@ class Studio:
 
 def ranks(values: HostArray, tokens: list[str]) -> Iterator[tuple[str, list[tuple[int, float]]]]:
     """Yield each feature of a text, and the units that follow it best, with their correlations."""
-    for name, targets in probes.text_features(tokens).items():
-        correlation = probes.correlations(values, targets)
+    for name, targets in text_features(tokens).items():
+        correlation = correlations(values, targets)
         best = np.argsort(-abs(correlation))[:UNITS_SHOWN]
         yield name, [(int(unit), round(float(correlation[unit]), 3)) for unit in best]
 
 
-def arrays_of(layer: probes.LayerTrace) -> dict[str, Any]:
+def arrays_of(layer: LayerTrace) -> dict[str, Any]:
     """Return what can be looked at in a layer: arrays of its carry, and its gates, by name."""
     carry = zip(layer.carries._fields, layer.carries, strict=True)
     of_units = {name: each for name, each in carry if each.ndim == 3}
@@ -168,7 +168,7 @@ def arrays_of(layer: probes.LayerTrace) -> dict[str, Any]:
     return of_units | {f"gate {name}": gate.value for name, gate in known.items()}
 
 
-def _array_of(layer: probes.LayerTrace, name: str) -> Any:
+def _array_of(layer: LayerTrace, name: str) -> Any:
     arrays = arrays_of(layer)
     check_choice("array", name, tuple(arrays))
     return arrays[name]

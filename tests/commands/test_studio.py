@@ -41,7 +41,7 @@ def test_a_port_out_of_range_is_said(port, run, run_dir):
 def test_a_folder_without_a_run_is_said(run, tmp_path):
     code, said, complained = run("studio", tmp_path / "nothing", "--port", 0)
     assert (code, said) == (2, "")
-    assert complained == f"error: no intact checkpoint in {tmp_path / 'nothing'}\n"
+    assert complained == f"error: {tmp_path / 'nothing'} holds no checkpoints\n"
 
 
 def test_the_browser_is_opened_at_the_address(run, run_dir, monkeypatch):
@@ -62,10 +62,9 @@ def test_the_browser_is_opened_at_the_address(run, run_dir, monkeypatch):
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn"])
 def test_without_the_extra_the_command_names_it(package, run, run_dir, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("jaxrnn.studio")]:
-        monkeypatch.delitem(sys.modules, name)
-    for name in [name for name in sys.modules if name.split(".")[0] == package]:
-        monkeypatch.delitem(sys.modules, name)
+    for name in list(sys.modules):
+        if name.startswith("jaxrnn.studio") or name.split(".")[0] == package:
+            monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     code, _, complained = run("studio", run_dir, "--port", 0)
     assert (code, complained) == (2, "error: the studio needs `pip install 'jaxrnn[studio]'`\n")

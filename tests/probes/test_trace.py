@@ -235,7 +235,7 @@ def test_gates_explain_the_carries_at_resets_and_in_both_directions(reverse, ran
 def test_an_id_out_of_range_is_named(random):
     model = jaxrnn.language_model(5, jaxrnn.recurrent(jaxrnn.gru(H)))
     params = model.init(jax.random.key(0), 5)
-    with pytest.raises(ValueError, match=r"inputs must be in 0\.\.4"):
+    with pytest.raises(ValueError, match=r"inputs must lie in 0\.\.4, got 7"):
         probes.trace(model, params, np.full((2, 1), 7))
 
 
@@ -370,7 +370,7 @@ def test_a_classifier_is_traced_up_to_its_end(random):
 
 def test_a_model_without_recurrence_has_nothing_to_trace():
     model = jaxrnn.linear(3)
-    with pytest.raises(ValueError, match=r"must have a recurrent layer, got Linear\(3\)"):
+    with pytest.raises(ValueError, match=r"a recurrent layer among its `parts`, got Linear\(3\)"):
         probes.trace(model, model.init(jax.random.key(0), 2), np.ones((2, 1, 2), np.float32))
 
 
