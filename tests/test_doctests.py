@@ -13,6 +13,7 @@ from jaxrnn.interop import equinox, flax, haiku, keras, torch
 MODULES = [module.name for module in pkgutil.walk_packages(jaxrnn.__path__, "jaxrnn.")]
 ROOMS = [
     "cells", "recurrence", "sequences", "layers", "text", "generation", "training", "runs",
+    "probes",
 ]  # fmt: skip
 PUBLIC = [jaxrnn, equinox, flax, haiku, keras, torch]
 PUBLIC += [importlib.import_module(f"jaxrnn.{r}") for r in ROOMS]

@@ -18,9 +18,9 @@ PAGES = sorted(DOCS.rglob("*.md"))
 ROOMS = (
     "", ".cells", ".fitting", ".generation", ".interop.equinox", ".interop.export",
     ".interop.flax", ".interop.haiku", ".interop.keras", ".interop.torch", ".layers", ".losses",
-    ".recurrence", ".runs", ".scoring", ".sequences", ".text", ".training",
+    ".probes", ".recurrence", ".runs", ".scoring", ".sequences", ".text", ".training",
 )  # fmt: skip
-ELSEWHERE = {"jaxrnn.losses"}
+ELSEWHERE = {"jaxrnn.losses", "jaxrnn.probes"}
 """Rooms, which are public by the names in them."""
 
 
@@ -99,6 +99,7 @@ SHELL_NOT_RUN = {
     "scaling.md": "needs a cluster, or a corpus larger than memory; its other two are run",
     "generation.md": "continues a run of the reader's; the same flags are tested elsewhere",
     "reliability.md": "takes an hour",
+    "studio.md": "serves a run of the reader's; `.ci/wheel` and tests/studio do, too",
 }
 """Pages with shell commands that no test runs, and why."""
 
