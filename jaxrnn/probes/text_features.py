@@ -70,7 +70,7 @@ def _line_places(tokens: Iterable[str]) -> HostArray:
 
 def _inside(tokens: Iterable[str], pairs: dict[str, str]) -> HostArray:
     """Return 1 after each token that stands inside a pair, else 0."""
-    awaited, states, before = [], [], ""
+    awaited, states, before = list[str](), list[float](), ""
     for token in tokens:
         for character in token:
             if awaited and character == awaited[-1]:

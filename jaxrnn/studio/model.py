@@ -66,15 +66,16 @@ class Studio:
         stops = [stop.tolist() for stop in encode_stop(vocabulary, request.stop)]
         keys = None if sampling.greedy else jax.random.split(key, request.length)
         ids = vocabulary.encode_known(request.prompt)[0][: request.num_read]
-        state, added = (None, self.model.initial_carry(self.params, 1)), list[int]()
+        state: Any = None, self.model.initial_carry(self.params, 1)
         for chunk, length in _chunks(ids):
             state = _read(self.model, self.params, state[1], chunk, np.array([length]))
         yield line({"read": len(ids)})
         numbers = np.float32(sampling.temperature), np.float32(sampling.top_p)
+        added = list[int]()
         for n in range(request.length):
-            key = None if keys is None else keys[n]
+            drawn = None if keys is None else keys[n]
             (token, nats, likely), state = _write_token(
-                self.model, sampling.top_k, self.params, state, key, *numbers
+                self.model, sampling.top_k, self.params, state, drawn, *numbers
             )
             added.append(int(token))
             ended = max((len(stop) for stop in stops if added[-len(stop) :] == stop), default=0)
@@ -118,7 +119,7 @@ class Studio:
         """
         ids, _, tokens = self._encode(request.text)
         check_choice("layer", request.layer, tuple(range(len(self.description["layers"]))))
-        carry, rows = self.model.initial_carry(self.params, 1), []
+        carry, rows = self.model.initial_carry(self.params, 1), list[HostArray]()
         for chunk, length in _chunks(ids):
             lengths = np.array([length], np.int32)
             seen = trace(self.model, self.params, chunk, carry, lengths=lengths)
