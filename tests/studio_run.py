@@ -52,12 +52,18 @@ class Served(NamedTuple):
     bound: object
     """The socket that it listens on."""
 
+    def headers(self, method):
+        """The headers that the page sends along."""
+        headers = {"Cookie": f"studio-{self.port}={self.token}"}
+        if method == "POST":
+            headers["Origin"] = f"http://127.0.0.1:{self.port}"
+            headers["Content-Type"] = "application/json"
+        return headers
+
     def ask(self, method, path, body=None, **headers):
         """(status, headers, body) of a request, with the cookie unless headers say otherwise."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
-        given = {"Cookie": f"studio-{self.port}={self.token}"}
-        if method == "POST":
-            given |= {"Origin": f"http://127.0.0.1:{self.port}", "Content-Type": "application/json"}
+        given = self.headers(method)
         given |= {name.replace("_", "-"): value for name, value in headers.items()}
         if body is not None and not isinstance(body, (bytes, str)):
             body = json.dumps(body)

@@ -25,7 +25,7 @@ class Place(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What traces call the layer."""
+        """The name of the layer in traces."""
         return f"layer {self.number}{self.direction}"
 
 
@@ -47,7 +47,7 @@ def places_of(
 
 
 class Note(NamedTuple):
-    """What a recurrent layer was given, and what it carried."""
+    """The arguments of a recurrent layer's run, and its carry after every step."""
 
     layer: Recurrent
     params: Any

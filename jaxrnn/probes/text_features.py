@@ -1,4 +1,4 @@
-"""What a reader of a text keeps in mind, token by token: targets for probes of units."""
+"""Features of a text, token by token, such as whether a quotation is open."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias

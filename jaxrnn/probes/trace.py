@@ -30,7 +30,7 @@ from jaxrnn.typing import AnyArray, Array, Bool, Carry, Float, Inputs, Integer, 
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """What one recurrent layer did at every step."""
+    """The carries and gates of one recurrent layer at every step."""
 
     name: str
     """Its place among the recurrent layers, such as "layer 2" or "layer 1 backward"."""
@@ -48,7 +48,7 @@ jax.tree_util.register_dataclass(LayerTrace, ["carries", "gates", "valid"], ["na
 
 
 class Trace(NamedTuple):
-    """What a model did at every step."""
+    """The outputs of a model, and the carries and gates of its recurrent layers."""
 
     outputs: Float[Array, "*T B F"]
     """The outputs of the model: `[B, F]` of one with an output per sequence."""
@@ -141,7 +141,7 @@ def _layer_trace(
 
 
 class Reading(NamedTuple):
-    """What a layer read and carried, in its own order of steps."""
+    """The inputs and carries of a layer, in the order in which it reads the steps."""
 
     inputs: Any
     carries: Any

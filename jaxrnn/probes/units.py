@@ -1,4 +1,4 @@
-"""What the units of a layer know about a text, or any other series of targets."""
+"""Correlations and linear probes: how units of a layer tell a series of targets."""
 
 from typing import NamedTuple
 

@@ -86,7 +86,7 @@ class Pages:
 
     async def cancel(self, request: Request) -> Response:
         """Cancel the computation that is running."""
-        return JSONResponse({"cancelled": await self.computations.cancelled()})
+        return JSONResponse({"cancelled": await self.computations.cancel_and_wait()})
 
     async def training(self, request: Request) -> Response:
         """Send the rows of the run's metrics, as they stand now."""

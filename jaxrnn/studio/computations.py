@@ -31,7 +31,7 @@ class Computations:
         if self.running is not None:
             self.running.cancelled = True
 
-    async def cancelled(self) -> bool:
+    async def cancel_and_wait(self) -> bool:
         """Cancel what is running, and return once it has ended; False if nothing was running."""
         running = self.running
         self.cancel()

@@ -1,4 +1,4 @@
-"""What the page shows of a model: what it writes, how it reads, and what happens inside."""
+"""The model behind the page: it writes, it reads, and it shows what happens inside."""
 
 import functools
 import json
@@ -98,9 +98,10 @@ class Studio:
         for chunk, length in _chunks(ids):
             targets = np.zeros_like(chunk)
             targets[: len(ids) - place, 0] = ids[place : place + len(chunk)]
-            nats, likely, carry = jax.device_get(
-                _judge(self.model, self.params, carry, chunk, targets, np.array([length]))
+            judged, carry = _judge(
+                self.model, self.params, carry, chunk, targets, np.array([length])
             )
+            nats, likely = jax.device_get(judged)
             num_judged = min(length, len(ids) - place)
             rows = []
             for k in range(num_judged):
@@ -195,10 +196,11 @@ def _read(model: Layer, params: Params, carry: Any, chunk: Any, length: Any) -> 
 @functools.partial(jax.jit, static_argnums=0)
 def _judge(
     model: Layer, params: Params, carry: Any, chunk: Any, targets: Any, length: Any
-) -> tuple[Any, Any, Any]:
-    """Return the log-probabilities of the targets, the likely tokens and the carry."""
+) -> tuple[tuple[Any, Any], Any]:
+    """Return (the log-probabilities of the targets, the likely tokens) and the carry."""
     logits, carry = model.apply(params, chunk, carry, lengths=length)
-    return log_probability(logits[:, 0], targets[:, 0]), _most_likely(logits[:, 0]), carry
+    rows = logits[:, 0]
+    return (log_probability(rows, targets[:, 0]), _most_likely(rows)), carry
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -1,4 +1,4 @@
-"""What the page may ask for, checked."""
+"""The requests that the page may send, and the checks of what they hold."""
 
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar, get_type_hints

@@ -224,13 +224,8 @@ def test_who_goes_away_leaves_the_place_free(served):
     import http.client
 
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
-    headers = {
-        "Cookie": f"studio-{served.port}={served.token}",
-        "Origin": f"http://127.0.0.1:{served.port}",
-        "Content-Type": "application/json",
-    }
     body = json.dumps({"prompt": "He", "length": 5000, "temperature": 1.0})
-    connection.request("POST", "/api/write", body, headers)
+    connection.request("POST", "/api/write", body, served.headers("POST"))
     connection.getresponse().read(10)
     connection.close()
     deadline = time.monotonic() + 30

@@ -118,13 +118,10 @@ def test_a_header_that_comes_twice_is_refused(served):
 
 def test_a_body_without_a_length_ends_where_it_is_too_long(served):
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
-    headers = {
-        "Cookie": f"studio-{served.port}={served.token}",
-        "Origin": f"http://127.0.0.1:{served.port}",
-        "Content-Type": "application/json",
-    }
     pieces = (b'{"text": "', *(b"a" * 65_536 for _ in range(20)), b'"}')
-    connection.request("POST", "/api/read", iter(pieces), headers, encode_chunked=True)
+    connection.request(
+        "POST", "/api/read", iter(pieces), served.headers("POST"), encode_chunked=True
+    )
     assert connection.getresponse().status == 413
     connection.close()
 
