@@ -31,10 +31,18 @@ def environment():
     """
     programs = {"JAX_COMPILATION_CACHE_DIR": programs_folder()}
     programs |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    flags = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "default"}
+    flags = {"XLA_FLAGS": compiler_flags(), "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "default"}
     flags |= {"JAX_DISABLE_MOST_OPTIMIZATIONS": os.environ.get(UNOPTIMISED, "1")}
     flags |= {"PYTHONUNBUFFERED": ""}
     return programs | os.environ | flags
+
+
+def compiler_flags():
+    """Those with which the tests compile fast, without the number of devices."""
+    if os.environ.get(UNOPTIMISED) == "0":
+        return ""
+    flags = os.environ["XLA_FLAGS"].split()
+    return " ".join(flag for flag in flags if "device_count" not in flag)
 
 
 def programs_folder():

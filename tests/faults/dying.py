@@ -1,40 +1,26 @@
 """The real command in a process that is killed before its n-th change to its folder."""
 
 import itertools
-import multiprocessing
 import os
 import signal
 import sys
 from pathlib import Path
+
+from called import begin, end
 
 CHANGES = {
     "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate",
     "os.chmod", "os.utime",
 }  # fmt: skip
 
-context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(
-    ["jaxrnn.commands.train", "orbax.checkpoint", "matplotlib.figure", "tensorboardX"]
-)
-
 
 def train(out, arguments, deadly=None):
-    """Train in a process of its own, killed before its n-th change; (exit code, steps saved).
-
-    Each process is forked from one that has imported everything and started nothing.
-    """
+    """Train in a process of its own, killed before its n-th change; (exit code, steps saved)."""
     log = Path(out).with_name("log")
     log.write_text("")
-    code = in_a_process(_train, str(out), arguments, deadly, log)
+    process = begin(log.with_suffix(".call"), _train, str(out), arguments, deadly, log)
+    code, _ = end(process, timeout=120)
     return code, [int(step) for step in log.read_text().split()]
-
-
-def in_a_process(function, *arguments):
-    """Call a function in a forked process; its exit code."""
-    process = context.Process(target=function, args=arguments)
-    process.start()
-    process.join(120)
-    return process.exitcode
 
 
 def kill_before_change(out, deadly):

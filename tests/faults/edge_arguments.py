@@ -8,7 +8,7 @@ import sys
 import time
 from typing import NamedTuple
 
-from faults.dying import context
+from called import begin, end
 from subprocesses import module_of, programs_folder
 
 NUMBERS = [
@@ -160,20 +160,14 @@ class Ending(NamedTuple):
 
 
 def run_watched(name, arguments, folder, limit):
-    """Run a command within a folder, in a process forked from one that has imported everything."""
+    """Run a command within a folder, in a process of its own."""
     began = time.monotonic()
     log = folder.with_name("log")
     for stream in ("out", "err", "opened"):
         log.with_suffix(f".{stream}").write_text("")
-    process = context.Process(
-        target=_run, args=(name, arguments, str(folder), str(log), programs_folder())
-    )
-    process.start()
-    process.join(limit)
-    code, seconds = process.exitcode, time.monotonic() - began
-    if code is None:
-        process.kill()
-        process.join()
+    call = (_run, name, arguments, str(folder), str(log))
+    code, _ = end(begin(log.with_suffix(".call"), *call, JAX_NUM_CPU_DEVICES="8"), limit)
+    seconds = time.monotonic() - began
     said, complained, opened = (
         log.with_suffix(f".{stream}").read_bytes().decode("utf-8", "replace")
         for stream in ("out", "err", "opened")
@@ -181,11 +175,7 @@ def run_watched(name, arguments, folder, limit):
     return Ending(code, seconds, said, complained, opened.splitlines())
 
 
-def _run(name, arguments, folder, log, programs):
-    import jax
-
-    jax.config.update("jax_compilation_cache_dir", programs)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+def _run(name, arguments, folder, log):
     os.environ.pop("JAXRNN_DATA", None)
     os.environ["XDG_CACHE_HOME"] = folder + "-cache"
     os.environ["TMPDIR"] = folder + "-tmp"
@@ -212,6 +202,7 @@ def _run(name, arguments, folder, log, programs):
     sys.addaudithook(watch)
     sys.argv = [name, *arguments]
     sys.path[:] = [path for path in sys.path if path]
+    sys.modules.pop(module_of(name), None)
     runpy.run_module(module_of(name), run_name="__main__")
 
 

@@ -1,12 +1,13 @@
-"""Run a command none of whose files may grow past so many bytes: a full disk, without one.
+"""Train, with files that cannot grow past so many bytes: a full disk, without one.
 
-python small_files.py BYTES COMMAND ...
+python -m faults.small_files BYTES ARGUMENTS OF jaxrnn.commands.train
 """
 
-import os
 import resource
+import runpy
 import sys
 
-limit, *command = sys.argv[1:]
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
-os.execv(command[0], command)
+limit = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+sys.modules.pop("jaxrnn.commands.train", None)
+runpy.run_module("jaxrnn.commands.train", run_name="__main__", alter_sys=True)

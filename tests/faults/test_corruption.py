@@ -1,23 +1,21 @@
 """Files of a checkpoint that are not what was written: an error or the same bits, never others."""
 
-import multiprocessing
 import os
 import random
 import shutil
 import warnings
-from concurrent.futures import ProcessPoolExecutor
 
 import jax.numpy as jnp
 import pytest
+from called import call
 from faults.runs import bits, make_record, make_state
 
 from jaxrnn.runs import CheckpointError, Checkpoints, CheckpointWarning, DamagedCheckpointError
 
 
-def apart(function, *arguments):
+def apart(function, folder, *arguments):
     """In a process of its own: orbax leaves coroutines behind that would fail later tests."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(function, *arguments).result(timeout=1800)
+    return call(folder.with_suffix(".call"), function, folder, *arguments)
 
 
 def save_steps(run_dir, steps):

@@ -1,20 +1,18 @@
 """A disk that is full, or not to be written to: a clear error, and the last good step intact."""
 
-import sys
-from pathlib import Path
+import shutil
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import preloaded
 import pytest
 from faults.runs import make_record, make_state
-from subprocesses import STATEFUL, finish, start, train
+from subprocesses import ROOT, STATEFUL, environment, finish, train
 
 from jaxrnn.runs import CheckpointError, Checkpoints, SaveFailedError
 from jaxrnn.runs.digests import SPARE_BYTES, num_bytes
 
 pytestmark = pytest.mark.usefixtures("only_compiled_programs")
-
-SMALL_FILES = (sys.executable, Path(__file__).with_name("small_files.py"))
 
 
 class Usage(NamedTuple):
@@ -23,15 +21,16 @@ class Usage(NamedTuple):
     free: int
 
 
-def test_a_save_that_fails_leaves_the_one_before(tmp_path, how_many, survived):
+def test_a_save_that_fails_leaves_the_one_before(tmp_path, compiled_programs, how_many, survived):
     out = tmp_path / "run"
-    train(out, "--epochs", 3)
+    shutil.copytree(compiled_programs.with_name("one"), out)
     with Checkpoints(out, read_only=True) as checkpoints:
         newest = checkpoints.steps()[0]
     sizes = how_many([2048], [2**k for k in range(4, 17)] + [3 * 2**k for k in range(3, 15)])
     for size in sizes:
-        settings = (*STATEFUL, "--out", out, "--epochs", 6, "--resume")
-        code, _, complained = finish(start("train", *settings, under=(*SMALL_FILES, size)))
+        words = map(str, (size, *STATEFUL, "--out", out, "--epochs", 3, "--resume"))
+        process = preloaded.Process("faults.small_files", list(words), ROOT, environment())
+        code, _, complained = finish(process)
         assert code == 2
         # Threads of tensorstore, left amid the save, may have something to say beside it.
         (error,) = [line for line in complained.splitlines() if line.startswith("error: ")]
@@ -39,15 +38,13 @@ def test_a_save_that_fails_leaves_the_one_before(tmp_path, how_many, survived):
         with Checkpoints(out, read_only=True) as checkpoints:
             checkpoints.open(checkpoints.steps()[0]).verify()
             assert checkpoints.steps()[0] >= newest
-    assert "6 epochs" in train(out, "--epochs", 6, "--resume")
+    assert "3 epochs" in train(out, "--epochs", 3, "--resume")
     survived("full disk", len(sizes))
 
 
-def test_a_folder_that_cannot_be_written_to_is_known_before_training(tmp_path, survived):
+def test_a_folder_that_cannot_be_written_to_is_known_before_training(tmp_path, run, survived):
     (tmp_path / "file").write_text("")
-    code, said, complained = finish(
-        start("train", *STATEFUL, "--out", tmp_path / "file" / "run", "--epochs", 1)
-    )
+    code, said, complained = run("train", *STATEFUL, "--out", tmp_path / "file" / "run")
     assert code == 2
     assert complained.startswith("error: ")
     assert complained.count("\n") == 1

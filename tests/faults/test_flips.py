@@ -1,5 +1,6 @@
 """One flipped bit in any file of a run: verified, loaded and resumed, and never used in silence."""
 
+import functools
 import random
 import shutil
 import warnings
@@ -36,6 +37,7 @@ def make_run(run_dir):
         return log.rows
 
 
+@functools.cache
 def step_of_run(step):
     record = make_record(Progress(step, 1, 9, 3.5, 24), best=Best(step, step, 7.5))
     _, state = make_state(record)

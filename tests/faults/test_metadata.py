@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -60,20 +61,29 @@ def spoilt(meta, **changes):
     return meta["arrays"] | {"params": params}
 
 
-@pytest.mark.parametrize("forged", [False, True], ids=["damaged", "with the right sum"])
-@pytest.mark.parametrize("form", META)
-def test_metadata_of_any_form_is_damage_and_falls_back(tmp_path, form, forged, survived):
-    record = make_record()
+@pytest.fixture(scope="module")
+def two_steps(tmp_path_factory):
+    """The folder of a run with steps 0 and 5."""
+    record, folder = make_record(), tmp_path_factory.mktemp("two")
     _, state = make_state(record)
-    with Checkpoints(tmp_path) as checkpoints:
+    with Checkpoints(folder) as checkpoints:
         for step in (0, 5):
             checkpoints.save(state.replace(step=jnp.int32(step)), record)
-        path = tmp_path / "checkpoints" / "5" / "meta" / "metadata"
-        meta = META[form](json.loads(path.read_text()))
-        if forged and isinstance(meta, dict) and "digest" in meta:
-            del meta["digest"]
-            meta["digest"] = canonical_digest(meta)
-        path.write_text(json.dumps(meta))
+    return folder
+
+
+@pytest.mark.parametrize("forged", [False, True], ids=["damaged", "with the right sum"])
+@pytest.mark.parametrize("form", META)
+def test_metadata_of_any_form_is_damage_and_falls_back(tmp_path, two_steps, form, forged, survived):
+    run = tmp_path / "run"
+    shutil.copytree(two_steps, run)
+    path = run / "checkpoints" / "5" / "meta" / "metadata"
+    meta = META[form](json.loads(path.read_text()))
+    if forged and isinstance(meta, dict) and "digest" in meta:
+        del meta["digest"]
+        meta["digest"] = canonical_digest(meta)
+    path.write_text(json.dumps(meta))
+    with Checkpoints(run) as checkpoints:
         with pytest.raises(DamagedCheckpointError, match=r"metadata of step 5 .* is damaged"):
             checkpoints.open(5)
         with pytest.warns(CheckpointWarning, match="is damaged: .*continuing from step 0"):

@@ -178,7 +178,7 @@ def test_a_state_may_begin_with_an_infinite_best_value():
         jaxrnn.build_language_model(jaxrnn.ModelConfig(hidden_size=4), V),
         optax.chain(best, optax.sgd(0.1)),
     )
-    step = jaxrnn.make_train_step(model, optimizer)
+    step = jax.jit(jaxrnn.make_train_step(model, optimizer))
     rows = np.random.default_rng(0).integers(0, V, (5, 3)).astype(np.int32)
     state = jaxrnn.init_state(model, optimizer, V, 3, jax.random.key(0))
     state = jax.tree.map(jnp.asarray, state)

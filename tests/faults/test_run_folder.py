@@ -1,7 +1,6 @@
 """A run's folder is its own: one run at a time, and nothing that no run wrote."""
 
 import json
-import multiprocessing
 import os
 import signal
 import socket
@@ -9,9 +8,11 @@ import sys
 import time
 
 import pytest
+from called import begin
 from faults.runs import make_record, make_state
 from subprocesses import STATEFUL, finish, start, train
 
+import jaxrnn
 from jaxrnn.runs import Checkpoints
 from jaxrnn.runs.run_folder import MARKER, STALE_SECONDS, RunFolder, RunFolderError
 
@@ -28,43 +29,44 @@ def wait_for(path, process):
         time.sleep(0.02)
 
 
-def test_a_second_process_is_refused_and_the_first_one_goes_on(tmp_path, survived):
+def test_a_second_process_is_refused_and_the_first_one_goes_on(tmp_path, run, survived):
     out = tmp_path / "run"
     process = start("train", *STATEFUL, "--out", out, "--epochs", 100_000)
     wait_for(out / "metrics.jsonl", process)
-    code, said, complained = finish(start("train", *STATEFUL, "--out", out, "--resume"))
+    code, said, complained = run("train", *STATEFUL, "--out", out, "--resume")
     assert code == 2
     host = socket.gethostname()
     assert f"is in use by process {process.pid} on {host}, since 20" in complained
     assert complained.count("\n") == 1
     assert "epoch" not in said
-    code, said, complained = finish(start("generate", out, "--prompt", "我"))
-    assert said.startswith("我"), "a reader needs no lock"
+    assert jaxrnn.load_run(out, "checkpoints").vocabulary, "a reader needs no lock"
     process.send_signal(signal.SIGINT)
-    code, said, _ = finish(process)
+    code, said, complained = finish(process)
     assert code == 128 + signal.SIGINT
     assert "stopped and saved" in said
+    assert "Traceback" not in complained
+    with Checkpoints(out, read_only=True) as checkpoints:
+        checkpoints.open(checkpoints.steps()[0]).verify()
     survived("two processes in one folder", 2)
 
 
-def hold(folder, held):
+def hold(folder):
     with RunFolder(folder):
-        held.set()
         time.sleep(60)
 
 
 def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path, survived):
-    context = multiprocessing.get_context("forkserver")
-    held = context.Event()
-    process = context.Process(target=hold, args=(tmp_path, held))
-    process.start()
-    assert held.wait(60)
+    folder = tmp_path / "run"
+    process = begin(tmp_path / "call", hold, folder)
+    wait_for(folder / MARKER, process)
+    while '"process"' not in (folder / MARKER).read_text():
+        time.sleep(0.02)
     with pytest.raises(RunFolderError, match=f"in use by process {process.pid} on "):
-        RunFolder(tmp_path)
+        RunFolder(folder)
     process.kill()
-    process.join()
-    with RunFolder(tmp_path):
-        assert json.loads((tmp_path / MARKER).read_text())["process"] == os.getpid()
+    finish(process)
+    with RunFolder(folder):
+        assert json.loads((folder / MARKER).read_text())["process"] == os.getpid()
     survived("two processes in one folder", 1)
 
 

@@ -4,6 +4,7 @@ import ast
 import json
 import pickle
 import re
+import shutil
 import zipfile
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -101,6 +102,14 @@ def forge(meta, path):
     meta["digest"] = canonical_digest(meta)
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """The folder of a run with step 0."""
+    folder = tmp_path_factory.mktemp("saved")
+    save_steps(folder, [0])
+    return folder
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -116,14 +125,15 @@ def forge(meta, path):
     ],
     ids=str,
 )
-def test_forged_metadata_is_refused(path, tmp_path, survived, as_users_run):
-    save_steps(tmp_path, [0])
-    file = tmp_path / "checkpoints/0/meta/metadata"
+def test_forged_metadata_is_refused(path, saved, tmp_path, survived, as_users_run):
+    run = tmp_path / "run"
+    shutil.copytree(saved, run)
+    file = run / "checkpoints/0/meta/metadata"
     meta = json.loads(file.read_text())
     forge(meta, path)
     file.write_text(json.dumps(meta))
     with (
-        Checkpoints(tmp_path, read_only=True) as checkpoints,
+        Checkpoints(run, read_only=True) as checkpoints,
         pytest.raises(DamagedCheckpointError, match="metadata of step 0"),
     ):
         checkpoints.open(0)

@@ -1,4 +1,4 @@
-"""Trace a training step on one device for eight, and write it to a file: `export_step.py FILE`."""
+"""Trace a training step on one device for eight, and write it to a file: `export_step FILE`."""
 
 import functools
 import sys

@@ -81,6 +81,7 @@ def test_by_shardings_the_devices_exchange_gradients_and_no_rows(accumulate):
     assert gradients < numbers < gradients + 16
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
 def test_a_training_in_groups_is_that_of_the_large_batch(parallel):
     config = make_config(devices=2, parallel=parallel, accumulate=4)
@@ -105,7 +106,7 @@ def test_random_lengths_penalties_and_averages_on_several_devices_are_those_of_o
 
 def test_dropout_on_several_devices_of_one_program_is_that_of_one():
     """By shardings; the devices of a pmap draw masks of their own."""
-    model, config = make_model("gru", 0.3), make_config()
+    model, config = make_model("rnn", 0.3), make_config()
     alone = run(model, config)
     assert_same_course(run(model, make_config(devices=4)), alone)
     apart = run(model, make_config(devices=4, parallel="pmap"))

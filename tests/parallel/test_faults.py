@@ -75,8 +75,12 @@ def test_when_one_is_lost_the_others_stop_and_say_so(tmp_path, how_many, survive
     results = finish(resumed)
     assert [code for code, *_ in results] == [143, 143], results
     assert f"resuming {out}" in results[0][1]
+    assert "stopped and saved" in results[0][1]
+    assert max(saved_steps(out)) >= max([1, *(row["step"] for row in rows(out))])
+    assert not json.loads((out / "summary.json").read_text())["finished"]
 
 
+@pytest.mark.matrix
 def test_a_signal_to_one_stops_all_at_the_same_step_saved(tmp_path, how_many, survived):
     signals = [(1, signal.SIGTERM), (0, signal.SIGINT)]
     for process, number in how_many(signals[:1], signals):
@@ -110,8 +114,12 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_as_the_undisturbed_one(tmp_path
     survived("several devices: stopped and resumed", 1)
 
 
-def test_resuming_two_processes_of_two_devices_changes_no_bit(tmp_path, how_many, survived):
+def test_resuming_two_processes_of_two_devices_changes_no_bit(
+    tmp_path, how_many, monkeypatch, survived
+):
     """CI takes an LSTM with every regularizer."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "programs"))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     few, more = [(REGULARIZED, [17])], [("rnn gru lstm", STOPS), (REGULARIZED, STOPS_REGULARIZED)]
     for names, stops in how_many(few, more):
         pair = start_worker("resumes", tmp_path, names, *stops)
@@ -170,6 +178,13 @@ def test_a_process_that_is_late_is_waited_for(parallel, tmp_path, survived):
     survived("several devices: a late process", 1)
 
 
+def test_a_coordinator_that_cannot_be_reached_is_named():
+    address = f"127.0.0.1:{free_port()}"  # where nobody listens
+    with pytest.raises(ConnectionFailedError, match=f"could not join the run at {address}"):
+        connect(address, 2, 1, timeout=1)
+
+
+@pytest.mark.matrix
 def test_a_coordinator_that_cannot_be_reached_is_an_error_in_time(tmp_path, survived):
     """Nobody listens there: only the second process is started."""
     where = ("--coordinator", f"127.0.0.1:{free_port()}", "--num-processes", 2, "--process-id", 1)

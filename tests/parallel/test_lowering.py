@@ -1,14 +1,11 @@
 """Programs that are traced on one machine and compiled for another."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import numpy as np
+import preloaded
 from jax import export
 from jax.sharding import AxisType, Mesh
-from subprocesses import environment
+from subprocesses import ROOT, environment, finish
 
 COLLECTIVES = ("all-gather", "all-to-all", "collective-permute")
 
@@ -16,8 +13,9 @@ COLLECTIVES = ("all-gather", "all-to-all", "collective-permute")
 def test_a_step_traced_on_one_device_gathers_nothing_on_eight(tmp_path):
     """Each device keeps its rows; gradients and metrics are summed over all."""
     path = tmp_path / "step"
-    script = Path(__file__).parent / "export_step.py"
-    subprocess.run([sys.executable, script, path], env=environment(), check=True)
+    process = preloaded.Process("parallel.export_step", [str(path)], ROOT, environment())
+    code, _, complained = finish(process)
+    assert code == 0, complained
     exported = export.deserialize(bytearray(path.read_bytes()))
     mesh = Mesh(np.array(jax.devices()), ("data",), axis_types=(AxisType.Auto,))
     arguments = [

@@ -11,7 +11,7 @@ from parallel.runs import CELLS, WINDOWS, assert_same_course, make_config, make_
 def test_processes_give_the_numbers_of_one_device(tmp_path, how_many, survived):
     """RNN, GRU and LSTM, both kinds of windows, by jit and by pmap, in one pair of processes."""
     every = ["-".join(words) for words in itertools.product(CELLS, WINDOWS, ("jit", "pmap"))]
-    courses = how_many(["lstm-sequential-jit", "lstm-random-pmap"], every)
+    courses = how_many(["lstm-sequential-jit", "rnn-random-pmap"], every)
     pair = start_worker("courses", tmp_path, *courses)
     alone = {
         (cell, windows): run(make_model(cell), make_config(windows))
