@@ -1,10 +1,12 @@
 """The fixture that the tests of the recurrence share."""
 
 import pytest
-from recurrence.cases import CELLS, make_case
+from marks import in_matrix
+from recurrence.cases import make_case
 
 
-@pytest.fixture(params=CELLS)
+# The GRU has a hidden bias, the LSTM with peepholes a memory and parameters of its own.
+@pytest.fixture(params=["gru", "peephole", *in_matrix("rnn", "lstm", "relu")])
 def case(request, x64):
-    """Every cell, in float64."""
+    """A cell in float64, with `--matrix` every one."""
     return make_case(request.param)

@@ -46,16 +46,14 @@ def assert_equal_within(came, expected, tolerance=1e-11):
 # Lengths, resets and directions one by one: `layers/test_every_network.py`.
 @pytest.mark.parametrize(("when", "reverse"), [*in_matrix(("whole", False)), ("both", True)])
 def test_all_gradients_equal_autodiff(case, when, reverse):
-    values_and_grads = [
-        jax.value_and_grad(make_loss(case, when, implementation, reverse), argnums=(0, 1, 2, 3))(
-            *arguments(case)
-        )
-        for implementation in ("scan", "autodiff")
-    ]
-    assert_equal_within(*values_and_grads)
+    def value_and_grads(implementation):
+        loss = make_loss(case, when, implementation, reverse)
+        return jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2, 3)))(*arguments(case))
+
+    assert_equal_within(*map(value_and_grads, ("scan", "autodiff")))
 
 
-@pytest.mark.parametrize(("num_steps", "reverse"), [(20, False), (37, True)])
+@pytest.mark.parametrize(("num_steps", "reverse"), [*in_matrix((20, False)), (37, True)])
 def test_turns_of_several_steps_change_nothing(num_steps, reverse, x64):
     """By default long loops take turns of several steps; 37 leaves a rest."""
     cell = jaxrnn.gru(3)
@@ -78,9 +76,8 @@ def test_turns_of_several_steps_change_nothing(num_steps, reverse, x64):
         )
         return jnp.sin(outputs).sum() + jnp.cos(last.hidden).sum()
 
-    step_by_step, by_default = (
-        jax.value_and_grad(loss, argnums=(0, 1))(params, inputs, turn) for turn in (1, None)
-    )
+    value_and_grads = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)), static_argnums=2)
+    step_by_step, by_default = (value_and_grads(params, inputs, turn) for turn in (1, None))
     assert_equal_within(by_default, step_by_step)
 
 
@@ -94,7 +91,8 @@ def test_steps_per_iteration_depend_on_the_device(cell):
     assert Options(cell, scan_unroll=3).steps_per_iteration(35, "tpu") == 3
 
 
-@pytest.mark.parametrize("name", [*in_matrix("rnn", "gru"), "lstm"])
+@pytest.mark.matrix  # CI has those in float64, above
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
 def test_float32_gradients_equal_autodiff(name):
     case = make_case(name, jnp.float32)
     grads = [
@@ -119,17 +117,16 @@ def test_forward_mode_equals_autodiff(case, when):
 def test_gradients_of_ids_equal_autodiff(case):
     ids = jnp.arange(case.inputs.shape[0] * case.inputs.shape[1], dtype=jnp.int32)
     ids = (ids % case.inputs.shape[2]).reshape(case.inputs.shape[:2])
-    assert_equal_within(
-        *(
-            jax.grad(make_loss(case, implementation=implementation))(
-                case.params, ids, case.carry, case.reset_carry
-            )
-            for implementation in ("scan", "autodiff")
-        )
-    )
+
+    def grads(implementation):
+        loss = make_loss(case, implementation=implementation)
+        return jax.jit(jax.grad(loss))(case.params, ids, case.carry, case.reset_carry)
+
+    assert_equal_within(*map(grads, ("scan", "autodiff")))
 
 
-@pytest.mark.parametrize("mode", ["forward over reverse", "reverse over reverse"])
+# Forward over reverse, of every kind of cell: `test_every_cell.py`.
+@pytest.mark.parametrize("mode", [*in_matrix("forward over reverse"), "reverse over reverse"])
 @pytest.mark.parametrize("name", ["peephole", *in_matrix("rnn", "gru", "relu", "lstm")])
 def test_hessian_vector_products_equal_autodiff(name, mode, x64):
     case = make_case(name)
@@ -146,22 +143,17 @@ def test_hessian_vector_products_equal_autodiff(name, mode, x64):
             pairs = zip(jax.tree.leaves(grad(*at)), jax.tree.leaves(vector), strict=True)
             return sum((g * v).sum() for g, v in pairs)
 
-        return jax.grad(along)(at)
+        return jax.jit(jax.grad(along))(at)
 
     assert_equal_within(product("scan"), product("autodiff"))
 
 
-@pytest.mark.parametrize(
-    ("name", "modes"),
-    [
-        ("peephole", ["rev"]),
-        *in_matrix(*((name, ["fwd", "rev"]) for name in ("rnn", "gru", "lstm", "peephole"))),
-    ],
-)
-def test_numerical_derivatives_to_order_two(name, modes, x64):
+@pytest.mark.matrix  # CI has the differences of `test_every_cell.py`
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm", "peephole"])
+def test_numerical_derivatives_to_order_two(name, x64):
     """Against finite differences, which know nothing of either implementation."""
     case = make_case(name)
-    check_grads(make_loss(case, "both"), arguments(case), order=2, modes=modes)
+    check_grads(make_loss(case, "both"), arguments(case), order=2, modes=["fwd", "rev"])
 
 
 def test_a_gradient_where_nothing_depends_is_zero(case):

@@ -39,7 +39,9 @@ def halve_all(cell_params, input_gates):
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("zoneout", [0.0, 0.5])
-def test_a_constant_factor_may_have_one_row(batch_size, zoneout):
+def test_a_constant_factor_may_have_one_row(batch_size, zoneout, monkeypatch):
+    if zoneout:  # whose equations are others: native code of them would take seconds
+        monkeypatch.setenv("JAXRNN_NATIVE", "0")
     came, expected = (
         run(make(coefficients), batch_size, zoneout=zoneout) for coefficients in (halve, halve_all)
     )

@@ -14,7 +14,7 @@ from recurrence.cases import make_case
 
 import jaxrnn
 
-NAMES = ["gru", "peephole", *in_matrix("rnn", "lstm")]
+NAMES = ["peephole", *in_matrix("gru", "rnn", "lstm")]
 ROWS = 8
 WHEN = {
     "whole": {},
@@ -42,6 +42,12 @@ def make_problem(name):
     return loss, case.params, inputs
 
 
+def by_autodiff(loss, params, inputs, when):
+    """The value and the gradient of the parameters, as JAX differentiates the plain loop."""
+    value_and_grad = jax.jit(jax.value_and_grad(loss), static_argnums=3)
+    return value_and_grad(params, inputs, when, "autodiff")
+
+
 def assert_equal(came, expected):
     for a, b in zip(jax.tree.leaves(came), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
@@ -60,7 +66,7 @@ def specs(when):
 @pytest.mark.parametrize("name", NAMES)
 def test_vmap_over_params_and_over_inputs(name, x64):
     loss, params, inputs = make_problem(name)
-    grad = jax.grad(loss)
+    grad = jax.jit(jax.grad(loss))
     many_params = jax.tree.map(lambda p: jnp.stack([p, 2 * p]), params)
     many_inputs = jnp.stack([inputs, -inputs])
     assert_equal(
@@ -76,20 +82,22 @@ def test_vmap_over_params_and_over_inputs(name, x64):
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_per_example(name, x64):
     loss, params, inputs = make_problem(name)
-    rows = jax.vmap(lambda row: jax.grad(loss)(params, row[:, None], {}), in_axes=1)(inputs)
+    grad = jax.jit(jax.grad(loss))
+    rows = jax.vmap(lambda row: grad(params, row[:, None], {}), in_axes=1)(inputs)
     mean = jax.tree.map(lambda g: g.mean(axis=0), rows)
-    assert_equal(mean, jax.grad(loss)(params, inputs, {}))
+    assert_equal(mean, grad(params, inputs, {}))
 
 
 @EVERY_WAY
 @pytest.mark.parametrize("name", NAMES)
 def test_jit_and_remat(name, when, x64):
     loss, params, inputs = make_problem(name)
-    expected = jax.grad(loss)(params, inputs, WHEN[when], "autodiff")
+    _, expected = by_autodiff(loss, params, inputs, WHEN[when])
     assert_equal(jax.jit(jax.grad(loss))(params, inputs, WHEN[when]), expected)
     assert_equal(jax.jit(jax.grad(jax.checkpoint(loss)))(params, inputs, WHEN[when]), expected)
 
 
+@pytest.mark.matrix  # gradients linearise, too
 @pytest.mark.parametrize("name", NAMES)
 def test_linearize_equals_autodiff(name, x64):
     loss, params, inputs = make_problem(name)
@@ -115,7 +123,7 @@ def test_shard_map(name, when, x64, mesh):
         in_specs=(P(), P(None, "data"), specs(when)),
         out_specs=P(),
     )
-    expected = jax.value_and_grad(loss)(params, inputs, WHEN[when], "autodiff")
+    expected = by_autodiff(loss, params, inputs, WHEN[when])
     assert_equal(jax.jit(sharded)(params, inputs, WHEN[when]), expected)
 
 
@@ -142,7 +150,7 @@ def test_shard_map_of_what_changes_the_loop(cell, options, mesh):
     sharded = jax.shard_map(
         jax.grad(mean_loss), mesh=mesh, in_specs=(P(), P(None, "data")), out_specs=P()
     )
-    came, expected = jax.jit(sharded)(params, inputs), jax.grad(loss)(params, inputs)
+    came, expected = (jax.jit(f)(params, inputs) for f in (sharded, jax.grad(loss)))
     for a, b in zip(jax.tree.leaves(came), jax.tree.leaves(expected), strict=True):
         # each device rounds its own sums to bfloat16, by up to 2^-9 of their size, a few times
         tolerance = 1e-2 if "dtype" in options else 1e-6
@@ -208,7 +216,7 @@ def test_pmap(name, when, x64):
     axes = {"lengths": 0, "resets": 1}
     shards = {key: split(value, axes[key]) for key, value in WHEN[when].items()}
     grads = jax.pmap(mean_grad, "data", in_axes=(None, 0, 0))(params, split(inputs, 1), shards)
-    expected = jax.grad(loss)(params, inputs, WHEN[when], "autodiff")
+    _, expected = by_autodiff(loss, params, inputs, WHEN[when])
     for device in range(4):
         assert_equal(jax.tree.map(lambda g, d=device: g[d], grads), expected)
 
@@ -220,7 +228,7 @@ def test_jit_with_shardings(name, x64, mesh):
         jax.device_put(params, NamedSharding(mesh, P())),
         jax.device_put(inputs, NamedSharding(mesh, P(None, "data"))),
     )
-    expected = jax.grad(loss)(params, inputs, {}, "autodiff")
+    _, expected = by_autodiff(loss, params, inputs, {})
     assert_equal(jax.jit(jax.grad(loss))(*placed, {}), expected)
 
 

@@ -96,7 +96,7 @@ def test_one_step_is_the_update(case):
 
 
 @pytest.mark.parametrize("implementation", ["scan", *in_matrix("autodiff")])
-@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("name", ["lstm", *in_matrix("rnn", "gru")])
 def test_ten_thousand_steps_stay_finite(name, implementation):
     case = make_case(name, jnp.float32)
     inputs = jnp.tile(case.inputs, (10_000 // T + 1, 1, 1))[:10_000]
@@ -122,6 +122,7 @@ def test_concatenated_matrices_are_the_sum_of_two_products(x64):
     np.testing.assert_allclose(outputs[0], expected, rtol=1e-13)
 
 
+@pytest.mark.matrix  # CI has it of every cell: `test_every_cell.py`
 def test_nothing_in_the_padding_matters(case):
     lengths = WHEN["lengths"]["lengths"]
     padding = np.arange(T)[:, None, None] >= np.array(lengths)[None, :, None]
