@@ -16,9 +16,13 @@ import jaxrnn
 def test_the_shapes_that_the_book_prints(vocab_size, hidden_size, ids_shape):
     config = jaxrnn.ModelConfig(cell="rnn", hidden_size=hidden_size)
     model = jaxrnn.build_language_model(config, vocab_size)
-    params = model.init(jax.random.key(0), vocab_size)
     ids = jnp.arange(10).reshape(ids_shape)
-    logits, (carry,) = model.apply(params, ids, model.initial_carry(params, ids_shape[1]))
+
+    def run():
+        params = model.init(jax.random.key(0), vocab_size)
+        return model.apply(params, ids, model.initial_carry(params, ids_shape[1]))
+
+    logits, (carry,) = jax.eval_shape(run)
     assert logits.shape == (*ids_shape, vocab_size)
     assert carry.hidden.shape == (ids_shape[1], hidden_size)
 

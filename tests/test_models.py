@@ -7,7 +7,7 @@ import pytest
 
 import jaxrnn
 
-T, D, H, C = 7, 3, 4, 5
+T, D, H, C = 7, 3, 3, 5  # D is H, so that the residual layer runs the others' programs
 LENGTHS = np.array([7, 4, 1, 4])
 B = len(LENGTHS)
 INPUTS = np.random.default_rng(0).normal(size=(T, B, D)).astype(np.float32)
@@ -22,7 +22,7 @@ BODIES = {
     "layers on top": jaxrnn.stack([BOTH, jaxrnn.pointwise(jnp.tanh), jaxrnn.linear(6)]),
     "nothing but pointwise": jaxrnn.stack([jaxrnn.linear(6), jaxrnn.pointwise(jnp.tanh)]),
     "learned carry": jaxrnn.learned_initial_carry(BOTH),
-    "residual": jaxrnn.residual(jaxrnn.recurrent(jaxrnn.gru(D))),
+    "residual": jaxrnn.residual(GRU),
 }
 
 
@@ -139,7 +139,7 @@ WRONG = {
     "no layer": (lambda: jaxrnn.classifier("gru", C), TypeError, "body must be of type Layer"),
     "no classes": (lambda: jaxrnn.classifier(GRU, 0), ValueError, "at least 1"),
     "no last step": (
-        lambda: make(jaxrnn.residual(jaxrnn.bidirectional(GRU, merge="sum")))[0],
+        lambda: make(jaxrnn.residual(jaxrnn.recurrent(jaxrnn.gru(H + 1))))[0],
         ValueError, "as many outputs as inputs"),
     "no function": (lambda: jaxrnn.pointwise(3), TypeError, "function must be callable"),
     "a function of other shape": (

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from fitting.torch_adam import losses_of_torch
 from test_tutorials import blocks_of
 
 import jaxrnn
@@ -30,18 +31,6 @@ def to_module(layer, params):
 
 def one_hot(ids, size):
     return torch.nn.functional.one_hot(torch.tensor(np.asarray(ids, np.int64)), size).float()
-
-
-def losses_of_torch(modules, loss, num_steps):
-    optimizer = torch.optim.Adam([p for module in modules for p in module.parameters()], lr=0.01)
-    found = []
-    for _ in range(num_steps):
-        value = loss()
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        found.append(float(value.detach()))
-    return found
 
 
 def test_an_encoder_and_its_decoder():

@@ -1,5 +1,6 @@
 """The oracle of generation: a loop in Python that reads the whole text again for every token."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -12,11 +13,17 @@ VOCABULARY = jaxrnn.Vocabulary.of("abcab abdca", unknown="<unk>")
 V = len(VOCABULARY)
 
 
-def logits_of(model, params, ids):
-    """Return the logits of the token after each of `ids`, for one text."""
-    column = jnp.array(ids, jnp.int32)[:, None]
-    logits, _ = model.apply(params, column, model.initial_carry(params, 1))
-    return np.asarray(logits[:, 0], np.float64)
+def next_logits(model, params, ids):
+    """Return the logits of the token after a text of at most 32 ids."""
+    padded = np.zeros(32, np.int32)  # one length, which is compiled once
+    padded[: len(ids)] = ids
+    return np.asarray(_all_logits(model, params, padded), np.float64)[len(ids) - 1]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _all_logits(model, params, ids):
+    logits, _ = model.apply(params, ids[:, None], model.initial_carry(params, 1))
+    return logits[:, 0]
 
 
 def log_softmax(logits):
@@ -39,7 +46,7 @@ def slow_generation(model, params, prompts, num_tokens, *, stops=(), min_tokens=
     rows = [Row(list(prompt), [], None) for prompt in prompts]
     keys = [None] * num_tokens if key is None else jax.random.split(key, num_tokens)
     for n, step_key in enumerate(keys, start=1):
-        logits = np.stack([_next_logits(model, params, row.ids) for row in rows])
+        logits = np.stack([next_logits(model, params, row.ids) for row in rows])
         chosen = _choose(logits, step_key)
         for place, row in enumerate(rows):
             if row.stopped is None:
@@ -50,12 +57,6 @@ def slow_generation(model, params, prompts, num_tokens, *, stops=(), min_tokens=
                 if found and n >= min_tokens:
                     rows[place] = row._replace(stopped=max(found, key=len))
     return rows
-
-
-def _next_logits(model, params, ids):
-    padded = np.zeros(32, np.int32)  # one length, which is compiled once
-    padded[: len(ids)] = ids
-    return logits_of(model, params, padded)[len(ids) - 1]
 
 
 def _choose(logits, key):

@@ -6,35 +6,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from generation.slow_loop import VOCABULARY, V, logits_of
+from generation.slow_loop import VOCABULARY, V, next_logits
 
 import jaxrnn
 from jaxrnn.text import UnknownTokenError
 
+# Each number of prompts and of tokens compiles a program; most tests have these, or one prompt.
+PROMPTS = ["a", "abdc", "ca b"]
+NUM_TOKENS = 12
+
 
 def test_greedy_generation_equals_feeding_the_whole_text_again(model_and_params):
     model, params = model_and_params
-    prompts = ["a", "abdc", "ca b"]
-    texts = jaxrnn.generate(model, params, VOCABULARY, prompts, 12)
-    for prompt, text in zip(prompts, texts, strict=True):
-        start = len(prompt)
-        ids = np.zeros(16, np.int32)  # one length, which is compiled once
-        ids[:start] = VOCABULARY.encode(prompt)
-        for place in range(start, start + 12):
-            ids[place] = logits_of(model, params, ids)[place - 1].argmax()
-        assert text == prompt + VOCABULARY.decode(ids[start : start + 12])
+    texts = jaxrnn.generate(model, params, VOCABULARY, PROMPTS, NUM_TOKENS)
+    for prompt, text in zip(PROMPTS, texts, strict=True):
+        ids = VOCABULARY.encode(prompt).tolist()
+        for _ in range(NUM_TOKENS):
+            ids.append(next_logits(model, params, ids).argmax())
+        assert text == prompt + VOCABULARY.decode(ids[len(prompt) :])
 
 
 def test_of_equally_likely_tokens_the_first_is_taken(model_and_params):
     model, params = model_and_params
     flat = jax.tree.map(jnp.zeros_like, params)
-    assert jaxrnn.generate(model, flat, VOCABULARY, ["b"], 3) == ["b" + VOCABULARY.decode([0] * 3)]
+    texts = jaxrnn.generate(model, flat, VOCABULARY, PROMPTS, NUM_TOKENS)
+    assert texts == [prompt + VOCABULARY.decode([0] * NUM_TOKENS) for prompt in PROMPTS]
 
 
 def test_a_prompt_alone_gives_what_it_gives_among_others(model_and_params):
     model, params = model_and_params
-    together = jaxrnn.generate(model, params, VOCABULARY, ["ab", "a" * 20], 9)
-    alone = jaxrnn.generate(model, params, VOCABULARY, ["ab"], 9)
+    together = jaxrnn.generate(model, params, VOCABULARY, ["ab", "a" * 20], NUM_TOKENS)
+    alone = jaxrnn.generate(model, params, VOCABULARY, ["ab"], NUM_TOKENS)
     assert together[0] == alone[0]
 
 
@@ -81,14 +83,11 @@ def test_top_k_of_equal_logits_keeps_exactly_k(peaked):
 def test_a_temperature_near_zero_is_greedy(model_and_params):
     """1e-46 is zero in float32, and 1e-30 makes the logits overflow."""
     model, params = model_and_params
-    prompt = VOCABULARY.encode("ab")[:, None]
-    greedy = jaxrnn.generate_ids(model, params, prompt, 9)
+    request = model, params, VOCABULARY, ["ab"], NUM_TOKENS
+    greedy = jaxrnn.generate(*request)
     for temperature in (1e-46, 1e-30, 1e-3):
         sampling = jaxrnn.Sampling(temperature)
-        cold = jaxrnn.generate_ids(
-            model, params, prompt, 9, sampling=sampling, key=jax.random.key(0)
-        )
-        np.testing.assert_array_equal(cold.ids, greedy.ids)
+        assert jaxrnn.generate(*request, sampling=sampling, key=jax.random.key(0)) == greedy
 
 
 @pytest.mark.parametrize(
@@ -115,31 +114,25 @@ def test_a_model_whose_logits_are_not_finite_gives_no_text(
     model, params = model_and_params
     params = params._replace(output=jax.tree.map(lambda p: p.at[..., 0].set(wrong), params.output))
     sampling = jaxrnn.Sampling(temperature)
-    prompt = np.zeros((2, 1), np.int32)
+    request = model, params, VOCABULARY, ["ab"], NUM_TOKENS
     with pytest.raises(ValueError, match="logits are not finite: look for NaN in params"):
-        jaxrnn.generate_ids(model, params, prompt, 3, sampling=sampling, key=jax.random.key(0))
+        jaxrnn.generate(*request, sampling=sampling, key=jax.random.key(0))
 
 
 def test_a_model_may_exclude_a_token(model_and_params):
     model, params = model_and_params
     bias = params.output.bias.at[0].set(-jnp.inf)
     params = params._replace(output=params.output._replace(bias=bias))
-    ids = jaxrnn.generate_ids(model, params, np.ones((1, 1), np.int32), 30).ids
-    assert (ids > 0).all()
+    texts = jaxrnn.generate(model, params, VOCABULARY, PROMPTS, NUM_TOKENS)
+    for prompt, text in zip(PROMPTS, texts, strict=True):
+        assert VOCABULARY.decode([0]) not in text[len(prompt) :]
 
 
 def test_the_same_key_gives_the_same_text(model_and_params):
     model, params = model_and_params
+    request = model, params, VOCABULARY, ["ab"], NUM_TOKENS
     texts = [
-        jaxrnn.generate(
-            model,
-            params,
-            VOCABULARY,
-            ["ab"],
-            30,
-            sampling=jaxrnn.Sampling(1.0),
-            key=jax.random.key(seed),
-        )[0]
+        jaxrnn.generate(*request, sampling=jaxrnn.Sampling(1.0), key=jax.random.key(seed))
         for seed in (0, 0, 1)
     ]
     assert texts[0] == texts[1] != texts[2]
@@ -181,5 +174,6 @@ def test_bad_requests_are_named(peaked, error, message, change, as_users_run):
 
 def test_unknown_characters_on_request(model_and_params):
     model, params = model_and_params
-    text = jaxrnn.generate(model, params, VOCABULARY, ["ax"], 5, allow_unknown=True)[0]
+    request = model, params, VOCABULARY, ["ax"], NUM_TOKENS
+    (text,) = jaxrnn.generate(*request, allow_unknown=True)
     assert text.startswith("ax")

@@ -57,18 +57,21 @@ def test_a_sample_has_the_score_of_its_tokens(model_and_params):
     stop, prompt = ["ca", "b"], VOCABULARY.encode("ab")
     samples = jaxrnn.generate_samples(model, params, VOCABULARY, ["ab"], 20, stop=stop, **options)
     stop = [VOCABULARY.encode(text) for text in stop]
-    came = jaxrnn.generate_ids(model, params, prompt[:, None], 20, stop=stop, **options)
+    came = jax.device_get(
+        jaxrnn.generate_ids(model, params, prompt[:, None], 20, stop=stop, **options)
+    )
     assert any(sample.stopped for sample in samples)
+    ids = np.concatenate([prompt[:, None].repeat(4, axis=1), came.ids])
+    steps = np.arange(len(ids))[:, None]
+    scores = jaxrnn.score(model, params, ids, (steps >= 2) & (steps < 2 + came.lengths))
     for column, sample in enumerate(samples):
         assert sample.num_tokens == came.lengths[column]
         assert sample.stopped == (came.stop_lengths[column] > 0)
-        ids = np.concatenate([prompt, came.ids[: sample.num_tokens, column]])
-        assert sample.continuation == VOCABULARY.decode(
-            ids[2 : len(ids) - came.stop_lengths[column]]
-        )
-        score = jaxrnn.score(model, params, ids, np.arange(len(ids)) >= 2)
+        end = sample.num_tokens - came.stop_lengths[column]
+        assert sample.continuation == VOCABULARY.decode(came.ids[:end, column])
         # float32 sums of at most twenty terms
-        assert sample.log_probability == pytest.approx(float(score.log_probability), rel=1e-5)
+        score = float(scores.log_probability[column])
+        assert sample.log_probability == pytest.approx(score, rel=1e-5)
 
 
 def test_at_temperature_0_there_is_only_one_sample(peaked, as_users_run):

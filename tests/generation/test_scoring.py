@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from generation.slow_loop import VOCABULARY, V, log_softmax, logits_of
+from generation.slow_loop import VOCABULARY, V, log_softmax, next_logits
 
 import jaxrnn
 
@@ -17,7 +17,7 @@ def test_score_is_the_sum_of_the_conditional_log_probabilities(model_and_params)
     ids = VOCABULARY.encode("abcab ab")
     came = jaxrnn.score(model, params, ids)
     expected = [
-        log_softmax(logits_of(model, params, ids[:n])[-1])[ids[n]] for n in range(1, len(ids))
+        log_softmax(next_logits(model, params, ids[:n]))[ids[n]] for n in range(1, len(ids))
     ]
     # float32 logits of size 3 against float64 sums of them
     np.testing.assert_allclose(came.token_log_probabilities, expected, atol=1e-5)

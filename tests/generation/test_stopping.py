@@ -58,7 +58,8 @@ def test_rows_end_as_in_a_loop_that_looks_at_their_ends(model_and_params, seed):
 def test_a_stop_sequence_ends_its_row_alone(model_and_params):
     model, params = model_and_params
     options = {"sampling": HOT, "key": jax.random.key(1)}
-    free = generate(model, params, **options)
+    # A stop that comes too late, of the shape of the other, so that one program serves both.
+    free = generate(model, params, stop=[[0, 0]], min_tokens=NUM_TOKENS, **options)
     stop = free.ids[2:4, 1].tolist()
     came = generate(model, params, stop=[stop], **options)
     assert came.lengths[1] <= 4
@@ -91,7 +92,8 @@ def test_a_row_ends_after_min_tokens_at_the_earliest(peaked):
 
 def test_a_prompt_is_no_part_of_a_stop_sequence(peaked):
     model, params, _ = peaked
-    assert generate(model, params, prompts=[[1, 1]], stop=[[1, 1, 1]]).lengths == 3
+    came = generate(model, params, prompts=[[1], [1, 1], [1]], stop=[[1, 1]])
+    assert came.lengths.tolist() == [2] * 3
 
 
 def test_an_ended_row_may_be_of_any_value(peaked):
@@ -108,10 +110,12 @@ def test_an_ended_row_may_be_of_any_value(peaked):
 
 def test_a_stop_string_is_cut_off(peaked):
     model, params, _ = peaked
-    (token,) = VOCABULARY.decode([1])
-    for stop in (token, token * 3, [token * 3, token * 2]):
-        assert jaxrnn.generate(model, params, VOCABULARY, ["bd"], 5, stop=stop) == ["bd"]
-    (text,) = jaxrnn.generate(model, params, VOCABULARY, ["bd"], 5, stop=token * 2, min_tokens=4)
+    token, never = VOCABULARY.decode([1]), VOCABULARY.decode([2] * 3)
+    request = model, params, VOCABULARY, ["bd"], 5
+    # Always two strings, of three characters and of fewer: one shape, which is compiled once.
+    for stop in ([token, never], [token * 3, never], [token * 3, token * 2]):
+        assert jaxrnn.generate(*request, stop=stop) == ["bd"]
+    (text,) = jaxrnn.generate(*request, stop=[token * 2, never], min_tokens=4)
     assert text == "bd" + token * 2
 
 
@@ -127,9 +131,10 @@ def test_of_words_a_stop_string_takes_whole_words():
     def continued(stop):
         return jaxrnn.generate(model, params, vocabulary, ["or"], 3, stop=stop)
 
+    # Always two strings, of up to two words: one shape, which is compiled once.
     assert continued(["to", "be not"]) == ["or not not not"]
-    assert continued(["not"]) == ["or"]
-    assert continued("not not") == ["or"]
+    assert continued(["not", "to be"]) == ["or"]
+    assert continued(["not not", "to"]) == ["or"]
     with pytest.raises(UnknownTokenError, match="stop 'no' has words that are not in"):
         continued("no")
 

@@ -1,5 +1,6 @@
 """A streaming step as bytes, run back in a process that does not know this package."""
 
+import functools
 import subprocess
 import sys
 
@@ -66,12 +67,19 @@ def run_without_the_package(content, inputs, folder):
     return np.load(folder / "outputs.npy")
 
 
-@pytest.mark.parametrize("batch_size", [None, *in_matrix(B)])
-@pytest.mark.parametrize("name", LAYERS)
-def test_another_process_computes_the_same(name, batch_size, tmp_path):
-    layer, inputs = LAYERS[name], make_inputs(B)
+@functools.cache
+def exported(name, batch_size):
+    """(layer, its parameters, its step as bytes)."""
+    layer = LAYERS[name]
     params = make_params(layer)
-    content = export_step(layer, params, D, batch_size=batch_size)
+    return layer, params, export_step(layer, params, D, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("batch_size", [None, *in_matrix(B)])
+@pytest.mark.parametrize("name", ["learned", *in_matrix("deep")])
+def test_another_process_computes_the_same(name, batch_size, tmp_path):
+    layer, params, content = exported(name, batch_size)
+    inputs = make_inputs(B)
     expected, _ = layer.apply(params, inputs, layer.initial_carry(params, B))
     # float32; the same operations, compiled one step at a time
     np.testing.assert_allclose(
@@ -80,9 +88,8 @@ def test_another_process_computes_the_same(name, batch_size, tmp_path):
 
 
 def test_one_export_serves_any_number_of_rows_and_rows_start_alone():
-    layer = LAYERS["learned"]
-    params = make_params(layer)
-    stream = jax.export.deserialize(bytearray(export_step(layer, params, D)))
+    layer, params, content = exported("learned", None)
+    stream = jax.export.deserialize(bytearray(content))
     for batch_size in (1, 3):
         inputs = make_inputs(batch_size)
         resets = np.zeros((T, batch_size), bool)

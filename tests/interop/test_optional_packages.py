@@ -1,8 +1,6 @@
 """What is said where a package is missing that only some functions need."""
 
-import os
 import re
-import subprocess
 import sys
 
 import jax
@@ -58,28 +56,3 @@ def test_a_package_that_is_broken_says_so_itself(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="No module named 'a_package_that_keras_needs'"):
         import_optional("keras", "to_keras")
-
-
-def test_a_backend_that_keras_misses_is_named_with_the_way_out():
-    """TensorFlow is the one that Keras takes where neither environment nor settings name one."""
-    pytest.importorskip("keras")
-    program = """
-import sys
-sys.modules["tensorflow"] = None
-from jaxrnn.interop.keras import from_keras
-try:
-    from_keras(None)
-except ModuleNotFoundError as error:
-    print(error)
-"""
-    run = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ | {"KERAS_BACKEND": "tensorflow"},
-    )
-    assert run.stdout == (
-        "from_keras needs keras, whose backend tensorflow is not installed: set the environment"
-        " variable KERAS_BACKEND=jax before Python starts, or pip install tensorflow\n"
-    ), run.stderr

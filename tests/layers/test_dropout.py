@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import in_matrix
 
 import jaxrnn
 
@@ -68,7 +69,9 @@ def test_rows_of_an_embedding_are_dropped_for_the_whole_batch():
     np.testing.assert_array_equal(layer.apply(table, ids, ())[0], expected)
 
 
-@pytest.mark.parametrize("cell", [jaxrnn.rnn(H), jaxrnn.gru(H), jaxrnn.lstm(H)])
+@pytest.mark.parametrize(
+    "cell", [jaxrnn.lstm(H), *in_matrix(jaxrnn.rnn(H), jaxrnn.gru(H))], ids=repr
+)
 def test_recurrent_dropout_masks_what_the_gates_read_of_the_hidden(cell):
     """Against a loop by hand with the mask that the layer must have drawn, one for all steps."""
     layer = jaxrnn.recurrent(cell, recurrent_dropout=0.5)
@@ -100,7 +103,7 @@ def test_recurrent_dropout_has_the_derivative_of_autodiff():
             outputs, _ = layer.apply(params, ONES, layer.initial_carry(params, B), key=KEY)
             return jnp.sin(outputs).mean()
 
-        return jax.tree.leaves(jax.grad(loss)(params))
+        return jax.tree.leaves(jax.jit(jax.grad(loss))(params))
 
     for a, b in zip(grad("scan"), grad("autodiff"), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)

@@ -142,6 +142,7 @@ def replace_hidden_bias(params, value):
     )
 
 
+@pytest.mark.matrix  # tests/interop/test_flax.py compares the same cells
 @networks("rnn", "gru", "lstm")
 def test_flax(name, num_layers, bidirectional):
     ours, params, inputs, weights = make_problem(name, num_layers, bidirectional)
@@ -195,6 +196,7 @@ def keras_weights(name, layer):
         yield from map(order, (own.w_ih, own.w_hh, bias))
 
 
+@pytest.mark.matrix  # tests/interop/test_keras.py compares the same layers
 @networks("rnn", "gru", "gru_reset_before", "lstm")
 def test_keras(name, num_layers, bidirectional, keras):
     ours, params, inputs, weights = make_problem(name, num_layers, bidirectional)

@@ -35,18 +35,24 @@ def test_a_loss_in_chunks_is_that_of_all_logits_and_so_are_its_derivatives(
     )
     weights = draw(size=(num_steps, 2))
     targets = np.random.default_rng(0).integers(0, V, (num_steps, 2))
-    results = []
-    for loss in (chunked_loss.linear_cross_entropy, loss_of_all_logits):
 
-        def total(arrays, loss=loss):
+    def value_and_derivatives(loss):
+        def total(arrays):
             return (loss(*arrays, targets) * weights).sum()
 
-        def along(arrays, total=total):
+        def along(arrays):
             return jax.jvp(total, (arrays,), (direction,))[1]
 
-        results.append([total(arrays), *jax.jit(jax.value_and_grad(along))(arrays)])
-        results[-1].append(jax.grad(total)(arrays))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), *results)
+        @jax.jit
+        def run(arrays):
+            return total(arrays), jax.grad(total)(arrays), jax.value_and_grad(along)(arrays)
+
+        return run(arrays)
+
+    came, expected = map(
+        value_and_derivatives, (chunked_loss.linear_cross_entropy, loss_of_all_logits)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), came, expected)
 
 
 def test_a_loss_in_chunks_multiplies_in_the_precision_of_the_inputs(monkeypatch):
@@ -118,8 +124,11 @@ def test_the_loss_of_a_batch_does_not_depend_on_how_many_logits_there_are(
         assert (found.penalty is None) == (penalty is None)
         return found.total + (0.0 if penalty is None else found.penalty), found
 
-    expected = jax.value_and_grad(loss_of, has_aux=True)(params)
+    def value_and_grads():
+        return jax.jit(jax.value_and_grad(loss_of, has_aux=True))(params)
+
+    expected = value_and_grads()
     monkeypatch.setattr(batch_loss, "MANY_LOGITS", 0)
     monkeypatch.setattr(chunked_loss, "LOGITS_AT_ONCE", 2 * 3 * V)
-    result = jax.value_and_grad(loss_of, has_aux=True)(params)
+    result = value_and_grads()
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), result, expected)
