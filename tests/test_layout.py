@@ -1,6 +1,7 @@
 """The structure of the package: who may import whom, and what importing it costs."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +20,13 @@ ROOMS = [
 ALLOWED_OUTSIDE = {"jax", "flax", "optax", "numpy", "jaxtyping"}
 
 
+@functools.cache
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports_of(path, *, top_level_only=False):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -56,8 +62,8 @@ def test_other_packages_are_imported_where_they_are_used(path):
 
 
 def test_files_are_of_a_readable_length():
-    for path in PACKAGE.parent.glob("*/**/*.py"):
-        if path.relative_to(PACKAGE.parent).parts[0] in ("jaxrnn", "experiments", "benchmarks"):
+    for folder in ("jaxrnn", "experiments", "benchmarks"):
+        for path in (PACKAGE.parent / folder).rglob("*.py"):
             num_lines = len(path.read_text(encoding="utf-8").splitlines())
             assert num_lines <= 255, f"{path} has {num_lines} lines"
 
@@ -71,7 +77,9 @@ seen = []
 handler = logging.Handler()
 handler.emit = lambda record: seen.append(record.getMessage())
 logging.getLogger("jax").addHandler(handler)
-import jaxrnn
+import jaxrnn, jaxrnn.__main__
+import jaxrnn.interop.equinox, jaxrnn.interop.export, jaxrnn.interop.haiku
+import jaxrnn.interop.keras, jaxrnn.interop.torch
 extras = {"orbax", "tyro", "tqdm", "pooch", "requests", "matplotlib", "tensorboardX", "torch"}
 extras |= {"keras", "safetensors", "haiku", "equinox", "starlette", "uvicorn"}
 print(sorted(extras & {name.split(".")[0] for name in sys.modules}))

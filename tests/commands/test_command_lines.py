@@ -1,21 +1,26 @@
 """The commands as users type them: what they leave behind, and what they say to wrong input."""
 
+import importlib
 import itertools
 import json
 import re
+from pathlib import Path
 
 import pytest
-from subprocesses import SMALL, digest, finish, start
+from subprocesses import SMALL, STATEFUL, digest, finish, start, train
 
 from experiments import time_machine
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A small run, by the real command."""
+def finished(tmp_path_factory, compiled_programs):
+    """A small run, by the real command, which finds its programs compiled."""
     out = tmp_path_factory.mktemp("run") / "run"
-    arguments = (*SMALL, "--epochs", 4, "--sample-every", 2, "--out", out)
-    code, said, complained = finish(start("jaychou", *arguments))
+    more = ("--epochs", 4, "--sample-every", 2, "--save-every", 10, "--out", out)
+    with pytest.MonkeyPatch.context() as variables:
+        variables.setenv("JAX_COMPILATION_CACHE_DIR", str(compiled_programs))
+        variables.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1e9")
+        code, said, complained = finish(start("jaychou", *STATEFUL, *more))
     assert code == 0, complained
     return out, said
 
@@ -45,18 +50,21 @@ def test_a_run_leaves_numbers_a_curve_and_a_summary(finished):
     assert summary["config"]["training"]["epochs"] == 4
 
 
-def test_compiled_programs_are_kept_on_request(tmp_path):
-    """The second run compiles nothing anew, and ends the same."""
-    cache, digests, seconds = tmp_path / "cache", [], []
-    for out in (tmp_path / "first", tmp_path / "second"):
-        arguments = (*SMALL, "--epochs", 1, "--out", out, "--compilation-cache", cache)
-        assert finish(start("jaychou", *arguments))[0] == 0
-        kept = sorted(path.name for path in cache.iterdir() if path.name.endswith("-cache"))
-        digests.append((digest(out), kept))
-        seconds.append(json.loads((out / "summary.json").read_text())["compile_seconds"])
-    assert digests[0] == digests[1]
-    assert digests[0][1]
-    assert seconds[0] > 0
+def test_compiled_programs_are_kept_on_request(compiled_programs, tmp_path):
+    """A run reads those of another one, adds what it alone needs, and ends the same.
+
+    What it needs is to score a held-out text of another length.  It is given no copy of the folder:
+    there JAX would find nothing, as it looks for programs by the path of their folder, too.
+    """
+    before = {path.name for path in compiled_programs.glob("*-cache")}
+    more = ("--held-out-chars", 200, "--compilation-cache", compiled_programs)
+    train(tmp_path, "--epochs", 1, *more)
+    after = {path.name for path in compiled_programs.glob("*-cache")}
+    added = {name.split("-")[0] for name in after - before}
+    assert "jit__score" in added
+    assert "jit_run_steps" in {name.split("-")[0] for name in before} - added
+    assert digest(tmp_path) == digest(compiled_programs.with_name("one"))
+    assert json.loads((tmp_path / "summary.json").read_text())["compile_seconds"] > 0
 
 
 def test_a_finished_run_generates_and_scores(finished, run):
@@ -199,12 +207,14 @@ def test_songs_in_place_of_the_lyrics_do_not_take_their_folder(
     def download(*_):
         raise OSError("no network")
 
+    trained = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("JAXRNN_DATA", raising=False)
     monkeypatch.setattr("jaxrnn.text.download.cached_download", download)
-    corpus, name, *settings = SMALL
-    assert (corpus, name) == ("--corpus", "songs")
-    code, said, complained = run("jaychou", *settings, "--epochs", 1)
+    module = importlib.import_module("jaxrnn.commands.train")
+    monkeypatch.setattr(module, "train", trained.append)
+    code, said, complained = run("jaychou")
     assert code == 0, complained
     assert "the songs that come with jaxrnn, instead of jaychou: " in said
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["songs"]
+    (settings,) = trained
+    assert (settings.corpus, settings.out) == ("songs", Path("runs/songs"))

@@ -1,12 +1,15 @@
 """Standard output that is full, closed or of another encoding never ends a training."""
 
+import io
 import os
 import subprocess
 import sys
 
 import pytest
 from subprocesses import ROOT, STATEFUL, environment, finish, start
+from tqdm import tqdm
 
+from jaxrnn.commands.output import named_output, outlived_output
 from jaxrnn.runs import Checkpoints
 
 
@@ -18,6 +21,18 @@ def newest_step(out):
 SHORT = (*STATEFUL, "--epochs", 2, "--sample-every", 1)
 
 
+def test_a_training_in_this_process_outlives_a_full_device(small, run, monkeypatch):
+    out, settings = small
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        code, _, complained = run("train", *settings, "--epochs", 1)
+    assert code == 0
+    assert complained.count("standard output: No space left on device; continuing without it") == 1
+    assert "Traceback" not in complained
+    assert newest_step(out) == 8
+
+
+@pytest.mark.matrix
 def test_a_training_outlives_a_full_device(tmp_path, survived):
     with open("/dev/full", "w") as full:
         code, _, complained = finish(start("train", *SHORT, "--out", tmp_path, stdout=full))
@@ -28,6 +43,7 @@ def test_a_training_outlives_a_full_device(tmp_path, survived):
     survived("output: training goes on", 1)
 
 
+@pytest.mark.usefixtures("only_compiled_programs")
 def test_a_training_outlives_who_reads_its_output(tmp_path, survived):
     process = start("train", *SHORT, "--out", tmp_path)
     process.stdout.close()
@@ -48,10 +64,18 @@ def test_a_training_needs_no_output(tmp_path, survived):
     survived("output: training goes on", 1)
 
 
-@pytest.mark.parametrize(
-    "encoding",
-    ["ascii", *(pytest.param(name, marks=pytest.mark.matrix) for name in ("cp1252", "latin-1"))],
-)
+def test_what_an_encoding_lacks_becomes_question_marks(monkeypatch):
+    """Whether it is printed, or written by tqdm as samples are."""
+    written = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", written)
+    with named_output(), outlived_output():  # as around a training
+        print("  - 分开")
+        tqdm.write("  - 分开")
+    assert written.buffer.getvalue() == b"  - ??\n" * 2
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
 def test_what_an_encoding_lacks_is_shown_as_question_marks(tmp_path, encoding, survived):
     """Which encoding it is Python reads as it starts."""
     done = subprocess.run(

@@ -1,10 +1,14 @@
 """`jaxrnn studio`: its flags, its errors in one line, and its end."""
 
+import contextlib
+import importlib
+import queue
 import re
 import signal
 import socket
 import sys
 import time
+import types
 import urllib.request
 
 import preloaded
@@ -63,8 +67,28 @@ def test_the_browser_is_opened_at_the_address(run_dir, tmp_path):
         time.sleep(0.05)
     assert b"jaxrnn studio" in seen.read_bytes()
     process.send_signal(signal.SIGINT)
-    _, complained = process.communicate(timeout=60)
+    said, complained = process.communicate(timeout=60)
     assert (process.returncode, complained) == (0, "")
+    first, *others = said.splitlines()
+    assert re.fullmatch(rf"studio of {re.escape(str(run_dir))}: http://\S+", first)
+    assert others == ["Ctrl-C ends it", "the studio is closed"]
+
+
+def test_no_browser_is_opened_where_none_is_wanted(run, run_dir, monkeypatch):
+    """The server is one that ends as soon as it listens."""
+    addresses, opened = iter(["http://first", "http://second"]), queue.SimpleQueue()
+
+    def make_server(run_dir, use, port, listening):
+        listening(next(addresses))
+        return types.SimpleNamespace(run=lambda sockets: None), contextlib.nullcontext()
+
+    server = importlib.import_module("jaxrnn.studio.server")
+    monkeypatch.setattr(server, "make_server", make_server)
+    monkeypatch.setattr("webbrowser.open", opened.put)
+    assert run("studio", run_dir, "--no-browser")[0] == 0
+    assert run("studio", run_dir)[0] == 0
+    assert opened.get(timeout=60) == "http://second"
+    assert opened.empty()
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn"])
@@ -77,6 +101,7 @@ def test_without_the_extra_the_command_names_it(package, run, run_dir, monkeypat
     assert (code, complained) == (2, "error: the studio needs `pip install 'jaxrnn[studio]'`\n")
 
 
+@pytest.mark.matrix
 def test_ctrl_c_ends_it(run_dir, tmp_path):
     arguments = [str(run_dir), "--port", "0", "--no-browser"]
     process = preloaded.Process("jaxrnn.commands.studio", arguments, tmp_path, environment())

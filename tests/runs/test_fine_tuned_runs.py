@@ -7,7 +7,9 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from command_fixtures import command
 from faults.runs import VOCABULARY, make_record, make_state
+from marks import in_matrix
 from subprocesses import digest, epochs, rows
 
 import jaxrnn
@@ -24,8 +26,9 @@ SMALL = ("--batch-size", 4, "--num-steps", 10, "--max-chars", 700, "--sample-len
 
 
 @pytest.fixture(autouse=True)
-def as_a_user(as_users_run):
-    """Errors of the library itself."""
+def as_a_user(as_users_run, monkeypatch):
+    """Errors of the library itself; no curves, at which no test here looks."""
+    monkeypatch.setattr("jaxrnn.runs.report.plot_perplexity", lambda *_: None)
 
 
 def content_of(folder):
@@ -56,6 +59,22 @@ def trained(texts):
     assert content_of(texts / "trained") == before
 
 
+def learning(texts):
+    """Flags of a run that learns the other characters, too."""
+    flags = ["--corpus", texts / "new.txt", "--new-tokens", "add", "--windows", "sequential"]
+    return [*flags, "--optimizer", "adam", "--learning-rate", 0.03, "--sample-every", 1, *SMALL]
+
+
+@pytest.fixture(scope="module")
+def learnt(trained, texts):
+    """(folder, standard output) of such a run of three epochs, which no test may change."""
+    out = texts / "learnt"
+    flags = ("--from", trained, *learning(texts), "--epochs", 3, "--out", out)
+    code, said, complained = command("train", *flags)
+    assert code == 0, complained
+    return out, said
+
+
 def newest_record(out):
     with Checkpoints(out, read_only=True) as checkpoints:
         return checkpoints.newest(lambda saved: saved.record)
@@ -69,12 +88,8 @@ def save_run(folder, vocabulary=VOCABULARY):
     return folder
 
 
-def test_a_model_learns_another_text_and_says_where_it_comes_from(trained, texts, run, tmp_path):
-    out, corpus = tmp_path / "out", texts / "new.txt"
-    flags = ("--from", trained, "--corpus", corpus, "--new-tokens", "add", "--out", out, *SMALL)
-    training = ("--optimizer", "adam", "--learning-rate", 0.03, "--epochs", 3)
-    code, said, complained = run("train", *flags, *training)
-    assert code == 0, complained
+def test_a_model_learns_another_text_and_says_where_it_comes_from(trained, learnt, run):
+    out, said = learnt
     last = json.loads((trained / "metrics.jsonl").read_text().splitlines()[-1])["step"]
     assert f"fine-tuned from step {last} in {trained}; SHA-256 {digest(trained)}" in said
     assert "2 characters added to its vocabulary of 10" in said
@@ -92,7 +107,7 @@ def test_a_model_learns_another_text_and_says_where_it_comes_from(trained, texts
     assert said.startswith("abz")
 
 
-@pytest.mark.parametrize("use", ["checkpoints", "best"])
+@pytest.mark.parametrize("use", [*in_matrix("checkpoints"), "best"])
 def test_a_rate_of_zero_keeps_parameters_and_perplexity(use, trained, texts, run, tmp_path):
     out = tmp_path / "out"
     flags = ("--from", trained, "--from-use", use, "--corpus", texts / "old.txt", *SMALL)
@@ -134,24 +149,24 @@ def test_new_tokens_are_read_as_the_unknown_token(texts, run, tmp_path):
     np.testing.assert_allclose(rows(out)[-1]["held_out_unknown_share"], lost, atol=0.01)
 
 
-def test_a_fine_tuned_run_resumes_bit_for_bit_from_its_own_folder(trained, texts, run, tmp_path):
+def test_a_fine_tuned_run_resumes_bit_for_bit_from_its_own_folder(
+    trained, learnt, texts, run, tmp_path
+):
     source = shutil.copytree(trained, tmp_path / "source")
-    corpus = texts / "new.txt"
-    flags = ["--from", source, "--corpus", corpus, "--new-tokens", "add", "--windows", "sequential"]
-    flags += ["--optimizer", "adam", "--learning-rate", 0.01, "--sample-every", 1, *SMALL]
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert run("train", *flags, "--epochs", 3, "--out", whole)[0] == 0
-    assert run("train", *flags, "--epochs", 1, "--out", parts)[0] == 0
+    (whole, _), parts = learnt, tmp_path / "parts"
+    flags = ("--from", source, *learning(texts), "--out", parts)
+    assert run("train", *flags, "--epochs", 1)[0] == 0
     shutil.rmtree(source)
-    assert run("train", *flags, "--epochs", 2, "--out", parts, "--resume")[0] == 0
-    code, said, complained = run("train", *flags[2:], "--epochs", 3, "--out", parts, "--resume")
+    assert run("train", *flags, "--epochs", 2, "--resume")[0] == 0
+    code, said, complained = run("train", *flags[2:], "--epochs", 3, "--resume")
     assert code == 0, complained
-    assert f"fine-tuned from step {newest_record(whole).origin.step} in {source}" in said
+    origin = newest_record(parts).origin
+    assert f"fine-tuned from step {origin.step} in {source}" in said
     assert digest(parts) == digest(whole)
     assert rows(parts) == rows(whole)
     assert epochs(parts) == [1, 2, 3]
-    assert newest_record(parts).origin == newest_record(whole).origin
-    code, _, error = run("train", "--from", trained, *flags[2:], "--out", parts, "--resume")
+    assert origin == dataclasses.replace(newest_record(whole).origin, run_dir=str(source))
+    code, _, error = run("train", "--from", trained, *flags[2:], "--resume")
     assert code == 2
     assert f"--from is {trained}, but the run in {parts} began with the" in error
     assert f"parameters of {source}: leave out --from to resume it" in error

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from marks import in_matrix
 
 from jaxrnn.text.permutation import LARGEST_TABLE, permute, random_order
 
@@ -41,7 +42,7 @@ def test_an_order_is_a_function_of_seed_and_epoch():
     assert len(set(orders)) == 3
 
 
-@pytest.mark.parametrize("size", [100, 10_000])
+@pytest.mark.parametrize("size", [*in_matrix(100), 10_000])
 def test_each_place_holds_each_number_about_equally_often(size):
     """The first and the last place over many epochs, in ten classes, by chi-squared with nine
     degrees of freedom: more than 33.7 comes once in 10,000.
