@@ -2,13 +2,15 @@
 
 import json
 import subprocess
+import time
+import types
 from pathlib import Path
 
 import jax.numpy as jnp
 import pytest
 from marks import in_matrix
 
-from benchmarks import device_numbers, on_device
+from benchmarks import device_numbers, on_device, timing
 
 
 @pytest.fixture
@@ -57,6 +59,8 @@ def test_a_wrong_number_is_reported(run, monkeypatch, wrong, reported):
 @pytest.mark.parametrize("ways", [["jaxrnn", "scan_unroll=5"], *in_matrix(list(on_device.WAYS))])
 def test_layers_are_timed_and_each_row_is_written(run, monkeypatch, tmp_path, ways):
     monkeypatch.setattr(on_device, "WAYS", {name: on_device.WAYS[name] for name in ways})
+    no_pauses = types.SimpleNamespace(perf_counter=time.perf_counter, sleep=lambda seconds: None)
+    monkeypatch.setattr(timing, "time", no_pauses)
     _, output = run(on_device, "--small", "--repetitions", 5, "--json", tmp_path / "times")
     table = json.loads((tmp_path / "times").read_text())["us"]
     on_a_cpu = [name for name in ways if name != "cuDNN" and "float16" not in name]

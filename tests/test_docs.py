@@ -2,6 +2,7 @@
 
 import ast
 import gzip
+import importlib
 import re
 import sys
 from importlib.metadata import requires
@@ -14,6 +15,8 @@ import pytest
 import reference
 
 import jaxrnn
+from jaxrnn.commands import command_line
+from jaxrnn.runs.run import Run
 
 DOCS = Path(__file__).parent.parent / "docs"
 B, H, T, D = 2, 4, 5, 3
@@ -165,9 +168,25 @@ SPRING = "春水流过桥下\n柳条轻轻垂着\n我在桥上等船\n船上有�
 AUTUMN = "秋风吹落叶子\n叶子落满小路\n路边有人回头\n回头不见来处\n"
 
 
+@pytest.fixture
+def build(monkeypatch, capsys):
+    """A function that builds the run of a command line of `jaxrnn train`, and does not train it."""
+
+    def build(*words):
+        runs, flags = [], importlib.import_module("jaxrnn.commands.train").Flags
+        monkeypatch.setattr(sys, "argv", list(words))
+        with pytest.raises(SystemExit):
+            command_line.main(lambda settings: runs.append(Run(settings)), flags)
+        complained = capsys.readouterr().err
+        assert runs, complained
+
+    return build
+
+
 def test_the_commands_and_the_python_of_the_page_on_own_texts_run(
-    run, tmp_path, monkeypatch, capsys, as_users_run
+    run, build, how_many, tmp_path, monkeypatch, as_users_run
 ):
+    """Without `--matrix` only those networks are trained that the page lets write."""
     pytest.importorskip("charset_normalizer")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "poems").mkdir()
@@ -176,13 +195,18 @@ def test_the_commands_and_the_python_of_the_page_on_own_texts_run(
     (tmp_path / "autumn.txt").write_text(AUTUMN * 6, encoding="gb18030")
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 2)
     page = (DOCS / "own_text.md").read_text("utf-8")
-    for commands in re.findall(r"```sh\n(.*?)```", page, re.S):
-        for command in commands.splitlines():
-            _, *words = command.split()
-            code, said, complained = run(*words)
-            assert code == 0, complained
-            if words[0] == "generate":
-                assert said.startswith(words[3])
+    commands = "".join(re.findall(r"```sh\n(.*?)```", page, re.S)).splitlines()
+    writers, all_runs = (re.findall(rf"{word} (\S+)", page) for word in ("generate", "--out"))
+    trained = how_many(writers, all_runs)
+    for command in commands:
+        _, *words = command.split()
+        if words[0] == "train" and words[-1] not in trained:
+            build(*words)
+            continue
+        code, said, complained = run(*words)
+        assert code == 0, complained
+        if words[0] == "generate":
+            assert said.startswith(words[3])
     (refused,) = re.findall(r"```text\n(.*?)```", page, re.S)
     assert run("train", "--corpus", "autumn.txt")[2] == refused
     names = run_page("own_text.md")
@@ -276,9 +300,8 @@ PRECISE = {
 }
 
 
-@pytest.mark.parametrize("platform", ["tpu", "cuda"])
 @pytest.mark.parametrize("name", PRECISE)
-def test_the_highest_precision_reaches_every_product(name, platform):
+def test_the_highest_precision_reaches_every_product(name):
     """As the page says; lowered for devices that are not here, to the text that XLA is given."""
     layer = PRECISE[name]
     params, inputs = layer.init(jax.random.key(0), D), jnp.ones((T, B, D))
@@ -288,18 +311,16 @@ def test_the_highest_precision_reaches_every_product(name, platform):
         return jnp.square(outputs).sum()
 
     def products(function):
+        """For each of the devices."""
         traced = jax.jit(function).trace(params)
-        text = traced.lower(lowering_platforms=(platform,)).as_text()
-        return [line for line in text.splitlines() if "dot_general" in line]
+        texts = [traced.lower(lowering_platforms=(p,)).as_text() for p in ("tpu", "cuda")]
+        return [[line for line in text.splitlines() if "dot_general" in line] for text in texts]
 
-    def both_modes():
-        return [
-            *products(jax.value_and_grad(loss)),
-            *products(lambda params: jax.jvp(loss, (params,), (params,))),
-        ]
-
-    assert not any("HIGHEST" in line for line in both_modes())
+    by_default = products(jax.value_and_grad(loss))
+    assert not any("HIGHEST" in line for lines in by_default for line in lines)
     with jax.default_matmul_precision("highest"):
-        lines = both_modes()
-    assert lines
-    assert all("precision = [HIGHEST, HIGHEST]" in line for line in lines)
+        backward = products(jax.value_and_grad(loss))
+        forward = products(lambda params: jax.jvp(loss, (params,), (params,)))
+    for lines in (*backward, *forward):
+        assert lines
+        assert all("precision = [HIGHEST, HIGHEST]" in line for line in lines)

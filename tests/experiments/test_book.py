@@ -1,15 +1,19 @@
 """The book's other experiments in a small form: each ends, draws, and leaves its numbers."""
 
 import dataclasses
+import importlib
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 from marks import in_matrix
 
+import jaxrnn
 from experiments import (
     bidirectional,
     gradients,
@@ -21,6 +25,7 @@ from experiments import (
     sine,
     time_machine,
 )
+from jaxrnn.commands import command_line
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +35,6 @@ def optax_promotes(as_users_run):
 
 
 SMALL = {
-    "time_machine": (
-        "gru", "--corpus", "songs", "--epochs", 2, "--max-chars", 2500, "--hidden-size", 8,
-        "--sample-every", 1,
-    ),
     "sine": ("--windows", 4, 8, "--steps", 20, "--latent-steps", 20, "--hidden-size", 4),
     "language_statistics": ("--corpus", "songs", "--unit", "character"),
     "no_hidden_state": (
@@ -49,7 +50,6 @@ SMALL = {
 }  # fmt: skip
 SONGS = (Path(__file__).parents[2] / "jaxrnn/text/songs.txt").read_text(encoding="utf-8")
 PICTURES = {
-    "time_machine": ["curve.png"],
     "sine": ["errors.png", "predictions.png"],
     "language_statistics": ["zipf.png"],
     "no_hidden_state": ["context.png"],
@@ -58,20 +58,67 @@ PICTURES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*no installed font has Chinese")
-@pytest.mark.parametrize("name", SMALL)
-def test_an_experiment_ends_and_leaves_pictures_and_numbers(name, run, tmp_path):
-    text = tmp_path / "songs.txt"
-    text.write_text(SONGS[:4000], encoding="utf-8")
-    flags = (text if flag == "songs" else flag for flag in SMALL[name])
-    code, said, complained = run(name, *flags, "--out", tmp_path / "out")
+def learn_nothing(*_):
+    """In place of what learns to forecast: every point is to come again at every horizon."""
+    return lambda series: np.tile(series, (max(sine.HORIZONS), 1))
+
+
+LESS = {
+    "sine": {"learn_window": learn_nothing, "learn_latent": learn_nothing},
+    "no_hidden_state": {"CELLS": ("gru",), "CONTEXTS": (1, 8)},
+    "gradients": {"NETWORKS": {"RNN": gradients.NETWORKS["RNN"]}},
+    "bidirectional": {"SENTENCES": bidirectional.SENTENCES[:1], "ROUNDS": 1},
+}
+"""What some experiments have without `--matrix`, by the names in their modules."""
+
+
+@pytest.fixture
+def run_less(run, how_many, monkeypatch, capsys):
+    """`run`, but with less to compile unless there is `--matrix`: each network takes seconds."""
+
+    def run_less(name, *arguments):
+        less = how_many(LESS.get(name), None)
+        if less is None:
+            return run(name, *arguments)
+        module = importlib.import_module(f"experiments.{name}")
+        for constant, value in less.items():
+            monkeypatch.setattr(module, constant, value)
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            command_line.main(getattr(module, name), module.Settings, description=module.__doc__)
+        said = capsys.readouterr()
+        return stop.value.code or 0, said.out, said.err
+
+    return run_less
+
+
+def check_outcome(outcome, out, names):
+    """It ended, said at once what it does, and left these pictures and its numbers."""
+    code, said, complained = outcome
     assert code == 0, complained
     assert "nan" not in said
     assert re.match(r"\S.*: \w+ 0 of \d+ \(0%\), 0:00 elapsed", complained), "said at once"
-    assert sorted(p.name for p in (tmp_path / "out").glob("*.png")) == PICTURES[name]
-    for picture in PICTURES[name]:
-        assert (tmp_path / "out" / picture).read_bytes().startswith(b"\x89PNG")
-    assert json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert sorted(path.name for path in out.glob("*.png")) == names
+    for name in names:
+        assert (out / name).read_bytes().startswith(b"\x89PNG")
+    assert json.loads((out / "summary.json").read_text())
+
+
+@pytest.mark.filterwarnings("ignore:.*no installed font has Chinese")
+@pytest.mark.parametrize("name", SMALL)
+def test_an_experiment_ends_and_leaves_pictures_and_numbers(name, run_less, tmp_path):
+    text = tmp_path / "songs.txt"
+    text.write_text(SONGS[:4000], encoding="utf-8")
+    flags = (text if flag == "songs" else flag for flag in SMALL[name])
+    out = tmp_path / "out"
+    check_outcome(run_less(name, *flags, "--out", out), out, PICTURES[name])
+
+
+@pytest.mark.parametrize("name", gradients.NETWORKS)
+def test_every_network_whose_gradients_are_measured_can_be_built(name):
+    config = jaxrnn.ModelConfig(hidden_size=4, init="uniform", **gradients.NETWORKS[name])
+    model = jaxrnn.build_language_model(config, 5)
+    assert jax.eval_shape(lambda: model.init(jax.random.key(0), 5)).body[0].w_hh.shape[0] == 4
 
 
 @pytest.mark.parametrize("name", ["sine", "no_hidden_state", "gradients", "bidirectional"])
@@ -97,7 +144,7 @@ def test_the_penn_treebank_is_scored_with_the_best_parameters(preset, run, tmp_p
     out = tmp_path / "out"
     settings = ("--epochs", 1, "--max-chars", 3000, "--validation-chars", 400,
                 "--held-out-chars", 500, "--hidden-size", 8, "--embedding-size", 8,
-                "--batch-size", 4, "--out", out)  # fmt: skip
+                "--batch-size", 4, "--num-layers", 2, "--out", out)  # fmt: skip
     code, said, complained = run("ptb", preset, *settings)
     assert code == 0, complained
     summary = json.loads((out / "summary.json").read_text())
@@ -216,12 +263,13 @@ def test_wrong_input_is_one_line(name, message, arguments, run, tmp_path, surviv
 
 def test_an_experiment_does_not_write_into_a_run(run, tmp_path):
     """Whose summary it would overwrite."""
-    small = ("--corpus", "songs", "--epochs", 1, "--max-chars", 2500, "--hidden-size", 8)
-    assert run("time_machine", "gru", *small, "--out", tmp_path)[0] == 0
+    small = ("--corpus", "songs", "--max-chars", 2500, "--hidden-size", 8)
+    often = ("--epochs", 2, "--sample-every", 1)
+    outcome = run("time_machine", "gru", *small, *often, "--out", tmp_path)
+    check_outcome(outcome, tmp_path, ["curve.png"])
     before = (tmp_path / "summary.json").read_bytes()
     for name in SMALL:
-        if name != "time_machine":
-            code, _, error = run(name, *SMALL[name], "--out", tmp_path)
-            assert code == 2
-            assert "already holds a run or parameters: choose another folder" in error
+        code, _, error = run(name, *SMALL[name], "--out", tmp_path)
+        assert code == 2
+        assert "already holds a run or parameters: choose another folder" in error
     assert (tmp_path / "summary.json").read_bytes() == before

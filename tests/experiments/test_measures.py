@@ -19,24 +19,24 @@ IDS = np.random.default_rng(0).integers(0, V, (9, 3)).astype(np.int32)
 
 
 @pytest.mark.parametrize("cell", [*in_matrix("rnn"), "lstm"])
-def test_norms_by_distance_are_those_of_jax_grad(cell):
+def test_norms_by_distance_are_those_of_jax_grad(cell, how_many):
     """Run from the carry of k steps before the end, and differentiate by it."""
     model = jaxrnn.build_language_model(
         jaxrnn.ModelConfig(cell=cell, hidden_size=5, init="uniform"), V
     )
     params = model.init(jax.random.key(0), V)
-    came = gradients.norms_by_distance(model, params, jnp.asarray(IDS))
+    came = jax.jit(gradients.norms_by_distance, static_argnums=0)(model, params, jnp.asarray(IDS))
     assert came.shape == (8,)
-    for distance in (1, 2, 5, 8):
+    for distance in how_many((1, 8), (1, 2, 5, 8)):
         begin = len(IDS) - 1 - distance
         initial = model.initial_carry(params, 3)
-        carry = model.apply(params, IDS[:begin], initial)[1] if begin else initial
+        carry = jax.jit(model.apply)(params, IDS[:begin], initial)[1] if begin else initial
 
         def loss(carry, begin=begin):
             logits, _ = model.apply(params, IDS[begin:-1], carry)
             return optax.losses.softmax_cross_entropy_with_integer_labels(logits[-1], IDS[-1]).sum()
 
-        leaves = jax.tree.leaves(jax.grad(loss)(carry))
+        leaves = jax.tree.leaves(jax.jit(jax.grad(loss))(carry))
         norms = np.sqrt(sum(np.square(leaf).sum(axis=1) for leaf in leaves))
         assert came[distance - 1] == pytest.approx(norms.mean(), rel=1e-4)
 

@@ -1,6 +1,8 @@
 """Pictures that can be read: nothing hides anything, and every sign has a font."""
 
+import functools
 import itertools
+from pathlib import Path
 
 import matplotlib.figure
 import numpy as np
@@ -10,28 +12,35 @@ from experiments import bidirectional, gradients, language_statistics, no_hidden
 from experiments.shared import pictures
 from jaxrnn.text.statistics import count_ngrams
 
-ANY_FONT = "ignore:.*no installed font has Chinese"
-
-
-@pytest.fixture
-def figures(monkeypatch):
-    """The figures that were saved, laid out, by the names of their files."""
-    saved = {}
-    savefig = matplotlib.figure.Figure.savefig
-
-    def record(figure, path, **options):
-        savefig(figure, path, **options)
-        figure.draw_without_rendering()  # at the resolution of the figure again
-        saved[path.stem] = figure
-
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", record)
-    return saved
-
 
 @pytest.fixture
 def no_chinese(monkeypatch):
     """A machine without a font that has Chinese characters."""
     monkeypatch.setattr(pictures, "_chinese_fonts_here", list)
+
+
+@pytest.fixture(scope="module")
+def figures_of():
+    """(draw) -> what it saves on such a machine: figures, laid out, by the names of their files.
+
+    Each picture is drawn once, for all tests.
+    """
+
+    @functools.cache
+    def figures_of(draw):
+        saved = {}
+
+        def record(figure, path, **_):
+            figure.draw_without_rendering()
+            saved[path.stem] = figure
+
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(matplotlib.figure.Figure, "savefig", record)
+            monkeypatch.setattr(pictures, "_chinese_fonts_here", list)
+            draw(Path("nowhere"))
+        return saved
+
+    return figures_of
 
 
 def draw_sine(out):
@@ -98,11 +107,9 @@ def words_of(figure):
     return [(text.get_text(), text.get_window_extent()) for text in texts if text and str(text)]
 
 
-@pytest.mark.filterwarnings(ANY_FONT)
 @pytest.mark.parametrize("draw", PICTURES)
-def test_no_words_hide_others_or_leave_the_picture(draw, figures, tmp_path):
-    draw(tmp_path)
-    for figure in figures.values():
+def test_no_words_hide_others_or_leave_the_picture(draw, figures_of):
+    for figure in figures_of(draw).values():
         words = [(text, place) for text, place in words_of(figure) if text]
         for (one, its_place), (other, place) in itertools.combinations(words, 2):
             assert not its_place.overlaps(place), (one, other)
@@ -112,10 +119,9 @@ def test_no_words_hide_others_or_leave_the_picture(draw, figures, tmp_path):
 
 
 @pytest.mark.parametrize("draw", PICTURES)
-def test_pictures_need_no_chinese_font(draw, figures, no_chinese, tmp_path):
+def test_pictures_need_no_chinese_font(draw, figures_of):
     """Matplotlib warns of characters that it draws as boxes, and here warnings are errors."""
-    draw(tmp_path)
-    assert figures
+    assert figures_of(draw)
 
 
 def test_the_title_of_blanks_is_chinese_where_it_can_be(monkeypatch, tmp_path):
@@ -145,9 +151,8 @@ def test_chinese_with_a_font_stays(tmp_path):
     draw_blanks(tmp_path)
 
 
-def test_errors_have_plain_numbers_at_their_ticks(figures, tmp_path):
-    draw_sine(tmp_path)
-    assert ticks_of(figures["errors"].axes[0].yaxis) >= {"0.04", "0.1", "0.2", "0.3"}
+def test_errors_have_plain_numbers_at_their_ticks(figures_of):
+    assert ticks_of(figures_of(draw_sine)["errors"].axes[0].yaxis) >= {"0.04", "0.1", "0.2", "0.3"}
 
 
 @pytest.mark.parametrize(
@@ -168,27 +173,24 @@ def test_plain_ticks_are_plain(low, high, expected):
     assert not [label for label in shown if "e" in label]
 
 
-def test_predictions_do_not_hide_one_another(figures, tmp_path):
+def test_predictions_do_not_hide_one_another(figures_of):
     """The data, one prediction and the end of the training in each panel."""
-    draw_sine(tmp_path)
-    panels = figures["predictions"].axes
+    panels = figures_of(draw_sine)["predictions"].axes
     assert [len(axes.lines) for axes in panels] == [3] * 8
     assert panels[3].get_title() == "window of 4, 64 ahead"
     assert panels[4].get_title() == "GRU, 1 ahead"
 
 
-def test_the_legend_of_gradients_is_beside_the_lines(figures, tmp_path):
-    draw_gradients(tmp_path)
-    for axes in figures["distance"].axes:
+def test_the_legend_of_gradients_is_beside_the_lines(figures_of):
+    left, right = figures_of(draw_gradients)["distance"].axes
+    for axes in (left, right):
         assert not axes.get_legend().get_window_extent().overlaps(axes.get_window_extent())
-    left, _ = figures["distance"].axes
     assert "truncated at 35" in legend_of(left)
     assert not list(left.texts)
 
 
-def test_zipf_names_the_fits(figures, tmp_path):
-    draw_zipf(tmp_path)
-    (axes,) = figures["zipf"].axes
+def test_zipf_names_the_fits(figures_of):
+    (axes,) = figures_of(draw_zipf)["zipf"].axes
     points, fits = legend_of(axes)[:3], legend_of(axes)[3:]
     assert points == ["single tokens", "pairs", "triples"]
     assert [fit[:16] for fit in fits] == ["fit: exponent 1.", *2 * ["fit: exponent 0."]]
@@ -196,10 +198,11 @@ def test_zipf_names_the_fits(figures, tmp_path):
     assert [line.get_label() for line in dashed] == fits
 
 
-@pytest.mark.filterwarnings(ANY_FONT)
-def test_a_file_of_any_name_has_a_title(figures, tmp_path):
-    draw_zipf(tmp_path, corpus=f"/somewhere/else/$x^$ {'long ' * 15}分开.txt")
-    (axes,) = figures["zipf"].axes
+@pytest.mark.filterwarnings("ignore:.*no installed font has Chinese")
+def test_a_file_of_any_name_has_a_title(figures_of):
+    corpus = f"/somewhere/else/$x^$ {'long ' * 15}分开.txt"
+    figure = figures_of(functools.partial(draw_zipf, corpus=corpus))["zipf"]
+    (axes,) = figure.axes
     title, place = axes.get_title(), axes.title.get_window_extent()
     assert title.startswith("Zipf's law: words of $x^$ long")
-    assert figures["zipf"].bbox.x0 < place.x0 < place.x1 < figures["zipf"].bbox.x1
+    assert figure.bbox.x0 < place.x0 < place.x1 < figure.bbox.x1

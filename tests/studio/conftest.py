@@ -6,6 +6,7 @@ import pytest
 from studio_run import make_run, serve
 
 CHROMIUM = shutil.which("chromium")
+SIZE = {"width": 1200, "height": 900}
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +36,30 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def page(browser, served):
-    """A page that has opened the studio; an error in its console fails the test."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900})
+@pytest.fixture(scope="module")
+def window(browser):
+    """A page that the tests of a module share: a context for each would take half a second."""
+    context = browser.new_context(viewport=SIZE)
     page = context.new_page()
     page.set_default_timeout(30_000)
-    errors = []
+    page.complaints = errors = []
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(served.address)
-    page.wait_for_selector("body[data-ready=yes]")
-    page.complaints = errors
     yield page
     context.close()
-    assert errors == []
+
+
+@pytest.fixture
+def page(window, served):
+    """The window, which has opened the studio anew; an error in its console fails the test."""
+    window.set_viewport_size(SIZE)
+    window.emulate_media(color_scheme="light")
+    window.mouse.move(0, 0)
+    window.goto(served.address)
+    window.wait_for_selector("body[data-ready=yes]")
+    yield window
+    window.evaluate("localStorage.clear()")
+    complaints = window.complaints.copy()
+    window.goto("about:blank")
+    window.complaints.clear()  # and what came meanwhile, which is not the next test's
+    assert complaints == []

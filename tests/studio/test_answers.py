@@ -8,6 +8,7 @@ import time
 import jax
 import numpy as np
 import pytest
+from marks import in_matrix
 from studio_run import TEXT, make_run, serve
 
 import jaxrnn
@@ -22,6 +23,13 @@ def loaded(run_dir):
 
 
 LONG = (TEXT * 2)[:1100]
+PROMPTS = {"short": "He", "long": LONG}
+AT_RANDOM = {"temperature": 0.8, "seed": 3}
+OTHERWISE = (
+    {"temperature": 0.0},
+    {"temperature": 1.0, "top_k": 3, "top_p": 0.9},
+    {"temperature": 0.9, "stop": ["a", "e s"]},
+)
 
 
 def test_the_model_describes_itself(served, loaded):
@@ -37,16 +45,15 @@ def test_the_model_describes_itself(served, loaded):
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("name", "options"),
     [
-        {"temperature": 0.0},
-        {"temperature": 0.8, "seed": 3},
-        {"temperature": 1.0, "top_k": 3, "top_p": 0.9},
-        {"temperature": 0.9, "stop": ["a", "e s"]},
+        *(("short", options) for options in (AT_RANDOM, *OTHERWISE)),
+        ("long", AT_RANDOM),
+        *in_matrix(*(("long", options) for options in OTHERWISE)),
     ],
 )
-@pytest.mark.parametrize("prompt", ["He", LONG], ids=["short", "long"])
-def test_writing_is_generating(served, loaded, prompt, options):
+def test_writing_is_generating(served, loaded, name, options):
+    prompt = PROMPTS[name]
     first, *rows, last = served.lines("/api/write", {"prompt": prompt, "length": 40, **options})
     assert (first, last) == ({"read": len(prompt)}, {"end": True})
     sampling = jaxrnn.Sampling(
