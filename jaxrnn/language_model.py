@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
-from jaxrnn.checks import check_positive_integer
+from jaxrnn.checks import check_ids, check_positive_integer
 from jaxrnn.layers import (
     Dropout,
     Embedding,
@@ -19,7 +21,7 @@ from jaxrnn.layers import (
 )
 from jaxrnn.layers.layer import check_layer
 from jaxrnn.recurrence.boundaries import Context
-from jaxrnn.typing import Array, Float, Initializer, Key, Params
+from jaxrnn.typing import Array, Float, HostArray, Initializer, Int, Key, Params
 
 
 class LanguageModelParams(NamedTuple):
@@ -150,6 +152,31 @@ class LanguageModel(Layer):
         if self.tie_embeddings:
             return LinearParams(params.embedding.T, params.output)
         return params.output
+
+    def with_unigram_bias(
+        self, params: LanguageModelParams, ids: Int[HostArray, "t"]
+    ) -> LanguageModelParams:
+        """Return the parameters with log-frequencies of tokens as the output layer's bias.
+
+        While its other numbers are small, such a model predicts each token as often as it occurs in
+        the text, and it has only the differences left to learn (Karpathy 2019, "A recipe for
+        training neural networks").  Half a time is added to each, so that none is impossible.
+
+        Examples:
+            >>> import jax, jaxrnn, numpy as np
+            >>> model = jaxrnn.language_model(3, jaxrnn.recurrent(jaxrnn.gru(8)))
+            >>> params = model.init(jax.random.key(0), 3)
+            >>> params = model.with_unigram_bias(params, np.array([0, 0, 0, 1]))
+            >>> (5.5 * np.exp(params.output.bias)).round(2).tolist()
+            [3.5, 1.5, 0.5]
+        """
+        check_ids("ids", ids, self.vocab_size)
+        parts = np.array_split(ids, 1 + len(ids) // 2**24)  # a text may be larger than the memory
+        counts = 0.5 + np.sum([np.bincount(part, minlength=self.vocab_size) for part in parts], 0)
+        old = self.output_params(params).bias
+        bias = jnp.asarray(np.log(counts / counts.sum()), old.dtype)
+        output = bias if self.tie_embeddings else params.output._replace(bias=bias)
+        return params._replace(output=output)
 
 
 def language_model(

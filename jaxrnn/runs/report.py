@@ -79,6 +79,7 @@ def _regularizers(settings: Settings) -> str:
         },
         "random lengths": training.random_lengths,
         "tied embeddings": model.tie_embeddings,
+        "unigram bias": training.unigram_bias,
         model.dtype: model.dtype != "float32",
     }
     return "".join(f", {part}" for part, used in parts.items() if used)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from functools import partial
 
 import jax
 
@@ -59,8 +60,13 @@ class Run:
         key = jax.random.key(training.seed)
         if params is not None:
             params = grow_params(self.model, params, key)
-        rows = training.batch_size
-        return init_state(self.model, self.optimizer, self.vocab_size, rows, key, params)
+        begin = partial(
+            init_state, self.model, self.optimizer, self.vocab_size, training.batch_size, key
+        )
+        state = begin(params)
+        if training.unigram_bias and params is None:
+            state = begin(self.model.with_unigram_bias(state.params, self.texts.ids))
+        return state
 
     def record(self, progress: Progress, best: Best | None = None) -> Record:
         """Return what a checkpoint at this point of the training records."""

@@ -86,6 +86,8 @@ class Settings:
         check_max_vocabulary(self.max_vocabulary, self.unit)
         if self.max_vocabulary and self.from_run:
             raise ValueError("max_vocabulary must be left out with --from, which has a vocabulary")
+        if self.training.unigram_bias and self.from_run:
+            raise ValueError("unigram_bias must be left out with --from, which has parameters")
         check_positive_integer("max_chars", self.max_chars, None)  # NumPy's, which are larger
         check_positive_integer("sample_every", self.sample_every)
         check_positive_integer("sample_length", self.sample_length, MAX_TO_GENERATE)

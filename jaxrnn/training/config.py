@@ -78,6 +78,9 @@ class TrainConfig:
     such as 0.999, or with 1 the mean of all steps (Polyak and Juditsky 1992)."""
     average_after: int = 0
     """Epochs before the average begins."""
+    unigram_bias: bool = False
+    """Begin with log-frequencies of the training text's tokens as the output layer's bias, so that
+    a run need not learn them; for new parameters.  In Python: `LanguageModel.with_unigram_bias`."""
     max_skipped: int = 10
     """Consecutive steps skipped because something is not finite, after which training stops."""
     seed: int = 0

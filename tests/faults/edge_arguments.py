@@ -49,7 +49,7 @@ TRAINING = NETWORK | {
     "--accept-changes": [None], "--save-every": NUMBERS, "--num-processes": NUMBERS,
     "--coordinator": ["", ":", "x", "a:b", "127.0.0.1:99999", "é:1"], "--process-id": NUMBERS,
     "--connect-seconds": NUMBERS, "--nonsense": TEXTS, "--tie-embeddings": [None],
-    "--variational-dropout": [None], "--from": PATHS, "--from-use": USES,
+    "--variational-dropout": [None], "--unigram-bias": [None], "--from": PATHS, "--from-use": USES,
     "--new-tokens": ["add", "unk", ""],
 }  # fmt: skip
 TINY = [

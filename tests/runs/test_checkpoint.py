@@ -51,7 +51,7 @@ NEW = {
     "model": {"input_dropout", "output_dropout", "recurrent_dropout", "weight_drop", "zoneout"},
     "training": {
         "random_lengths", "schedule", "warmup_steps", "weight_decay", "activation_penalty",
-        "temporal_penalty", "average", "average_after",
+        "temporal_penalty", "average", "average_after", "unigram_bias",
     },
     "text": {"validation_chars"},
 }  # fmt: skip
