@@ -16,6 +16,8 @@ import pytest
 from studio_run import make_run
 from subprocesses import environment
 
+import jaxrnn
+
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
@@ -93,6 +95,8 @@ def test_no_browser_is_opened_where_none_is_wanted(run, run_dir, monkeypatch):
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn"])
 def test_without_the_extra_the_command_names_it(package, run, run_dir, monkeypatch):
+    studio = importlib.import_module("jaxrnn.studio")
+    monkeypatch.setattr(jaxrnn, "studio", studio)  # which the second import replaces
     for name in list(sys.modules):
         if name.startswith("jaxrnn.studio") or name.split(".")[0] == package:
             monkeypatch.delitem(sys.modules, name)
