@@ -10,7 +10,7 @@ from subprocesses import ROOT, environment
 
 
 def begin(path, function, *arguments, **variables):
-    """A process that calls a function, under way; both are told each other by a file."""
+    """Start a process that reads a function and its arguments from a file, and calls it."""
     with open(path, "wb") as file:
         pickle.dump(sys.path, file)  # which finds the function's module
         pickle.dump((function, arguments), file)
@@ -18,7 +18,7 @@ def begin(path, function, *arguments, **variables):
 
 
 def end(process, timeout):
-    """(exit code, what it complained of); None is the code of one that had to be killed."""
+    """Wait for a process; return its exit code, None if it had to be killed, and its errors."""
     try:
         _, complained = process.communicate(timeout)
     except subprocess.TimeoutExpired:
@@ -29,7 +29,7 @@ def end(process, timeout):
 
 
 def call(path, function, *arguments, timeout=1800):
-    """What a function returns; an AssertionError where its process does not end well."""
+    """Call a function in such a process; return its result, or fail with the process's errors."""
     code, complained = end(begin(path, function, *arguments), timeout)
     assert code == 0, complained
     return pickle.loads(Path(path).read_bytes())

@@ -11,7 +11,7 @@ from subprocesses import SMALL, module_of
 
 
 def exit_code(patch, name, arguments):
-    """That of a command, which is run as the main module."""
+    """Run a command as the main module; return its exit code."""
     patch.setattr(sys, "argv", [name, *map(str, arguments)])
     module = module_of(name)
     patch.delitem(sys.modules, module, raising=False)
@@ -33,7 +33,7 @@ def run(capsys, monkeypatch):
 
 
 def command(name, *arguments):
-    """The same as `run`, for fixtures that several tests share."""
+    """Run a command as `run` does, for fixtures that several tests share."""
     said, complained = io.StringIO(), io.StringIO()
     with (
         pytest.MonkeyPatch.context() as patch,
@@ -60,19 +60,19 @@ def train_in(folder, *more):
 
 
 def copied(folder, to):
-    """(folder, its settings) of a copy of such a run."""
+    """Copy such a run; return the folder of the copy, and its settings."""
     return shutil.copytree(folder / "run", to / "run"), settings_in(to)
 
 
 @pytest.fixture
 def small(tmp_path):
-    """(folder, its settings) of a run that has not begun."""
+    """The folder and the settings of a run that has not begun."""
     return tmp_path / "run", settings_in(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def one_epoch(tmp_path_factory):
-    """(parent folder, standard error) of a run of one epoch, which no test may change."""
+    """The parent folder and the standard error of a run of one epoch; no test may change it."""
     folder = tmp_path_factory.mktemp("one_epoch")
     # Saved at its end alone, however slow the machine is.
     return folder, train_in(folder, "--epochs", 1, "--save-every", 1000)
@@ -80,5 +80,5 @@ def one_epoch(tmp_path_factory):
 
 @pytest.fixture
 def trained_small(one_epoch, tmp_path):
-    """(folder, its settings) of a copy of that run."""
+    """The folder and the settings of a copy of that run."""
     return copied(one_epoch[0], tmp_path)

@@ -28,7 +28,7 @@ class Instruction(NamedTuple):
 
     @property
     def is_free(self) -> bool:
-        """Whether the instruction runs nothing, or ends what its start has counted already."""
+        """True if the instruction runs nothing, or only ends one that is counted at its start."""
         return self.operation in FREE or self.operation.endswith("-done")
 
     @property

@@ -66,7 +66,7 @@ def test_every_module_with_a_command_line_is_a_command():
     ],
 )
 def test_without_the_extra_a_command_names_it(arguments, code, told, called, monkeypatch):
-    """That the console itself needs none of these packages, tests/test_layout.py shows."""
+    """The console itself needs none of these packages: see tests/test_layout.py."""
     for name in list(sys.modules):
         if f"{name}.".startswith("jaxrnn.commands."):
             monkeypatch.delitem(sys.modules, name)

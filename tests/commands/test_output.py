@@ -65,7 +65,7 @@ def test_a_training_needs_no_output(tmp_path, survived):
 
 
 def test_what_an_encoding_lacks_becomes_question_marks(monkeypatch):
-    """Whether it is printed, or written by tqdm as samples are."""
+    """The same for print and for tqdm, which writes the samples."""
     written = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", written)
     with named_output(), outlived_output():  # as around a training

@@ -7,7 +7,7 @@ adam = pytest.importorskip("torch.optim.adam").adam
 
 
 def losses_of_torch(modules, loss, num_steps):
-    """What `loss()` returns before each step on the modules' parameters, at a rate of 0.01."""
+    """Train modules at a rate of 0.01; return the loss before each step."""
     params = [param for module in modules for param in module.parameters()]
     means, squares = ([torch.zeros_like(param) for param in params] for _ in range(2))
     steps = [torch.zeros(()) for _ in params]

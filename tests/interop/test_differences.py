@@ -204,7 +204,7 @@ def test_empty_sequences_and_any_order_are_what_pytorch_refuses():
 
 
 def biases_of(library):
-    """What a new LSTM has as its biases, those of the forget gate apart: (forget, others)."""
+    """Return the biases of a new LSTM: those of the forget gate, and the others."""
     if library == "torch":
         own = as_examined("torch", "torch").nn.LSTM(D, 64)
         biases = np.stack([own.bias_ih_l0.detach(), own.bias_hh_l0.detach()])

@@ -51,7 +51,7 @@ def linen_cell(name, **options):
 
 
 def variables_of(module, dtype=jnp.float32):
-    """Of a linen module: one that runs over time, or a cell."""
+    """Draw the variables of a linen module, which is a cell or runs one over time."""
     is_cell = isinstance(module, linen.RNNCellBase)
     over_time = linen.RNN(module) if is_cell else module
     with lenient():
@@ -64,7 +64,7 @@ def random_params(layer):
 
 
 def random_carry(layer, params):
-    """As Flax has it."""
+    """Draw a carry, in the form of Flax's."""
     return carry_to_flax(like(layer.initial_carry(params, B), seed=2))
 
 
@@ -127,7 +127,7 @@ def test_a_linen_cell_over_time_has_a_layer_that_equals_it(name, x64):
 
 
 def flax_call(library, exported):
-    """What `to_nnx` or `to_linen` returned, as a function of batch-major inputs."""
+    """Return an exported module as a function of batch-major inputs."""
     if library == "nnx":
         return exported if isinstance(exported, nnx.Bidirectional) else nnx.RNN(exported)
     module, variables = exported
