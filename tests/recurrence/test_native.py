@@ -313,8 +313,37 @@ def test_rows_on_several_devices_take_the_scan():
     assert "all-gather" not in text
 
 
+@pytest.mark.parametrize("cell", [jaxrnn.peephole_lstm(H), jaxrnn.rg_lru(H)], ids=lambda c: c.name)
+def test_in_shard_map_shared_arrays_get_the_sum_of_the_gradients_of_all_devices(cell):
+    """Own parameters and learned carries, whose sums over steps native code computes itself."""
+    params = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
+    learned = jax.tree.map(lambda array: 0.5 * jnp.ones_like(array[0]), cell.initial_carry(1))
+    inputs = jax.random.normal(jax.random.key(1), (T, 16, D))
+    resets = jax.random.bernoulli(jax.random.key(2), 0.3, inputs.shape[:2])
+
+    @jax.grad
+    def gradient(shared, inputs, resets):
+        params, learned = shared
+        carry = jax.tree.map(lambda c: jnp.tile(c[None], (inputs.shape[1], 1)), learned)
+        outputs, _ = jaxrnn.unroll(cell, params, inputs, carry, resets=resets, reset_carry=carry)
+        return jnp.sum(outputs**2)
+
+    columns = PartitionSpec(None, "data")
+    sharded = jax.shard_map(
+        gradient,
+        mesh=jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,)),
+        in_specs=(PartitionSpec(), columns, columns),
+        out_specs=PartitionSpec(),
+    )
+    arguments = (params, learned), inputs, resets
+    assert compiled(sharded, *arguments)[0] > 0
+    # Sums over 16 rows of seven steps.
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+    jax.tree.map(close, jax.jit(sharded)(*arguments), gradient(*arguments))
+
+
 def test_shard_map_and_pmap_keep_it():
-    case = make_case("lstm", jnp.float32)
+    case = make_case("peephole", jnp.float32)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     inputs = jnp.concatenate([case.inputs] * 4, axis=1)[:, :16]
     one_device = gradient(case)(case.params, inputs)
