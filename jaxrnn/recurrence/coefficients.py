@@ -20,6 +20,7 @@ with five coefficients `[B, H]` (r', z' and n' are the derivatives of the activa
 the equations are.  An operation that may mix units of an array raises a NotElementwiseError.
 """
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +28,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-Source = tuple[str, int]  # ("input" | "hidden", gate) or ("start" | "new", array of the carry)
+# ("input" | "hidden", gate), ("start" | "new", array of the carry), ("param", the cell's own)
+Source = tuple[str, int]
 Terms = dict[Source, Any]  # a coefficient, [B, H] or a number, for each source
 
 
@@ -69,6 +71,8 @@ def new_carry_terms(program: Any, inputs: list[Terms]) -> dict[int, Terms]:
                 pairs = zip(inner.jaxpr.outvars, equation.outvars, strict=True)
                 inside = {i: outputs[o] for i, o in pairs if o in outputs and is_variable(i)}
                 results = evaluate(inner, operands, inside)
+            elif equation.primitive.name in _SAME_NUMBERS:
+                results = [_align(operands[0], equation)]
             elif equation.primitive.name in _RULES:
                 results = [_RULES[equation.primitive.name](*operands)]
             else:
@@ -154,6 +158,22 @@ def _select(predicate: Any, *cases: Any) -> Terms:
     return _combine(select, *sums)
 
 
+def _align(a: Terms, equation: Any) -> Terms:
+    """Give the tangent of a parameter `[H]` or `[]` the axes of the gates; move no unit."""
+    before, after = (v.aval.shape for v in (equation.invars[0], equation.outvars[0]))
+    last = tuple(range(len(after) - len(before), len(after)))
+    if equation.primitive.name == "broadcast_in_dim":
+        aligned = equation.params["broadcast_dimensions"] == last
+    else:
+        longer, shorter = sorted((before, after), key=len, reverse=True)
+        aligned = longer == (1,) * (len(longer) - len(shorter)) + shorter
+    if not aligned:
+        raise NotElementwiseError(f"the operation {equation.primitive.name}")
+    convert = jnp.broadcast_to if math.prod(after) > math.prod(before) else jnp.reshape
+    return _combine(lambda c: convert(c, after) if jnp.ndim(c) else c, a)
+
+
+_SAME_NUMBERS = {"broadcast_in_dim", "reshape", "squeeze", "pvary"}
 _RULES: dict[str, Callable[..., Any]] = {
     "add": _add,
     "add_any": _add,

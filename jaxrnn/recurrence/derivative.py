@@ -40,13 +40,8 @@ def run_jvp(loops: Loops, options: Options, primals: Any, tangents: Any) -> tupl
     cast = functools.partial(scan.cast_w_hh, options)
     params, d_params = jax.jvp(cast, (params,), (d_params,))
     primals, tangents = (params, *others), (d_params, *d_others)
-    # The derivative with respect to the cell's own parameters reads all arguments of `update`.
-    stored = options
-    if jax.tree.leaves(params.cell):
-        stored = dataclasses.replace(options, return_carries=True)
-    done = loops.run_and_linearize(stored, *primals)
-    kept = done.kept if stored.return_carries == options.return_carries else done.kept.hidden
-    return (kept, done.last), _carries_tangent(loops, options, done, primals, tangents)
+    done = loops.run_and_linearize(options, *primals)
+    return (done.kept, done.last), _carries_tangent(loops, options, done, primals, tangents)
 
 
 def run_and_linearize_jvp(
@@ -121,15 +116,7 @@ def _from_outside(options: Options, done: Linearized, primals: Any, tangents: An
     d_hidden_gates = tuple(
         None if both else d for d, both in zip(d_hidden_gates, shared, strict=True)
     )
-    if not jax.tree.leaves(params.cell):
-        return FromOutside(d_input_gates, d_hidden_gates, None)
-    arguments = scan.fill_arguments(steps.valid, (steps.input_gates, done.hidden_gates, starts))
-
-    def updates(cell_params: Any) -> Any:
-        return jax.vmap(functools.partial(cell.update, cell_params))(*arguments)
-
-    _, d_new = jax.jvp(updates, (params.cell,), (d_params.cell,))
-    return FromOutside(d_input_gates, d_hidden_gates, d_new)
+    return FromOutside(d_input_gates, d_hidden_gates, d_params.cell)
 
 
 SCANS = Loops(scan.run_and_linearize, scan.run_tangent)

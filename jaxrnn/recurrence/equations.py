@@ -15,7 +15,6 @@ cell's own parameters.
 import functools
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from jaxrnn.cells import Cell
@@ -63,8 +62,7 @@ def _trace(cell: Cell, dtype: Any) -> Equations:
         return cell.update(params, x, h, carry)
 
     def derivative(x: Any, h: Any, carry: Any, params: Any) -> Coefficients:
-        _, push = jax.linearize(functools.partial(cell.update, params), x, h, carry)
-        return coefficients(push, x, h, carry)
+        return coefficients(cell.update, params, x, h, carry)
 
     arguments = gates, gates, carry, params
     structure: list[Coefficients] = []

@@ -4,9 +4,11 @@ In most cells the update is elementwise: unit u of the new carry depends only on
 and of the carry.  The tangent of each new array is then a sum of tangents, each times one
 coefficient, however long the equations are.  `jax.linearize` returns the derivative as a linear
 program, from which `jaxrnn.recurrence.coefficients` extracts the coefficients: five per unit for a
-GRU, and six for an LSTM, whose output reads the new memory.
+GRU, and six for an LSTM, whose output reads the new memory.  Parameters of the cell with one number
+per unit, such as peepholes, are sources like the others.
 
-A cell that mixes units, for instance by a normalisation, keeps the program from JAX.
+A cell that mixes units, for instance by a normalisation, keeps the program from JAX, and so do
+parameters of other shapes.
 """
 
 import dataclasses
@@ -29,22 +31,29 @@ def linearize(
 ) -> Callable[..., Any]:
     """Return the derivative of `cell.update` at these arguments, a function and a pytree.
 
-    It maps (d_input_gates, d_hidden_gates, d_start) to the new carry's tangent; d_input_gates may
-    be None for zeros.  As a pytree it can be scanned over.
+    It maps (d_hidden_gates, d_start, d_input_gates, d_cell_params) to the new carry's tangent; the
+    last two may be left out for zeros.  As a pytree it can be scanned over.
     """
+    arguments = input_gates, hidden_gates, start
+    complete = _elementwise(cell.update, cell_params, *arguments)
+    if complete is not None:
+        return complete
     update = functools.partial(cell.update, cell_params)
-    _, push = jax.linearize(update, input_gates, hidden_gates, start)
-    try:
-        found = coefficients(push, input_gates, hidden_gates, start)
-    except Exception:  # jaxprs may change; JAX's own program is always correct
-        return Partial(_push_all, push)
-    joined = jnp.concatenate(found.hidden, axis=-1)
-    return _Elementwise(joined, found.others, found.reads, found.order)
+    push: Any = _elementwise(lambda _, *arguments: update(*arguments), (), *arguments)
+    if push is None:
+        _, derivative = jax.linearize(update, *arguments)
+        push = Partial(_push_all, derivative)
+    if not jax.tree.leaves(cell_params):
+        return push
+    _, push_params = jax.linearize(lambda params: cell.update(params, *arguments), cell_params)
+    return _ParamsApart(push, push_params)
 
 
 def shared_gates(push: Any, num_gates: int) -> tuple[bool, ...]:
     """Return for each gate whether the derivative reads its input and hidden part as one sum."""
-    if not isinstance(push, _Elementwise):
+    if isinstance(push, _ParamsApart):
+        push = push.push
+    if not isinstance(push, Elementwise):
         return (False,) * num_gates
     apart = {read.gate for read in push.reads if not read.summed}
     for terms in push.other_terms:
@@ -52,10 +61,40 @@ def shared_gates(push: Any, num_gates: int) -> tuple[bool, ...]:
     return tuple(gate not in apart for gate in range(num_gates))
 
 
-def _push_all(push: Any, d_input_gates: Any, d_hidden_gates: Any, d_start: Any) -> Any:
+def _push_all(
+    derivative: Any,
+    d_hidden_gates: Any,
+    d_start: Any,
+    d_input_gates: Any = None,
+    d_cell_params: Any = None,
+) -> Any:
+    del d_cell_params  # `_ParamsApart` adds what they cause
     if d_input_gates is None:
         d_input_gates = tuple(map(jnp.zeros_like, d_hidden_gates))
-    return push(d_input_gates, d_hidden_gates, d_start)
+    return derivative(d_input_gates, d_hidden_gates, d_start)
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["push", "push_params"], meta_fields=[]
+)
+@dataclasses.dataclass(frozen=True)
+class _ParamsApart:
+    """A derivative for the gates and the start, and one for the cell's own parameters."""
+
+    push: Callable[..., Any]
+    push_params: Callable[..., Any]
+
+    def __call__(
+        self,
+        d_hidden_gates: Any,
+        d_start: Any,
+        d_input_gates: Any = None,
+        d_cell_params: Any = None,
+    ) -> Any:
+        d_new = self.push(d_hidden_gates, d_start, d_input_gates)
+        if d_cell_params is None:
+            return d_new
+        return jax.tree.map(jnp.add, d_new, self.push_params(d_cell_params))
 
 
 class Read(NamedTuple):
@@ -85,7 +124,7 @@ class Coefficients(NamedTuple):
     meta_fields=["reads", "order"],
 )
 @dataclasses.dataclass(frozen=True)
-class _Elementwise:
+class Elementwise:
     """The derivative that `Coefficients` describe, as a pytree and a function."""
 
     hidden_coefficients: Any  # [B, len(reads) * H], one array, so that the loop multiplies once
@@ -93,9 +132,16 @@ class _Elementwise:
     reads: tuple[Read, ...]
     order: tuple[int, ...]
 
-    def __call__(self, d_input_gates: Any, d_hidden_gates: Any, d_start: Any) -> Any:
+    def __call__(
+        self,
+        d_hidden_gates: Any,
+        d_start: Any,
+        d_input_gates: Any = None,
+        d_cell_params: Any = None,
+    ) -> Any:
         starts, structure = jax.tree.flatten(d_start)
         tangents = {("start", i): d for i, d in enumerate(starts)}
+        tangents |= {("param", i): d for i, d in enumerate(jax.tree.leaves(d_cell_params))}
         d_gates = d_hidden_gates
         if d_input_gates is not None:
             tangents |= {("input", i): d for i, d in enumerate(d_input_gates)}
@@ -105,21 +151,45 @@ class _Elementwise:
         products = jnp.split(products, len(factors), axis=-1)
         for new in self.order:
             terms = [p for p, read in zip(products, self.reads, strict=True) if read.new == new]
-            terms += [c * tangents[n] for n, c in self.other_terms[new].items() if n in tangents]
+            for source, coefficient in self.other_terms[new].items():
+                if source in tangents:
+                    d = jnp.broadcast_to(tangents[source], coefficient.shape)
+                    terms.append(coefficient * d)
             tangents["new", new] = sum(terms[1:], terms[0]) if terms else jnp.zeros_like(starts[0])
         return jax.tree.unflatten(structure, [tangents["new", i] for i in range(len(starts))])
 
 
-def coefficients(push: Any, input_gates: Gates, hidden_gates: Gates, start: Any) -> Coefficients:
-    """Reduce a derivative from `jax.linearize` to coefficients, or raise a NotElementwiseError."""
+def _elementwise(update: Any, cell_params: Any, *arguments: Any) -> Elementwise | None:
+    try:
+        found = coefficients(update, cell_params, *arguments)
+    except Exception:  # jaxprs may change; JAX's own programs are always correct
+        return None
+    joined = jnp.concatenate(found.hidden, axis=-1)
+    return Elementwise(joined, found.others, found.reads, found.order)
+
+
+def coefficients(
+    update: Callable[..., Any],
+    cell_params: Any,
+    input_gates: Gates,
+    hidden_gates: Gates,
+    start: Any,
+) -> Coefficients:
+    """Return the coefficients of the derivative of `update`, a function of the other arguments.
+
+    Raises:
+        NotElementwiseError: it may mix units, or a parameter has other shapes.
+    """
     starts, like = jax.tree.leaves(start), hidden_gates[0]
     if any(s.shape != like.shape or s.dtype != like.dtype for s in starts):
         raise NotElementwiseError("a carry that is not made of arrays [B, H]")
-    program = jax.make_jaxpr(push)(input_gates, hidden_gates, start)
+    arguments = cell_params, input_gates, hidden_gates, start
+    _, push = jax.linearize(update, *arguments)
+    program = jax.make_jaxpr(push)(*arguments)
     inputs: list[Terms] = [
         {(kind, index): 1.0}
-        for kind, arrays in (("input", input_gates), ("hidden", hidden_gates), ("start", starts))
-        for index in range(len(arrays))
+        for kind, tree in zip(("param", "input", "hidden", "start"), arguments, strict=True)
+        for index in range(len(jax.tree.leaves(tree)))
     ]
     sums = new_carry_terms(program, inputs)
 

@@ -57,8 +57,8 @@ class FromOutside(NamedTuple):
     """Tangents of the input gates, G arrays `[T, B, H]`."""
     hidden_gates: tuple[Any, ...]
     """Tangents of the hidden gates, G arrays; None for a gate where `input_gates` has the sum."""
-    new: Any
-    """Tangents of the new carries `[T, B, ...]`, or None for zero."""
+    cell_params: Any
+    """Tangents of the cell's own parameters."""
 
 
 def run(
@@ -133,22 +133,24 @@ def run_tangent(
         (the tangents of what `run` keeps; that of the last carry)
     """
     cell: Any = options.cell
-    d_inputs, d_hidden, d_new = from_outside
+    d_inputs, d_hidden, d_cell_params = from_outside
     d_hidden = tuple(
         jnp.zeros_like(d_input) if d is None else d
         for d, d_input in zip(d_hidden, d_inputs, strict=True)
     )
     d_start = jax.tree.map(jnp.zeros_like, d_carry)
-    d_from_outside = jax.vmap(lambda push, *d: push(*d, d_start))(push, d_inputs, d_hidden)
-    if d_new is not None:
-        d_from_outside = jax.tree.map(jnp.add, d_from_outside, d_new)
+
+    def push_all(push: Any, d_input_gates: Any, d_hidden_gates: Any) -> Any:
+        return push(d_hidden_gates, d_start, d_input_gates, d_cell_params)
+
+    d_from_outside = jax.vmap(push_all)(push, d_inputs, d_hidden)
     multiply_by_w_hh = transposable_product(w_hh)
 
     def step(d_carry: Any, now: Any) -> tuple[Any, Any]:
         push, d_from_outside, valid, reset, zoneout = now
         d_start = d_carry if reset is None else where_rows(reset, d_reset_carry, d_carry)
         d_hidden_gates = split(cell, multiply_by_w_hh(d_start.hidden))
-        d_new = jax.tree.map(jnp.add, push(None, d_hidden_gates, d_start), d_from_outside)
+        d_new = jax.tree.map(jnp.add, push(d_hidden_gates, d_start), d_from_outside)
         d_new = zone(zoneout, d_new, d_start)
         if valid is not None:
             d_new = where_rows(valid, d_new, d_carry)

@@ -36,10 +36,10 @@ static double run(Threads& pool, int64_t T, int64_t B, int64_t H, bool everythin
   for (int i = 0; i < C; i++) {
     backward.d_over_time[i] = forward.over_time[i];
     backward.d_last[i] = forward.last[i];
-    backward.d_new[i] = everything ? arrays.numbers(TBH) : nullptr;
     backward.d_carry[i] = arrays.numbers(B * H);
     backward.d_reset_carry[i] = everything ? arrays.numbers(B * H) : nullptr;
   }
+  for (int i = 0; i < Cell::params; i++) backward.d_params[i] = arrays.numbers(B * H);
   backward.d_hidden_gates = arrays.numbers(TBH * G);
   for (int g = 0; g < G; g++) backward.d_input_gates[g] = everything ? arrays.numbers(TBH) : nullptr;
   backward.packed = arrays.numbers(Backward<Cell>::packed_size(H));

@@ -50,6 +50,28 @@ def test_a_constant_factor_may_have_one_row(batch_size, zoneout, monkeypatch):
     )
 
 
+def scaled(own, input_gates):
+    keep = jax.nn.sigmoid(input_gates[1] + own["all"])
+    return keep, (1 - keep) * input_gates[0] * own["row"] + own["unit"][None]
+
+
+def test_parameters_of_every_shape_with_a_number_a_unit_or_one_for_all():
+    own = {"all": jnp.ones(()), "row": jnp.ones((1, H)), "unit": jnp.ones(H)}
+    cell = make(scaled, init_params=lambda key: own)
+    params = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
+    inputs = jax.random.normal(jax.random.key(1), (T, B, D))
+
+    def loss(params, implementation):
+        outputs, _ = jaxrnn.unroll(cell, params, inputs, implementation=implementation)
+        return (outputs**2).sum()
+
+    came, expected = (jax.grad(loss)(params, how) for how in (None, "autodiff"))
+    # Sums of 15 numbers below 100.
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4), came, expected
+    )
+
+
 def state_twice(cell_params, input_gates, state):
     return jnp.concatenate([state, state], axis=-1)
 

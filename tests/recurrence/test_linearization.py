@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from recurrence.cases import make_case
 
 import jaxrnn
 from jaxrnn.recurrence import linearization
-from jaxrnn.recurrence.linearization import linearize
+from jaxrnn.recurrence.linearization import Elementwise, linearize
 
 ROWS = 3
 
@@ -31,14 +32,18 @@ def draw_arguments(cell, seed=0, dtype=jnp.float64):
 def check(cell, cell_params=(), seed=0):
     """The derivative is JAX's; return it."""
     arguments, tangents = draw_arguments(cell, seed), draw_arguments(cell, seed + 1)
+    d_params = jax.tree.map(lambda p: jnp.cos(jnp.arange(p.size)).reshape(p.shape), cell_params)
     push = linearize(cell, cell_params, *arguments)
-    update = functools.partial(cell.update, cell_params)
-    _, expected = jax.jvp(update, arguments, tangents)
     # Some dozen roundings; the terms of a sum may be larger than what is left of it.
     close = functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-10)
-    jax.tree.map(close, push(*tangents), expected)
-    no_input = jax.tree.map(jnp.zeros_like, tangents[0])
-    jax.tree.map(close, push(None, *tangents[1:]), push(no_input, *tangents[1:]))
+
+    d_input_gates, d_hidden_gates, d_start = tangents
+    no_input, no_params = jax.tree.map(jnp.zeros_like, (d_input_gates, d_params))
+    for d_x, d_p in itertools.product((None, d_input_gates), (None, d_params)):
+        d_arguments = d_x or no_input, d_hidden_gates, d_start
+        d_all = no_params if d_p is None else d_p, *d_arguments
+        _, expected = jax.jvp(cell.update, (cell_params, *arguments), d_all)
+        jax.tree.map(close, push(d_hidden_gates, d_start, d_x, d_p), expected)
     return push
 
 
@@ -63,9 +68,46 @@ def test_equations_under_jit_keep_as_few(x64):
 
 def test_a_cell_with_parameters_of_its_own(x64):
     case = make_case("peephole")
-    assert (
-        coefficients_a_unit(check(case.cell, case.params.cell)) * SIZE / case.cell.hidden_size <= 9
-    )
+    push = check(case.cell, case.params.cell)
+    # 9 for gates and carry, and one for each peephole.
+    assert coefficients_a_unit(push) * SIZE / case.cell.hidden_size <= 12
+
+
+USES = {
+    "a number for all": ((), lambda p, like: p),
+    "one for all in an array": ((1,), lambda p, like: p[None]),
+    "a row": ((1, SIZE), lambda p, like: p),
+    "a number a unit": ((SIZE,), lambda p, like: p[None]),
+    "a function of it": ((SIZE,), lambda p, like: (jnp.exp(-p) * p)[None]),
+    "a row without its axis": ((1, SIZE), lambda p, like: jnp.tanh(p)[0][None]),
+    "a number a row": ((ROWS, 1), lambda p, like: p),
+    "a number a row and unit": ((ROWS, SIZE), lambda p, like: p),
+    "unused": ((3, SIZE), lambda p, like: jnp.zeros_like(like)),
+}
+APART = {
+    "one of two": ((2, SIZE), lambda p, like: p[1][None]),
+    "the other way round": ((SIZE,), lambda p, like: p[::-1][None]),
+    "the sum of all": ((SIZE,), lambda p, like: p.sum()),
+    "a product": ((SIZE, SIZE), lambda p, like: like @ p),
+    "another precision": ((SIZE,), lambda p, like: p.astype("float32").astype("float64")[None]),
+}
+
+
+@pytest.mark.parametrize("use", [*USES, *APART])
+def test_a_parameter_is_a_source_if_each_unit_reads_one_number_of_it(use, x64):
+    """Where it is not, the gates keep their coefficients, and JAX's derivative is added."""
+    shape, function = (USES | APART)[use]
+
+    def update(cell_params, input_gates, hidden_gates, carry):
+        gates = [x + h for x, h in zip(input_gates, hidden_gates, strict=True)]
+        memory = jax.nn.sigmoid(gates[0]) * carry.memory + function(cell_params["p"], gates[1])
+        return jaxrnn.LSTMCarry(jnp.tanh(gates[1]) * memory, memory)
+
+    own = jax.random.normal(jax.random.key(2), shape, jnp.float64)
+    push = check(make_cell(update), {"p": own})
+    assert isinstance(push, Elementwise) == (use in USES)
+    if use != "a product":  # which mixes the units of a gate
+        assert linearization.shared_gates(push, 2) == (True, True)
 
 
 @settings(max_examples=60, deadline=None)
@@ -169,10 +211,11 @@ def test_where_a_branch_not_taken_is_singular_the_derivative_is_that_of_the_othe
     arguments = jax.tree.map(lambda x: -jnp.abs(x), draw_arguments(cell))
     tangents = draw_arguments(cell, 1)
     push = linearize(cell, (), *arguments)
-    d_new = push(*tangents)
-    expected = tangents[0][0] + tangents[1][1]
+    d_input_gates, d_hidden_gates, d_start = tangents
+    d_new = push(d_hidden_gates, d_start, d_input_gates)
+    expected = d_input_gates[0] + d_hidden_gates[1]
     np.testing.assert_allclose(d_new.hidden, expected, rtol=1e-12)
-    _, pull = jax.vjp(push, *tangents)
+    _, pull = jax.vjp(push, d_hidden_gates, d_start, d_input_gates)
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(pull(d_new)))
 
 

@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import dataclasses
 import functools
 import hashlib
 import inspect
@@ -84,6 +85,29 @@ def test_results_and_gradients_equal_autodiff(name, when):
 @pytest.mark.parametrize("name", [*in_matrix("rnn", "gru", "relu", "peephole"), "lstm"])
 def test_options_equal_autodiff_in_float64(name, options, x64):
     check(make_case(name), jnp.float64, WHEN["both"], **options)
+
+
+def scaled_update(own, input_gates, hidden_gates, carry):
+    gate, candidate = (x + h for x, h in zip(input_gates, hidden_gates, strict=True))
+    gate = jax.nn.sigmoid(gate + own["all"] * carry.hidden)
+    memory = gate * carry.memory + own["row"] * jnp.tanh(candidate)
+    return jaxrnn.LSTMCarry(memory * jnp.exp(own["unit"])[None] + own["one"][None], memory)
+
+
+def test_parameters_of_every_shape_with_a_number_a_unit_or_one_for_all(x64):
+    shapes = {"all": (), "one": (1,), "row": (1, H), "unit": (H,), "unused": (H,)}
+    own = {name: jnp.cos(jnp.arange(math.prod(s))).reshape(s) for name, s in shapes.items()}
+    case = make_case("lstm")
+    cell = dataclasses.replace(
+        case.cell,
+        gates=("gate", "candidate"),
+        update=scaled_update,
+        init_params=lambda key: own,
+    )
+    params = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
+    case = case._replace(cell=cell, params=jax.tree.map(lambda p: p.astype(jnp.float64), params))
+    assert compiled(gradient(case, implementation="native"), case.params, case.inputs)[0] == 2
+    check(case, jnp.float64, WHEN["both"])
 
 
 SIZES = [(1, 1, 1), (3, 130, 33), (4, 9, 200)]

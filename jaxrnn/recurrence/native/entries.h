@@ -39,8 +39,8 @@ void run_backward(const Arrays& arrays, Pool& pool) {
   reader.operands(loop.d_last);
   loop.d_hidden_gates = reader.result();
   reader.results(loop.d_input_gates);
-  reader.results(loop.d_new);
   reader.results(loop.d_carry);
+  reader.results(loop.d_params, Cell::params);
   reader.results(loop.d_reset_carry);
   loop.packed = reader.result();
   loop.run(pool);

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.recurrence.equations import Equations
+from jaxrnn.recurrence.linearization import Elementwise
 from jaxrnn.recurrence.native.source import hidden_position
 from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.scan import FromOutside, split
@@ -27,8 +28,15 @@ class Kernel(NamedTuple):
 
     def fits(self, push: Any) -> bool:
         """Return whether its coefficients are those of a derivative from `linearize`."""
-        reads, order = getattr(push, "reads", None), getattr(push, "order", None)
-        return (reads, order) == (self.equations.reads, self.equations.order)
+        if not isinstance(push, Elementwise):
+            return False
+        others = tuple(tuple(sorted(terms)) for terms in push.other_terms)
+        equations = self.equations
+        return (push.reads, others, push.order) == (
+            equations.reads,
+            equations.others,
+            equations.order,
+        )
 
 
 def run_forward(
@@ -83,7 +91,7 @@ def run_backward(
     w_hh, push, valid, resets, _, from_outside, _, d_reset_carry = tangent_arguments
     arrays, hidden = jax.tree.leaves(d_last), hidden_position(d_last)
     num_gates, sizes = len(options.cell.gates), jax.tree.leaves(d_kept)[0].shape
-    result = _Results(sizes, w_hh.dtype)
+    result, params = _Results(sizes, w_hh.dtype), kernel.equations.params
     over_time = [d_kept if i == hidden else None for i in range(len(arrays))]
     if options.return_carries:
         over_time = jax.tree.leaves(d_kept)
@@ -95,12 +103,12 @@ def run_backward(
     shapes = (
         result(num_gates),
         [result(1, apart is not None) for apart in from_outside.hidden_gates],
-        [result(1, from_outside.new is not None) for _ in arrays],
         [state for _ in arrays],
+        [state for _ in jax.tree.leaves(params)],
         [state if resets is not None else result(0) for _ in arrays],
     )
     results = _call(kernel, "backward", sizes, operands, shapes)
-    d_gates, d_apart, d_new, d_start, d_reset = results
+    d_gates, d_apart, d_start, d_own, d_reset = results
     d_gates = split(options.cell, d_gates)
     gates = zip(d_gates, d_apart, from_outside.hidden_gates, strict=True)
     d_inputs, d_hidden = zip(
@@ -108,9 +116,16 @@ def run_backward(
         strict=True,
     )
     structure: Any = jax.tree.structure(d_last)
-    d_new = None if from_outside.new is None else structure.unflatten(d_new)
     d_reset = None if d_reset_carry is None else structure.unflatten(d_reset)
-    return FromOutside(d_inputs, d_hidden, d_new), structure.unflatten(d_start), d_reset
+    d_own = map(sum_rows, d_own, jax.tree.leaves(params))
+    d_params = jax.tree.unflatten(jax.tree.structure(params), d_own)
+    return FromOutside(d_inputs, d_hidden, d_params), structure.unflatten(d_start), d_reset
+
+
+def sum_rows(d_param: Any, param: Any) -> Any:
+    """Return the cotangent of a parameter, given that of each row, `[B, H]`."""
+    sums = d_param.sum(axis=0)
+    return (sums if param.size == sums.size else sums.sum()).reshape(param.shape)
 
 
 class _Results:

@@ -17,6 +17,7 @@ from jaxrnn.cells import LinearCell
 from jaxrnn.recurrence.calls import pack_cotangents, unpack_cotangents
 from jaxrnn.recurrence.linear_equations import LinearEquations, trace
 from jaxrnn.recurrence.native.build import SWITCH, BuildError, build, register
+from jaxrnn.recurrence.native.kernel import sum_rows
 from jaxrnn.recurrence.native.linear_source import HEADERS, linear_cell_source
 from jaxrnn.recurrence.native.source import HANDLERS, file_text
 from jaxrnn.recurrence.scan import split
@@ -127,7 +128,7 @@ def _run_backward(
         *(d_hidden, d_states, d_last.hidden if reads_out else None, d_last[-1]),
     )
     d_gates, *d_own, d_hidden, d_start, d_reset = _call(kernel, "backward", sizes, operands, shapes)
-    summed = [d.sum(axis=0).reshape(p.shape) for d, p in zip(d_own, own, strict=True)]
+    summed = map(sum_rows, d_own, own)
     carry_type = type(carry)
     d_carry = carry_type(*([d_hidden] if reads_out else []), d_start)
     if reset_carry is not None:

@@ -190,7 +190,8 @@ struct Backward {
   const Scalar* coefficients[at_least_one(Cell::other_coefficients)];
   const bool *valid, *resets;
   const Scalar *d_over_time[C], *d_last[C];
-  Scalar *d_hidden_gates, *d_input_gates[G], *d_new[C], *d_carry[C], *d_reset_carry[C], *packed;
+  Scalar *d_hidden_gates, *d_input_gates[G], *d_carry[C], *d_reset_carry[C], *packed;
+  Scalar* d_params[at_least_one(Cell::params)];  // of each row
 
   static int64_t blocks(int64_t H) { return (H + Columns * kLanes - 1) / (Columns * kLanes); }
   static int64_t packed_size(int64_t H) { return blocks(H) * G * H * Columns * kLanes; }
@@ -219,10 +220,12 @@ struct Backward {
       for (int64_t unit = 0; unit < units; unit++)
         for (int64_t k = k0; k < std::min(k0 + 16, G * H); k++)
           to[k * Columns * kLanes + unit] = w_hh[(first + unit) * G * H + k];
-    for (int i = 0; i < C; i++)
-      if (d_reset_carry[i])
-        for (int64_t b = 0; b < B; b++)
-          memset(d_reset_carry[i] + b * H + first, 0, units * sizeof(Scalar));
+    for (int64_t b = 0; b < B; b++) {
+      for (int i = 0; i < C; i++)
+        if (d_reset_carry[i]) memset(d_reset_carry[i] + b * H + first, 0, units * sizeof(Scalar));
+      for (int i = 0; i < Cell::params; i++)
+        memset(d_params[i] + b * H + first, 0, units * sizeof(Scalar));
+    }
   }
 
   // Step t, or the end of the run at t = -1, for the first `Used` vectors of a block.
@@ -264,6 +267,7 @@ struct Backward {
       if (d_over_time[i]) d[i] += load(d_over_time[i] + t * B * H + here, lanes);
     constexpr int R = Cell::hidden_coefficients;
     Vector k[at_least_one(R + Cell::other_coefficients)], dh[G] = {}, dx[G] = {}, start[C] = {};
+    Vector dp[at_least_one(Cell::params)] = {};
     const bool is_valid = !valid || valid[row];
     if (is_valid) {
       for (int i = 0; i < R; i++)
@@ -271,14 +275,14 @@ struct Backward {
       for (int i = 0; i < Cell::other_coefficients; i++)
         k[R + i] = load(coefficients[i] + row * H + unit, lanes);
     }
-    for (int i = 0; i < C; i++)
-      if (d_new[i]) store(d_new[i] + row * H + unit, is_valid ? d[i] : Vector{}, lanes);
     if (is_valid) {
-      Cell::pull_back(k, d, dh, dx, start);
+      Cell::pull_back(k, d, dh, dx, start, dp);
     } else {
       for (int i = 0; i < C; i++) start[i] = d[i];
     }
     for (int i = 0; i < C; i++) store(d_carry[i] + here, start[i], lanes);
+    for (int i = 0; i < Cell::params; i++)
+      store(d_params[i] + here, load(d_params[i] + here, lanes) + dp[i], lanes);
     for (int g = 0; g < G; g++) {
       store(d_hidden_gates + (row * G + g) * H + unit, dh[g], lanes);
       if (d_input_gates[g]) store(d_input_gates[g] + row * H + unit, dx[g], lanes);

@@ -37,7 +37,8 @@ struct Cell {{
     }}
   }}
 
-  static inline void pull_back(const Vector* k, Vector* n, Vector* dh, Vector* dx, Vector* dc) {{
+  static inline void pull_back(const Vector* k, Vector* n, Vector* dh, Vector* dx, Vector* dc,
+                               Vector* dp) {{
 {pull_back}
   }}
 }};
@@ -156,7 +157,7 @@ def _pull_back(equations: Equations) -> Iterator[str]:
 
     `n` holds the cotangents of the new arrays; those that others read are added to in turn.
     """
-    sources: dict[str, Any] = {"start": "dc", "input": "dx", "new": "n", "hidden": "dh"}
+    sources = {"start": "dc", "input": "dx", "new": "n", "param": "dp"}
     first = len(equations.reads)
     numbers: dict[Any, int] = {}
     for new, others in enumerate(equations.others):
