@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from jaxrnn.runs.loading import Use, load_run
+from jaxrnn.runs.loading import Use, with_saved
 from jaxrnn.runs.metrics import read_metrics
 from jaxrnn.studio.computations import BusyError, Computations
 from jaxrnn.studio.guard import Guard
@@ -43,10 +43,14 @@ class Pages:
             CheckpointError: the run cannot be loaded.
         """
         self.run_dir, self.use = run_dir, use
-        self.studio = Studio(load_run(run_dir, use))
+        self.studio, self.step = self._load()
         self.computations = Computations()
         files = (file for file in PAGE.iterdir() if Path(file.name).suffix in TYPES)
         self.files = {file.name: file.read_bytes() for file in files}
+
+    def _load(self) -> tuple[Studio, int]:
+        """Return the model of the newest checkpoint, and how many steps it was trained for."""
+        return with_saved(self.run_dir, self.use, lambda saved, run: (Studio(run), saved.step))
 
     async def page(self, request: Request) -> Response:
         """Send a file of the page."""
@@ -57,7 +61,8 @@ class Pages:
 
     async def model(self, request: Request) -> Response:
         """Send the description of the model."""
-        return JSONResponse({"run": self.run_dir.resolve().name, **self.studio.description})
+        of_run = {"run": self.run_dir.resolve().name, "step": self.step}
+        return JSONResponse(of_run | self.studio.description)
 
     async def write(self, request: Request) -> Response:
         """Continue a text."""
@@ -94,7 +99,7 @@ class Pages:
 
     async def reload(self, request: Request) -> Response:
         """Load the run's newest parameters."""
-        self.studio = await to_thread.run_sync(lambda: Studio(load_run(self.run_dir, self.use)))
+        self.studio, self.step = await to_thread.run_sync(self._load)
         return await self.model(request)
 
 

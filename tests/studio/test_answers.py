@@ -36,7 +36,7 @@ def test_the_model_describes_itself(served, loaded):
     status, _, content = served.ask("GET", "/api/model")
     found = json.loads(content)
     assert status == 200
-    assert found["run"] == "run"
+    assert (found["run"], found["step"]) == ("run", 0)
     assert found["model"] == repr(loaded.model)
     assert found["vocabulary"] == len(loaded.vocabulary)
     assert [layer["name"] for layer in found["layers"]] == ["layer 1", "layer 2"]

@@ -68,7 +68,7 @@ def colours(view):
 
 
 def test_the_page_says_what_it_shows(page):
-    assert "run" in page.locator("#run").inner_text()
+    assert page.locator("#run").inner_text() == "· run, step 0"
     about = page.locator("#about").inner_text()
     assert about.startswith("LanguageModel(")
     assert "parameters" in about
@@ -319,7 +319,7 @@ def test_a_run_in_progress_moves_on(window, tmp_path):
         log.add({"epoch": 4, "step": 4, "perplexity": 2.5, "seconds": 1.0})
     view.locator(".status").filter(has_text="epoch 4").wait_for()
     view.get_by_role("button", name="Use the newest parameters").click()
-    view.locator(".said").filter(has_text="loaded at").wait_for()
+    view.locator(".said").filter(has_text="loaded step 0 at").wait_for()
     page.close()
     end()
 

@@ -43,7 +43,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 });
 
 function describe(model) {
-  document.getElementById("run").textContent = `· ${model.run}`;
+  document.getElementById("run").textContent = `· ${model.run}, step ${model.step.toLocaleString("en")}`;
   document.getElementById("about").textContent =
     `${model.model}, ${model.parameters.toLocaleString("en")} parameters, ${model.vocabulary.toLocaleString("en")} ${model.unit}s`;
 }

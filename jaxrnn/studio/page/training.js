@@ -62,8 +62,9 @@ export function startTraining(section, model, onReload) {
     reload.disabled = true;
     said.textContent = "loading …";
     try {
-      onReload(await json("/api/reload", {}));
-      said.textContent = `loaded at ${new Date().toLocaleTimeString()}`;
+      const model = await json("/api/reload", {});
+      onReload(model);
+      said.textContent = `loaded step ${model.step.toLocaleString("en")} at ${new Date().toLocaleTimeString()}`;
     } catch (error) {
       said.textContent = "";
       showError(error.message);
