@@ -96,10 +96,6 @@ def transpose_tangent(cotangent: Primitive, cotangents: Any, *operands: Any, cal
     return [next(results) if is_linear else None for is_linear in linear]
 
 
-MISSING = object()
-"""Stands for a tangent where only cotangents are known."""
-
-
 def unpack_cotangents(call: Call, operands: Any) -> tuple[Any, ...]:
     """Return what a loop of cotangents is given.
 
@@ -108,13 +104,13 @@ def unpack_cotangents(call: Call, operands: Any) -> tuple[Any, ...]:
         operands: arrays, or what stands for them.
 
     Returns:
-        (the arguments of the loop of tangents, with `MISSING` for what it is linear in; the
+        (the arguments of the loop of tangents, with avals for what it is linear in; the
         cotangents of each of its results ...)
     """
     tangent, linear = call.transposed
     known, cotangents = call.structure.unflatten(operands)
-    known = iter(known)
-    leaves = [MISSING if is_linear else next(known) for is_linear in linear]
+    known, avals = iter(known), tangent.program.in_avals
+    leaves = [a if is_linear else next(known) for a, is_linear in zip(avals, linear, strict=True)]
     return tangent.structure.unflatten(leaves), *tangent.results.unflatten(cotangents)
 
 

@@ -20,7 +20,6 @@ with five coefficients `[B, H]` (r', z' and n' are the derivatives of the activa
 the equations are.  An operation that may mix units of an array raises a NotElementwiseError.
 """
 
-import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +27,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-# ("input" | "hidden", gate), ("start" | "new", array of the carry), ("param", the cell's own)
+# ("input" | "hidden", gate), ("start" | "new", array of the carry), ("param", one of the cell)
 Source = tuple[str, int]
 Terms = dict[Source, Any]  # a coefficient, [B, H] or a number, for each source
 
@@ -98,8 +97,8 @@ def new_carry_terms(program: Any, inputs: list[Terms]) -> dict[int, Terms]:
 def _combine(function: Callable[..., Any], *sums: Terms) -> Terms:
     """Apply `function` to the coefficients of each source, None where a sum lacks the source.
 
-    Sources that share coefficient objects share the result object.  `_elementwise` detects by this
-    identity that the input and hidden parts of a gate are only ever added.
+    Sources that share coefficient objects share the result object.  By this identity
+    `linearization.coefficients` detects that input and hidden parts of a gate are only ever added.
     """
     results: dict[tuple[int, ...], Any] = {}
     terms = {}
@@ -169,7 +168,7 @@ def _align(a: Terms, equation: Any) -> Terms:
         aligned = longer == (1,) * (len(longer) - len(shorter)) + shorter
     if not aligned:
         raise NotElementwiseError(f"the operation {equation.primitive.name}")
-    convert = jnp.broadcast_to if math.prod(after) > math.prod(before) else jnp.reshape
+    convert = jnp.broadcast_to if equation.primitive.name == "broadcast_in_dim" else jnp.reshape
     return _combine(lambda c: convert(c, after) if jnp.ndim(c) else c, a)
 
 

@@ -61,19 +61,18 @@ def run_and_linearize_jvp(
     d_carries, d_last = _carries_tangent(loops, stored, done, primals, tangents)
     starts = scan.start_carries(carry, done.kept, steps.resets, reset_carry)
     d_starts = scan.start_carries(d_carry, d_carries, steps.resets, d_reset_carry)
-    _, d_hidden_gates = jax.jvp(
+    hidden_gates, d_hidden_gates = jax.jvp(
         functools.partial(scan.hidden_gates_of, cell),
         (params, starts.hidden),
         (d_params, d_starts.hidden),
     )
     _, d_push = jax.jvp(
         functools.partial(scan.linearize_steps, cell, steps.valid),
-        (params.cell, steps.input_gates, done.hidden_gates, starts),
+        (params.cell, steps.input_gates, hidden_gates, starts),
         (d_params.cell, d_steps.input_gates, d_hidden_gates, d_starts),
     )
-    d_done = Linearized(d_carries, d_last, d_hidden_gates, d_push)
-    if not options.return_carries:
-        done, d_done = (d._replace(kept=d.kept.hidden, hidden_gates=None) for d in (done, d_done))
+    d_done = Linearized(d_carries, d_last, d_push)
+    done, d_done = (d._replace(kept=options.kept(d.kept)) for d in (done, d_done))
     return done, d_done
 
 
@@ -97,11 +96,10 @@ def _from_outside(options: Options, done: Linearized, primals: Any, tangents: An
     """
     cell: Any = options.cell
     (params, steps, carry, reset_carry), (d_params, d_steps, *_) = primals, tangents
-    if done.hidden_gates is None:
-        carry, reset_carry = (c if c is None else c.hidden for c in (carry, reset_carry))
-    starts = scan.start_carries(carry, done.kept, steps.resets, reset_carry)
-    starts = scan.fill_arguments(steps.valid, starts)
-    hidden = starts if done.hidden_gates is None else starts.hidden
+    kept = done.kept.hidden if options.return_carries else done.kept
+    reset_hidden = None if reset_carry is None else reset_carry.hidden
+    starts = scan.start_carries(carry.hidden, kept, steps.resets, reset_hidden)
+    hidden = scan.fill_arguments(steps.valid, starts)
 
     def hidden_gates_of(params: Any) -> Any:
         return scan.hidden_gates_of(cell, params, hidden)

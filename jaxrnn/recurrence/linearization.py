@@ -35,18 +35,19 @@ def linearize(
     last two may be left out for zeros.  As a pytree it can be scanned over.
     """
     arguments = input_gates, hidden_gates, start
-    complete = _elementwise(cell.update, cell_params, *arguments)
-    if complete is not None:
-        return complete
-    update = functools.partial(cell.update, cell_params)
-    push: Any = _elementwise(lambda _, *arguments: update(*arguments), (), *arguments)
-    if push is None:
-        _, derivative = jax.linearize(update, *arguments)
-        push = Partial(_push_all, derivative)
-    if not jax.tree.leaves(cell_params):
+    push = _elementwise(cell.update, cell_params, *arguments)
+    if push is not None:
         return push
+    update = functools.partial(cell.update, cell_params)
+    if not jax.tree.leaves(cell_params):
+        return _as_jax_does(update, *arguments)
+    push = _elementwise(lambda _, *arguments: update(*arguments), (), *arguments)
     _, push_params = jax.linearize(lambda params: cell.update(params, *arguments), cell_params)
-    return _ParamsApart(push, push_params)
+    return _ParamsApart(push or _as_jax_does(update, *arguments), push_params)
+
+
+def _as_jax_does(update: Callable[..., Any], *arguments: Any) -> Any:
+    return Partial(_push_all, jax.linearize(update, *arguments)[1])
 
 
 def shared_gates(push: Any, num_gates: int) -> tuple[bool, ...]:
@@ -180,9 +181,11 @@ def coefficients(
     Raises:
         NotElementwiseError: it may mix units, or a parameter has other shapes.
     """
-    starts, like = jax.tree.leaves(start), hidden_gates[0]
+    starts, own, like = jax.tree.leaves(start), jax.tree.leaves(cell_params), hidden_gates[0]
     if any(s.shape != like.shape or s.dtype != like.dtype for s in starts):
         raise NotElementwiseError("a carry that is not made of arrays [B, H]")
+    if any(jnp.ndim(param) > like.ndim for param in own):
+        raise NotElementwiseError("a parameter of more than two axes")
     arguments = cell_params, input_gates, hidden_gates, start
     _, push = jax.linearize(update, *arguments)
     program = jax.make_jaxpr(push)(*arguments)

@@ -44,8 +44,6 @@ class Linearized(NamedTuple):
     """The hidden states `[T, B, H]` or, with `return_carries`, the carries."""
     last: Any
     """The carry after the last step."""
-    hidden_gates: Gates | None
-    """The hidden gates of each step, G arrays `[T, B, H]`; None without `return_carries`."""
     push: Any
     """The derivative of `cell.update` at each step; see `linearize`."""
 
@@ -93,9 +91,7 @@ def run_and_linearize(
     gates = split(cell, hidden_gates)  # split here: the loop stores one array faster
     starts = start_carries(carry, carries, steps.resets, reset_carry)
     push = linearize_steps(cell, steps.valid, params.cell, steps.input_gates, gates, starts)
-    if not options.return_carries:
-        return Linearized(carries.hidden, last, None, push)
-    return Linearized(carries, last, gates, push)
+    return Linearized(options.kept(carries), last, push)
 
 
 def linearize_steps(

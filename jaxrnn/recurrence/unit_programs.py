@@ -79,12 +79,15 @@ def shapes_of(cell: BaseCell, shape: tuple[int, int], dtype: Any) -> tuple[Any, 
     """Return the shapes of a cell's (gates, carry, own parameters) for a batch of `shape[0]` rows.
 
     Raises:
-        NotPerUnitError: a parameter is a matrix, which would be taken for rows and units.
+        NotPerUnitError: a parameter is a matrix, which would be taken for rows and units, or not
+            a float.
     """
     gates = (jax.ShapeDtypeStruct(shape, dtype),) * len(cell.gates)
     carry, params = jax.eval_shape(
         lambda: (cell.initial_carry(shape[0], dtype), cell.init_params(jax.random.key(0)))
     )
+    if not all(jnp.issubdtype(p.dtype, jnp.floating) for p in jax.tree.leaves(params)):
+        raise NotPerUnitError("it has integers among its parameters")
     params = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape, dtype), params)
     matrices = shape, (shape[1], shape[1])
     if any(p.shape in matrices for p in jax.tree.leaves(params)):

@@ -20,7 +20,6 @@ static double run(Threads& pool, int64_t T, int64_t B, int64_t H, bool everythin
     forward.over_time[i] = everything || i == Cell::hidden ? arrays.numbers(TBH) : nullptr;
     forward.last[i] = arrays.numbers(B * H);
   }
-  forward.hidden_gates = everything ? arrays.numbers(TBH * G) : nullptr;
   forward.hidden_coefficients = arrays.numbers(TBH * R);
   for (int i = 0; i < Cell::other_coefficients; i++) forward.coefficients[i] = arrays.numbers(TBH);
   forward.packed = arrays.numbers(Forward<Cell>::packed_size(H));

@@ -85,6 +85,7 @@ USES = {
     "unused": ((3, SIZE), lambda p, like: jnp.zeros_like(like)),
 }
 APART = {
+    "a row with another axis": ((1, 1, SIZE), lambda p, like: p[0]),
     "one of two": ((2, SIZE), lambda p, like: p[1][None]),
     "the other way round": ((SIZE,), lambda p, like: p[::-1][None]),
     "the sum of all": ((SIZE,), lambda p, like: p.sum()),

@@ -110,6 +110,61 @@ def test_parameters_of_every_shape_with_a_number_a_unit_or_one_for_all(x64):
     check(case, jnp.float64, WHEN["both"])
 
 
+def rows(own, like):
+    return (
+        jnp.broadcast_to(own[name].astype(like.dtype).reshape(1, -1), like.shape) for name in "ab"
+    )
+
+
+def faded_update(own, input_gates, hidden_gates, carry):
+    a, b = rows(own, carry.hidden)
+    fresh = jnp.tanh(input_gates[0] + hidden_gates[0] + b)
+    return jaxrnn.HiddenCarry(fresh + jax.nn.sigmoid(a) * carry.hidden)
+
+
+def leaky_coefficients(own, input_gates):
+    a, b = rows(own, input_gates[0])
+    return jax.nn.sigmoid(a), input_gates[0] + b
+
+
+def init_own(key):
+    return {"a": jnp.ones(H), "b": jnp.zeros((1, H))}
+
+
+FADED = dataclasses.replace(jaxrnn.rnn(H), name="faded", update=faded_update, init_params=init_own)
+LEAKY = jaxrnn.linear_cell(
+    "leaky", H, gates=("input",), coefficients=leaky_coefficients, init_params=init_own
+)
+OTHERS = {
+    "one number": {"a": jnp.array(0.3), "b": jnp.array(0.2)},
+    "another order": collections.OrderedDict(b=jnp.full((1, H), 0.2), a=jnp.full(H, 0.3)),
+    "integers": {"a": jnp.arange(H), "b": jnp.zeros((1, H))},
+    "another precision": {"a": jnp.ones(H, jnp.bfloat16), "b": jnp.zeros((1, H))},
+}
+
+
+@pytest.mark.parametrize("others", OTHERS)
+@pytest.mark.parametrize("cell", [FADED, LEAKY], ids=lambda cell: cell.name)
+def test_parameters_unlike_those_of_init_params_mean_the_same(cell, others):
+    """Code that was compiled for the others' shapes, order or numbers must not read these."""
+    drawn = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
+    inputs = jax.random.normal(jax.random.key(1), (T, 3, D))
+
+    def loss(b_ih, own, implementation):
+        params = drawn._replace(b_ih=b_ih, cell=own)
+        outputs, _ = jaxrnn.unroll(cell, params, inputs, implementation=implementation)
+        return jnp.sum(outputs**2)
+
+    own = OTHERS[others]
+    trainable = all(jnp.issubdtype(p.dtype, jnp.floating) for p in jax.tree.leaves(own))
+    derivative = jax.value_and_grad(loss, (0, 1) if trainable else 0)
+    came, expected = (derivative(drawn.b_ih, own, how) for how in (None, "autodiff"))
+    # bfloat16 gradients have three digits; the others are sums of 21 steps.
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-2, atol=1e-4)
+    jax.tree.map(close, came, expected)
+    close(loss(drawn.b_ih, own, None), loss(drawn.b_ih, own, "autodiff"))
+
+
 SIZES = [(1, 1, 1), (3, 130, 33), (4, 9, 200)]
 SIZES += in_matrix((60, 2, 20), (2, 3, 17), (5, 7, 64), (10_000, 1, 5), (3, 12, 520))
 SIZES += in_matrix((7, 13, 257), (2, 6, 96), (9, 25, 31))

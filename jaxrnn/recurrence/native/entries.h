@@ -19,7 +19,6 @@ void run_forward(const Arrays& arrays, Pool& pool) {
   reader.operands(loop.reset_carry);
   reader.results(loop.over_time);
   reader.results(loop.last);
-  loop.hidden_gates = reader.result();
   loop.hidden_coefficients = reader.result();
   reader.results(loop.coefficients, Cell::other_coefficients);
   loop.packed = reader.result();

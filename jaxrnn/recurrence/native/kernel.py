@@ -4,6 +4,7 @@ Operands and results go by position (`entries.h`); an array without elements sta
 is absent.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,17 @@ from jaxrnn.recurrence.linearization import Elementwise
 from jaxrnn.recurrence.native.source import hidden_position
 from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.scan import FromOutside, split
+
+
+def same_shapes(tree: Any, other: Any) -> bool:
+    """Return whether two trees have one structure and arrays of the same shapes."""
+    shapes, others = (jax.tree.map(lambda array: array.shape, each) for each in (tree, other))
+    return jax.tree.flatten(shapes) == jax.tree.flatten(others)
+
+
+def all_of_dtype(avals: Sequence[Any], dtype: Any) -> bool:
+    """Return whether all arrays but masks have the dtype that the code was compiled for."""
+    return all(aval.dtype in (dtype, bool) for aval in avals)
 
 
 class Kernel(NamedTuple):
@@ -49,7 +61,6 @@ def run_forward(
     reset_carry: Any,
 ) -> tuple[Any, ...]:
     """Run like `scan.run`, or like `scan.run_and_linearize` with the same leaves in the result."""
-    cell = options.cell
     arrays, sizes = jax.tree.leaves(carry), steps.input_gates[0].shape
     result = _Results(sizes, params.w_hh.dtype)
     own = [jnp.broadcast_to(p.reshape(-1), sizes[-1:]) for p in jax.tree.leaves(params.cell)]
@@ -58,19 +69,16 @@ def run_forward(
         *(jnp.concatenate(steps.input_gates, axis=-1), steps.valid, steps.resets),
         *(*arrays, *(jax.tree.leaves(reset_carry) or [None] * len(arrays))),
     )
-    hidden, num_gates, reads = hidden_position(carry), len(cell.gates), kernel.equations.reads
+    hidden, reads = hidden_position(carry), kernel.equations.reads
     shapes = (
         [result(1, options.return_carries or i == hidden) for i in range(len(arrays))],
         [jax.ShapeDtypeStruct(sizes[1:], result.dtype) for _ in arrays],
-        result(num_gates, linearize and options.return_carries),
         result(len(reads), linearize),
         [result(1, linearize) for terms in kernel.equations.others for _ in terms],
     )
-    kept, last, hidden_gates, *coefficients = _call(kernel, "forward", sizes, operands, shapes)
+    kept, last, *coefficients = _call(kernel, "forward", sizes, operands, shapes)
     kept = kept if options.return_carries else kept[hidden]
-    if not linearize:
-        return kept, last
-    return kept, last, split(cell, hidden_gates) if hidden_gates.size else None, coefficients
+    return (kept, last, coefficients) if linearize else (kept, last)
 
 
 def run_backward(
@@ -81,7 +89,7 @@ def run_backward(
     Args:
         kernel: the cell's code.
         options: the static options.
-        tangent_arguments: those of `scan.run_tangent`, of which the last three are not read.
+        tangent_arguments: those of `scan.run_tangent`, with avals for the last three.
         d_kept: the cotangent of its first result.
         d_last: that of its second.
 
@@ -90,8 +98,9 @@ def run_backward(
     """
     w_hh, push, valid, resets, _, from_outside, _, d_reset_carry = tangent_arguments
     arrays, hidden = jax.tree.leaves(d_last), hidden_position(d_last)
+    own = jax.tree.leaves(from_outside.cell_params)
     num_gates, sizes = len(options.cell.gates), jax.tree.leaves(d_kept)[0].shape
-    result, params = _Results(sizes, w_hh.dtype), kernel.equations.params
+    result = _Results(sizes, w_hh.dtype)
     over_time = [d_kept if i == hidden else None for i in range(len(arrays))]
     if options.return_carries:
         over_time = jax.tree.leaves(d_kept)
@@ -104,7 +113,7 @@ def run_backward(
         result(num_gates),
         [result(1, apart is not None) for apart in from_outside.hidden_gates],
         [state for _ in arrays],
-        [state for _ in jax.tree.leaves(params)],
+        [state for _ in own],
         [state if resets is not None else result(0) for _ in arrays],
     )
     results = _call(kernel, "backward", sizes, operands, shapes)
@@ -117,8 +126,8 @@ def run_backward(
     )
     structure: Any = jax.tree.structure(d_last)
     d_reset = None if d_reset_carry is None else structure.unflatten(d_reset)
-    d_own = map(sum_rows, d_own, jax.tree.leaves(params))
-    d_params = jax.tree.unflatten(jax.tree.structure(params), d_own)
+    own_structure: Any = jax.tree.structure(from_outside.cell_params)
+    d_params = own_structure.unflatten(map(sum_rows, d_own, own))
     return FromOutside(d_inputs, d_hidden, d_params), structure.unflatten(d_start), d_reset
 
 

@@ -17,7 +17,7 @@ from jaxrnn.cells import LinearCell
 from jaxrnn.recurrence.calls import pack_cotangents, unpack_cotangents
 from jaxrnn.recurrence.linear_equations import LinearEquations, trace
 from jaxrnn.recurrence.native.build import SWITCH, BuildError, build, register
-from jaxrnn.recurrence.native.kernel import sum_rows
+from jaxrnn.recurrence.native.kernel import all_of_dtype, same_shapes, sum_rows
 from jaxrnn.recurrence.native.linear_source import HEADERS, linear_cell_source
 from jaxrnn.recurrence.native.source import HANDLERS, file_text
 from jaxrnn.recurrence.scan import split
@@ -57,7 +57,7 @@ def forward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callable
     """Serve a run; see `lowering.forward`."""
     del results
     params, steps, *_ = call.structure.unflatten(avals)
-    kernel = _kernel_for(call.options, params, steps)
+    kernel = _kernel_for(call.options, params, steps, avals)
     if kernel is None:
         return None
     with_states = call.options.return_carries or not kernel.equations.reads_out
@@ -90,7 +90,7 @@ def backward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callabl
     """Serve the loop of cotangents; see `lowering.backward`."""
     del results
     (params, steps, *_), *_ = unpack_cotangents(call, avals)
-    kernel = _kernel_for(call.options, params, steps)
+    kernel = _kernel_for(call.options, params, steps, avals)
     if kernel is None:
         return None
 
@@ -142,7 +142,7 @@ def _run_backward(
     )
 
 
-def _kernel_for(options: Any, params: Any, steps: Any) -> LinearKernel | None:
+def _kernel_for(options: Any, params: Any, steps: Any, avals: Sequence[Any]) -> LinearKernel | None:
     """Return the code that a program should use for a run, or None for the portable loops."""
     gate = steps.input_gates[0]
     dtype, sizes = gate.dtype, gate.shape
@@ -156,12 +156,9 @@ def _kernel_for(options: Any, params: Any, steps: Any) -> LinearKernel | None:
     if sizes[0] == 1 and not asked:  # a step of a stream is as fast without
         return None
     kernel = kernel_of(options.cell, dtype)
-    if isinstance(kernel, str):
+    if isinstance(kernel, str) or not all_of_dtype(avals, dtype):
         return None
-    shapes, others = (
-        [p.shape for p in jax.tree.leaves(own)] for own in (params.cell, kernel.equations.params)
-    )
-    return kernel if shapes == others else None
+    return kernel if same_shapes(params.cell, kernel.equations.params) else None
 
 
 def _sequence(params: Any, steps: Any) -> tuple[Any, ...]:

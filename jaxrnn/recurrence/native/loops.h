@@ -79,7 +79,7 @@ struct Forward {
   const Scalar *w_hh, *b_hh, *input_gates, *params[at_least_one(Cell::params)];
   const bool *valid, *resets;
   const Scalar *carry[C], *reset_carry[C];
-  Scalar *over_time[C], *last[C], *hidden_gates, *hidden_coefficients;
+  Scalar *over_time[C], *last[C], *hidden_coefficients;
   Scalar *coefficients[at_least_one(Cell::other_coefficients)], *packed;
 
   static int64_t blocks(int64_t H) { return (H + Blocks * kLanes - 1) / (Blocks * kLanes); }
@@ -170,8 +170,6 @@ struct Forward {
       if (over_time[i]) store(over_time[i] + t * B * H + here, n[i], lanes);
       if (i != Cell::hidden || t == T - 1) store(last[i] + here, n[i], lanes);
     }
-    if (hidden_gates)
-      for (int g = 0; g < G; g++) store(hidden_gates + (row * G + g) * H + unit, h[g], lanes);
     if (!Linearize) return;
     constexpr int R = Cell::hidden_coefficients;
     for (int i = 0; i < R; i++) store(hidden_coefficients + (row * R + i) * H + unit, k[i], lanes);
@@ -274,8 +272,6 @@ struct Backward {
         k[i] = load(hidden_coefficients + (row * R + i) * H + unit, lanes);
       for (int i = 0; i < Cell::other_coefficients; i++)
         k[R + i] = load(coefficients[i] + row * H + unit, lanes);
-    }
-    if (is_valid) {
       Cell::pull_back(k, d, dh, dx, start, dp);
     } else {
       for (int i = 0; i < C; i++) start[i] = d[i];

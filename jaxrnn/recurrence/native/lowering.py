@@ -10,7 +10,12 @@ import jax
 
 from jaxrnn.recurrence.calls import pack_cotangents, unpack_cotangents
 from jaxrnn.recurrence.native.choice import kernel_for
-from jaxrnn.recurrence.native.kernel import run_backward, run_forward
+from jaxrnn.recurrence.native.kernel import (
+    all_of_dtype,
+    run_backward,
+    run_forward,
+    same_shapes,
+)
 from jaxrnn.recurrence.scan import Linearized
 
 
@@ -28,7 +33,9 @@ def forward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callable
     if steps.zoneout is not None:
         return None
     kernel = kernel_for(call.options, params.w_hh, steps.input_gates[0].shape, linearize)
-    if kernel is None or not _same_shapes(params.cell, kernel.equations.params):
+    if kernel is None or not same_shapes(params.cell, kernel.equations.params):
+        return None
+    if not all_of_dtype(avals, params.w_hh.dtype):
         return None
     if linearize and not kernel.fits(done.push):
         return None
@@ -40,11 +47,6 @@ def forward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callable
     return function
 
 
-def _same_shapes(tree: Any, other: Any) -> bool:
-    shapes, other_shapes = (jax.tree.map(lambda array: array.shape, each) for each in (tree, other))
-    return bool(shapes == other_shapes)
-
-
 def backward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callable[..., Any] | None:
     """Serve the loop of cotangents; the arguments are those of `forward`."""
     del results
@@ -53,7 +55,7 @@ def backward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callabl
     if zoneout is not None:
         return None
     kernel = kernel_for(call.options, w_hh, jax.tree.leaves(d_kept)[0].shape, True)
-    if kernel is None or not kernel.fits(push):
+    if kernel is None or not kernel.fits(push) or not all_of_dtype(avals, w_hh.dtype):
         return None
 
     def function(*operands: Any) -> Any:
