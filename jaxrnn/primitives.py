@@ -39,7 +39,7 @@ def rows_times_kernel(
         return rows @ kernel
     # Read now, because the setting may have changed when the program is lowered.
     precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
-    return _matmul.bind(*_match_varying_axes(rows, kernel), precision=precision)
+    return _matmul.bind(*match_varying_axes((rows, kernel)), precision=precision)
 
 
 def _product(rows: Any, kernel: Any, *, precision: Any) -> Any:
@@ -125,7 +125,7 @@ def take_rows(
         >>> take_rows(jnp.arange(6.0).reshape(3, 2), jnp.array([2, 0])).tolist()
         [[4.0, 5.0], [0.0, 1.0]]
     """
-    return _take.bind(*_match_varying_axes(table, jnp.asarray(ids)))
+    return _take.bind(*match_varying_axes((table, jnp.asarray(ids))))
 
 
 def _rows_of(table: Any, ids: Any) -> Any:
@@ -162,14 +162,22 @@ ad.defjvp(
 )
 
 
-def _match_varying_axes(*arrays: Any) -> list[Any]:
-    """Let each array vary over the mesh axes of all of them, as JAX's own products do.
+def match_varying_axes(tree: Any) -> Any:
+    """Let each array of a tree vary over the mesh axes of all of them, as JAX's own products do.
 
-    Within shard_map a kernel is the same on all devices, but the rows differ.
+    Within shard_map a kernel is the same on all devices, but the rows differ.  The gradient of what
+    is the same is a sum over the devices, which JAX adds where it is made to vary.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jaxrnn.primitives import match_varying_axes
+        >>> _ = match_varying_axes({"kernel": jnp.ones((3, 2)), "rows": jnp.ones((5, 3))})
     """
+    structure: Any
+    arrays, structure = jax.tree.flatten(tree)
     varying = [jax.typeof(array).mat.varying for array in arrays]
     missing = [tuple(frozenset().union(*varying) - own) for own in varying]
-    return [
+    return structure.unflatten(
         lax.pcast(array, axes, to="varying") if axes else array
         for array, axes in zip(arrays, missing, strict=True)
-    ]
+    )

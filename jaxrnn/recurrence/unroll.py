@@ -11,6 +11,7 @@ from jaxrnn.cells import BaseCell, LoopParams
 from jaxrnn.cells.cell import check_carry_type
 from jaxrnn.checks import widen_ids
 from jaxrnn.matmul import gather_row_parts, matmul, round_to
+from jaxrnn.primitives import match_varying_axes
 from jaxrnn.recurrence import cudnn, linear_primitives, primitives, scan
 from jaxrnn.recurrence.arguments import check_arguments, check_sequence
 from jaxrnn.recurrence.boundaries import (
@@ -172,10 +173,10 @@ class Sequence(NamedTuple):
 def _run(
     options: Options, params: RecurrentParams, sequence: Sequence, carry: Any, reset_carry: Any
 ) -> tuple[Any, Any]:
-    own, carry, reset_carry = _match_varying_axes(
-        (params, sequence, reset_carry), (params.cell, carry, reset_carry)
+    # Under shard_map what the devices share, such as a constant carry, must vary like the result.
+    params, sequence, carry, reset_carry = match_varying_axes(
+        (params, sequence, carry, reset_carry)
     )
-    params = params._replace(cell=own)
     run_all = functools.partial(_run_chunk, options)
     if options.remat_every is not None:
         run_all = functools.partial(run_in_chunks, run_all, options)
@@ -209,20 +210,6 @@ def _run_chunk(
     )
     kept = (outputs, carries) if options.return_carries else outputs
     return (flip_within(None, kept) if options.reverse else kept), last
-
-
-def _match_varying_axes(arrays: Any, tree: Any) -> Any:
-    """Give what the loops read of a tree the varying mesh axes of the arrays.
-
-    Under shard_map a constant carry does not vary over devices, but the loop's result does, and
-    `lax.scan` rejects that.  The gradient of a parameter that does not vary is a sum over devices,
-    which native code does not compute.  `where` on a False derived from the arrays promotes both,
-    and sums outside of the loops.
-    """
-    nonempty = [array for array in jax.tree.leaves(arrays) if array.size]
-    falses = [jnp.zeros_like(array[(0,) * array.ndim]).astype(bool) for array in nonempty]
-    false = functools.reduce(jnp.logical_or, falses)
-    return jax.tree.map(lambda array: jnp.where(false, jnp.zeros_like(array), array), tree)
 
 
 def project_inputs(options: Options, params: RecurrentParams, inputs: Any) -> Gates | Any:

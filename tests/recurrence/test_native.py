@@ -432,6 +432,31 @@ def test_in_shard_map_shared_arrays_get_the_sum_of_the_gradients_of_all_devices(
     jax.tree.map(assert_close, came, expected)
 
 
+@pytest.mark.parametrize("make", [jaxrnn.peephole_lstm, jaxrnn.gru, jaxrnn.min_gru])
+def test_in_shard_map_devices_may_differ_in_their_carries_alone(make):
+    cell = make(H)
+    params = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
+    carry = cell.initial_carry(8)
+    carry = carry._replace(hidden=jax.random.normal(jax.random.key(1), carry.hidden.shape))
+
+    @jax.grad
+    def gradient(params, hidden):
+        start = jax.tree.map(jnp.zeros_like, cell.initial_carry(len(hidden)))
+        inputs = jnp.ones((T, len(hidden), D))
+        outputs, _ = jaxrnn.unroll(cell, params, inputs, start._replace(hidden=hidden))
+        return jnp.sum(outputs**2)
+
+    sharded = jax.shard_map(
+        gradient,
+        mesh=jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,)),
+        in_specs=(PartitionSpec(), PartitionSpec("data")),
+        out_specs=PartitionSpec(),
+    )
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+    came = jax.jit(sharded)(params, carry.hidden)
+    jax.tree.map(close, came, gradient(params, carry.hidden))
+
+
 def test_shard_map_and_pmap_keep_it():
     case = make_case("peephole", jnp.float32)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
