@@ -127,6 +127,15 @@ def check_range(name: str, integers: Any, high: int, *, low: int = 0) -> None:
         raise ValueError(f"{name} must lie in {low}..{high}, got {wrong[0]}")
 
 
+def to_default_dtype(name: str, array: Any) -> Any:
+    """Return a NumPy array in JAX's default dtype of its kind; raise if an integer overflows."""
+    dtype = jax.dtypes.canonicalize_dtype(array.dtype)
+    if np.issubdtype(array.dtype, np.integer) and dtype != array.dtype:
+        bounds = np.iinfo(dtype)
+        check_range(name, array, int(bounds.max), low=int(bounds.min))
+    return array.astype(dtype, copy=False)
+
+
 def check_mask(name: str, mask: Any, shape: tuple[int, ...]) -> None:
     """Raise unless `mask` is a bool array of the given shape."""
     check_array(name, mask)

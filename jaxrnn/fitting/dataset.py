@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxrnn.batch import Batch
-from jaxrnn.checks import check_range
+from jaxrnn.checks import check_range, to_default_dtype
 from jaxrnn.recurrence.arguments import check_lengths
 from jaxrnn.typing import Bool, HostArray, Int
 
@@ -163,7 +162,7 @@ def _numbers(name: str, values: Any) -> HostArray:
     if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
         hint = ": pass a list of arrays" if array.dtype == object else ""
         raise TypeError(f"{name} must hold numbers, got {array.dtype}{hint}")
-    return array.astype(jax.dtypes.canonicalize_dtype(array.dtype), copy=False)
+    return to_default_dtype(name, array)
 
 
 def _over_time(array: HostArray) -> Take:

@@ -61,6 +61,8 @@ class Linear(Pointwise):
 
     def transform(self, params: LinearParams, inputs: Any, key: Key | None) -> Any:
         """Multiply in the inputs' precision; accumulate and return in the params'."""
+        if not jnp.issubdtype(inputs.dtype, jnp.floating):
+            raise TypeError(f"inputs of a linear layer must be floats, got {inputs.dtype}")
         kernel = params.kernel.astype(inputs.dtype)
         return matmul(inputs, kernel, params.kernel.dtype) + params.bias[None, None]
 

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.checks import check_array, check_positive_integer
+from jaxrnn.checks import check_array, check_positive_integer, to_default_dtype
 from jaxrnn.recurrence import boundaries
 from jaxrnn.recurrence.arguments import check_lengths
 from jaxrnn.typing import AnyArray, Array, Bool, HostArray, Int, Integer
@@ -136,7 +135,7 @@ def _as_array(name: str, steps: Any) -> HostArray:
         raise ValueError(f"{name} must be [n, ...], got shape ()")
     if hasattr(steps, "dtype"):
         return array
-    return array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
+    return to_default_dtype(name, array)
 
 
 def _check_alike(arrays: Sequence[HostArray]) -> HostArray:

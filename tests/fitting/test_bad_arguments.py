@@ -49,6 +49,10 @@ CASES = {
         r"float32 of shape \[\] per step: give numbers an axis of their own, sequence\[:, None\]"),
     "NaN in the inputs": (
         {"inputs": spoil(INPUTS, (2, 3))}, ValueError, "inputs must be finite.*sequence 3"),
+    "a label of 64 bits": (
+        {"targets": np.where(np.arange(N) == 2, 2**32 + 1, 0)},
+        ValueError,
+        r"targets must lie in -2147483648\.\.2147483647, got 4294967297"),
     "a label out of range": (
         {"targets": np.where(np.arange(N) == 2, C, 0)}, ValueError, r"targets must lie in 0\.\.3"),
     "a label out of range at the last step": (

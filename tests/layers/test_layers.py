@@ -65,6 +65,15 @@ def test_resets_go_back_to_a_given_carry_of_the_whole_stack():
     np.testing.assert_allclose(outputs[3:], anew, atol=1e-7)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8, bool])
+def test_inputs_of_a_linear_layer_are_not_counts(dtype, as_users_run):
+    """Its weights would be rounded to integers like them: to zero."""
+    layer = jaxrnn.linear(7)
+    params = layer.init(jax.random.key(0), D)
+    with pytest.raises(TypeError, match="inputs of a linear layer must be floats"):
+        layer.apply(params, np.ones((T, B, D), dtype))
+
+
 def test_linear_and_embedding_against_numpy():
     params, outputs, carry = run(jaxrnn.linear(7), inputs())
     np.testing.assert_allclose(outputs, inputs() @ params.kernel + params.bias[None, None])

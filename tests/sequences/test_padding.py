@@ -115,6 +115,11 @@ PADDED = np.zeros((5, 4), np.float32)
         (TypeError, r"sequences\[0\] must hold numbers, got <U1", lambda: jaxrnn.pad(["a"])),
         (
             ValueError,
+            r"sequences\[0\] must lie in -2147483648\.\.2147483647, got 3000000000",
+            lambda: jaxrnn.pad([[3_000_000_000]]),
+        ),
+        (
+            ValueError,
             r"sequences\[1\] must be \[n, ...\], got shape \(\)",
             lambda: jaxrnn.pad([[1], 2]),
         ),
