@@ -41,6 +41,19 @@ def matmul(
     return _mixed_matmul(dtype, rows.astype(kernel.dtype), kernel)
 
 
+def at_least_float32(dtype: DType) -> DType:
+    """Return the dtype in which to sum numbers of a dtype: float32 for halves, otherwise the same.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> from jaxrnn.matmul import at_least_float32
+        >>> jnp.ones(1023, jnp.bfloat16).sum(dtype=at_least_float32(jnp.bfloat16)).tolist()
+        1023.0
+    """
+    is_half = jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32
+    return jnp.dtype(jnp.float32 if is_half else dtype)
+
+
 def round_to(array: Float[Array, "*shape"], dtype: DType | None) -> Float[Array, "*shape"]:
     """Round the values of an array to a dtype, but keep the array's own dtype.
 

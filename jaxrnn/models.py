@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxrnn.checks import check_choice
 from jaxrnn.layers import Layer, Linear, Stack, linear, stack
 from jaxrnn.layers.layer import check_layer
+from jaxrnn.matmul import at_least_float32
 from jaxrnn.recurrence.boundaries import Context, valid_steps, where_rows
 from jaxrnn.typing import Carry, Key, Params
 
@@ -25,8 +26,10 @@ def _mean(body: Layer, params: Params, inputs: Any, carry: Carry, context: Conte
     outputs, carry = body.run(params, inputs, carry, context)  # zero in the padding
     if context.lengths is None:
         return outputs.mean(axis=0), carry
-    numbers = jnp.maximum(jnp.asarray(context.lengths, outputs.dtype), 1)
-    return outputs.sum(axis=0) / numbers[:, None], carry
+    wide = at_least_float32(outputs.dtype)
+    numbers = jnp.clip(jnp.asarray(context.lengths), 1, len(outputs)).astype(wide)
+    mean = outputs.sum(axis=0, dtype=wide) / numbers[:, None]
+    return mean.astype(outputs.dtype), carry
 
 
 def _max(body: Layer, params: Params, inputs: Any, carry: Carry, context: Context) -> Pooled:

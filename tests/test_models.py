@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import jaxrnn
+from jaxrnn.models import POOLING
+from jaxrnn.recurrence.boundaries import Context
 
 T, D, H, C = 7, 3, 3, 5  # D is H, so that the residual layer runs the others' programs
 LENGTHS = np.array([7, 4, 1, 4])
@@ -20,6 +22,9 @@ BODIES = {
     "summed": jaxrnn.bidirectional(GRU, merge="sum"),
     "deep": jaxrnn.stack([BOTH, jaxrnn.dropout(0.5), jaxrnn.bidirectional(GRU)]),
     "layers on top": jaxrnn.stack([BOTH, jaxrnn.pointwise(jnp.tanh), jaxrnn.linear(6)]),
+    "layers on top, nested": jaxrnn.stack(
+        [BOTH, jaxrnn.stack([jaxrnn.pointwise(jnp.tanh), jaxrnn.residual(jaxrnn.linear(2 * H))])]
+    ),
     "nothing but pointwise": jaxrnn.stack([jaxrnn.linear(6), jaxrnn.pointwise(jnp.tanh)]),
     "learned carry": jaxrnn.learned_initial_carry(BOTH),
     "residual": jaxrnn.residual(GRU),
@@ -49,6 +54,29 @@ def test_a_batch_with_padding_gives_what_each_sequence_gives_alone(name, pooling
         np.testing.assert_allclose(logits[row], alone[0], atol=1e-6)
     grads = jax.grad(lambda *arguments: run(*arguments).sum(), (0, 1))(params, spoilt)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
+
+
+def test_how_pointwise_layers_are_nested_does_not_matter():
+    top = [jaxrnn.linear(H), jaxrnn.pointwise(jnp.tanh)]
+    flat, params = make(jaxrnn.stack([BOTH, *top]))
+    nested, _ = make(jaxrnn.stack([BOTH, jaxrnn.stack(top)]))
+    below, *above = params.body
+    same = params._replace(body=(below, tuple(above)))
+    expected, _ = flat.apply(params, INPUTS, lengths=LENGTHS)
+    np.testing.assert_array_equal(nested.apply(same, INPUTS, lengths=LENGTHS)[0], expected)
+
+
+def test_a_mean_is_over_the_steps_that_there_are():
+    """Lengths above T count as T, and are not rounded in half precision."""
+    model, params = make(GRU, "mean")
+    run = jax.jit(lambda lengths: model.apply(params, INPUTS, lengths=lengths)[0])
+    np.testing.assert_array_equal(run(LENGTHS + T), run(np.full(B, T)))
+    halves, params = make(jaxrnn.pointwise(lambda x: x.astype(jnp.bfloat16)), "mean")
+    ones = jnp.ones((257, 1, D))
+    pooled, _ = POOLING["mean"](
+        halves.body, params.body, ones, (), Context(lengths=jnp.array([257]))
+    )
+    assert (pooled == 1).all()
 
 
 @pytest.mark.parametrize("name", ["one direction", "both directions", "deep"])

@@ -76,6 +76,7 @@ def _draw(logits: Any, key: Key, top_k: int | None, top_p: Any) -> Any:
     descending, tokens = lax.top_k(logits, k)
     probabilities = jax.nn.softmax(descending, axis=-1)
     mass_before = jnp.cumsum(probabilities, axis=-1) - probabilities
-    included = (mass_before < top_p).at[:, 0].set(True)
+    included = (mass_before < top_p) | (top_p >= 1)  # where sums are rounded
+    included = included.at[:, 0].set(True)
     choice = jax.random.categorical(key, jnp.where(included, descending, -jnp.inf))
     return jnp.take_along_axis(tokens, choice[:, None], axis=-1)[:, 0]

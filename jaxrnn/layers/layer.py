@@ -46,6 +46,11 @@ class Layer:
         """True unless there is one output per sequence, `[B, F]`, as of `jaxrnn.classifier`."""
         return True
 
+    @property
+    def pointwise(self) -> bool:
+        """True if it carries nothing and treats every step independently."""
+        return False
+
     def output_size(self, input_size: int) -> int:
         """Return F for inputs of the given size."""
         raise NotImplementedError
@@ -190,6 +195,11 @@ class Pointwise(Layer):
 
     Padding is zero in its inputs and outputs, as for a recurrent layer.
     """
+
+    @property
+    def pointwise(self) -> bool:
+        """True."""
+        return True
 
     def transform(self, params: Params, inputs: Any, key: Key | None) -> Any:
         """Map inputs to outputs, at all steps at once; subclasses define this."""

@@ -30,6 +30,11 @@ class Residual(Layer):
         """True if the layer inside is causal."""
         return self.layer.causal
 
+    @property
+    def pointwise(self) -> bool:
+        """True if the layer inside is pointwise."""
+        return self.layer.pointwise
+
     def output_size(self, input_size: int) -> int:
         """Return the input size."""
         return input_size

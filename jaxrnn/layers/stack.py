@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from jaxrnn.layers.layer import Layer, Pointwise, check_layer
+from jaxrnn.layers.layer import Layer, check_layer
 from jaxrnn.recurrence.boundaries import Context
 from jaxrnn.typing import Key, Params
 
@@ -35,6 +35,11 @@ class Stack(Layer):
     def causal(self) -> bool:
         """True if all layers are causal."""
         return all(layer.causal for layer in self.layers)
+
+    @property
+    def pointwise(self) -> bool:
+        """True if all layers are pointwise."""
+        return all(layer.pointwise for layer in self.layers)
 
     def output_size(self, input_size: int) -> int:
         """Return the output size of the last layer."""
@@ -74,7 +79,7 @@ class Stack(Layer):
 
         The last layer that is not pointwise runs to its end; those on top read one step.
         """
-        over_time = [k for k, layer in enumerate(self.layers) if not isinstance(layer, Pointwise)]
+        over_time = [k for k, layer in enumerate(self.layers) if not layer.pointwise]
         if not over_time:
             return super().run_to_end(params, inputs, carry, context)
         carries = []
@@ -86,7 +91,9 @@ class Stack(Layer):
                 last, new_carry = layer.run_to_end(layer_params, inputs, layer_carry, own)
                 inputs = last[None]
             else:
-                inputs, new_carry = layer.run(layer_params, inputs, (), Context(key=own.key))
+                inputs, new_carry = layer.run(
+                    layer_params, inputs, layer_carry, Context(key=own.key)
+                )
             carries.append(new_carry)
         return inputs[0], tuple(carries)
 

@@ -64,7 +64,9 @@ def cross_entropy(
     wanted = jax.nn.one_hot(targets, num_classes, dtype=logits.dtype)
     wanted = (1 - label_smoothing) * wanted + label_smoothing / num_classes
     surprises = -jax.nn.log_softmax(logits)
-    nats = (weights.reshape((1,) * (logits.ndim - 1) + (-1,)) * wanted * surprises).sum(axis=-1)
+    terms = weights.reshape((1,) * (logits.ndim - 1) + (-1,)) * wanted * surprises
+    # A class that is excluded by a logit of -inf is infinitely surprising, and not wanted.
+    nats = jnp.where(wanted == 0, jnp.zeros_like(terms), terms).sum(axis=-1)
     return sum_valid(nan_where_wrong(nats, targets, num_classes), batch, of_targets)
 
 

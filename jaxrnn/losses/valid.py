@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxrnn.batch import Batch
 from jaxrnn.checks import check_array, check_mask
+from jaxrnn.matmul import at_least_float32
 from jaxrnn.recurrence.boundaries import valid_steps, where_rows
 from jaxrnn.typing import Array, Bool, Float, Real
 
@@ -40,12 +41,15 @@ def sum_valid(
     check_array("values", values)
     valid = valid_targets(batch, values.shape)
     if valid is None:
-        weight = jnp.int32(values.size) if weights is None else weights.sum()
-        return values.sum(), weight
+        return _sum(values), jnp.int32(values.size) if weights is None else _sum(weights)
     values = jnp.where(valid, values, jnp.zeros_like(values))
     if weights is None:
-        return values.sum(), valid.sum(dtype=jnp.int32)
-    return values.sum(), jnp.where(valid, weights, jnp.zeros_like(weights)).sum()
+        return _sum(values), valid.sum(dtype=jnp.int32)
+    return _sum(values), _sum(jnp.where(valid, weights, jnp.zeros_like(weights)))
+
+
+def _sum(values: Any) -> Any:
+    return values.sum(dtype=at_least_float32(values.dtype))
 
 
 def valid_only(outputs: Any, batch: Batch) -> Any:

@@ -11,6 +11,7 @@ from jax import lax
 from jaxrnn.checks import check_array, check_mask, widen_ids
 from jaxrnn.layers import Layer
 from jaxrnn.layers.layer import check_layer
+from jaxrnn.matmul import at_least_float32
 from jaxrnn.typing import AnyArray, Array, Bool, Carry, Float, Integer, Params
 
 STEPS_AT_ONCE = 512
@@ -97,6 +98,7 @@ def log_probabilities(
 
 def score_of(of_tokens: Any, mask: Any) -> Score:
     """Return the score of texts, given the log-probabilities of all tokens and which to score."""
+    of_tokens = of_tokens.astype(at_least_float32(of_tokens.dtype))
     of_tokens = jnp.where(mask, of_tokens, 0.0)
     total = of_tokens.sum(axis=0)
     return Score(total, jnp.exp(-total / mask.sum(axis=0, dtype=total.dtype)), of_tokens)

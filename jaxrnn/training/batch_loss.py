@@ -11,6 +11,7 @@ from jaxrnn.layers import Layer
 from jaxrnn.losses import Loss, Penalty, cross_entropy, sum_valid
 from jaxrnn.losses.labels import labels_of, nan_where_wrong
 from jaxrnn.losses.valid import valid_only
+from jaxrnn.matmul import at_least_float32
 from jaxrnn.recurrence.arguments import check_sequence
 from jaxrnn.recurrence.boundaries import Context, where_rows
 from jaxrnn.training.chunked_loss import linear_cross_entropy
@@ -104,5 +105,7 @@ def _has_many_logits(model: Layer, batch: Batch) -> bool:
 
 def mean(total: Any, weight: Any) -> Any:
     """Return sum / weight, and 0 if nothing counts."""
-    weight = jnp.asarray(weight, total.dtype)
-    return total / jnp.where(weight == 0, jnp.ones_like(weight), weight)
+    wide = at_least_float32(total.dtype)  # in float16, 65,520 is infinite
+    weight = jnp.asarray(weight, wide)
+    quotient = total.astype(wide) / jnp.where(weight == 0, jnp.ones_like(weight), weight)
+    return quotient.astype(total.dtype)

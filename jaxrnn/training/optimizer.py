@@ -49,7 +49,8 @@ def make_optimizer(
     own = {}
     if weight_decay is not None:
         check_number("weight_decay", weight_decay, low=0.0, high=FLOAT32_MAX)
-        own = {"weight_decay": weight_decay} if "weight_decay" in takes else {}
+        names = {"weight_decay", "weight_decay_rate"}.intersection(takes)
+        own = dict.fromkeys(names, weight_decay)
     try:
         optimizer: optax.GradientTransformation = factory(learning_rate, **own)
         jax.eval_shape(lambda: _first_update(optimizer))

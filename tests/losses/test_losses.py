@@ -10,6 +10,7 @@ import pytest
 
 import jaxrnn
 from jaxrnn import losses
+from jaxrnn.training.batch_loss import mean as batch_mean
 
 T, B, C = 5, 4, 3
 LENGTHS = np.array([5, 2, 0, 3])
@@ -151,6 +152,21 @@ def test_reference_cases_of_perplexity():
     uniform = losses.perplexity(mean(losses.cross_entropy, np.zeros_like(right), targets))
     assert uniform == pytest.approx(C, rel=1e-6)
     assert losses.perplexity(1e4) == math.inf
+
+
+@pytest.mark.parametrize("options", [{}, {"class_weights": [1.0, 1.0, 1.0]}])
+def test_a_class_that_is_excluded_costs_nothing_where_it_is_not_the_target(options):
+    batch = jaxrnn.Batch(jnp.ones((1, 1, 1)), jnp.array([0]))
+    logits = jnp.array([[0.0, 0.0, -jnp.inf]])
+    nats, _ = losses.cross_entropy(logits, batch, **options)
+    np.testing.assert_allclose(nats, np.log(2), rtol=1e-6)
+
+
+def test_sums_of_half_precision_are_computed_in_float32():
+    batch = jaxrnn.Batch(jnp.ones((1023, 1, 1)), None)
+    ones = jnp.ones((1023, 1), jnp.bfloat16)
+    assert [float(number) for number in losses.sum_valid(ones, batch, ones)] == [1023, 1023]
+    np.testing.assert_allclose(batch_mean(jnp.float16(3e4), 65536), 3e4 / 65536, rtol=1e-3)
 
 
 def test_bits_are_nats_over_log_two():

@@ -101,6 +101,14 @@ def test_weight_decay_is_the_optimizers_own_or_added_to_the_clipped_gradient(nam
         np.testing.assert_allclose(came[key], expected[key], rtol=1e-12)
 
 
+def test_a_weight_decay_of_another_name_is_the_optimizers_own():
+    params, gradients = {"a": jnp.ones((3, 2))}, [{"a": jnp.full((3, 2), 0.1)}] * 3
+    ours = jaxrnn.make_optimizer("adafactor", 1e-3, None, 0.1)
+    theirs = optax.adafactor(1e-3, weight_decay_rate=0.1)
+    came, expected = (steps_of(each, params, gradients)["a"] for each in (ours, theirs))
+    np.testing.assert_array_equal(came, expected)
+
+
 def test_without_a_weight_decay_that_of_the_optimizer_stays():
     gradients = [PARAMS] * 3
     default = steps_of(optax.adamw(0.1), PARAMS, gradients)
