@@ -22,7 +22,7 @@ def mgu_update(
 
 def mgu(hidden_size: int) -> jaxrnn.Cell:
     zeros = jaxrnn.zero_carry(jaxrnn.HiddenCarry, hidden_size)
-    gates = ("forget", "candidate")
+    gates = ("update", "candidate")
     return jaxrnn.Cell("mgu", hidden_size, gates=gates, initial_carry=zeros, update=mgu_update)
 
 

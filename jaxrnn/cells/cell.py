@@ -69,7 +69,8 @@ class BaseCell:
     gates: tuple[str, ...]
     """The names of the G gates, in the order of the matrices' columns.
 
-    `forget_gate_bias` applies to the one called "forget", if there is one.
+    `forget_gate_bias` applies to the one called "forget", if there is one, which must keep the
+    state where it is large.
     """
     initial_carry: InitialCarry
     """The carry that sequences start from, as a function (batch_size, dtype) -> carry.
@@ -127,7 +128,7 @@ class Cell(BaseCell):
         ...     candidate = jax.numpy.tanh(x_n + f * h_n)
         ...     return jaxrnn.HiddenCarry((1 - f) * carry.hidden + f * candidate)
         >>> zeros = jaxrnn.zero_carry(jaxrnn.HiddenCarry, 8)
-        >>> gates = ("forget", "candidate")
+        >>> gates = ("update", "candidate")
         >>> jaxrnn.Cell("mgu", 8, gates=gates, initial_carry=zeros, update=mgu_update)
         mgu(8)
     """

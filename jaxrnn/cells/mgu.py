@@ -43,7 +43,8 @@ def mgu(hidden_size: int, *, as_in_flax: bool = False) -> Cell:
             `MGUCell` does.
 
     Returns:
-        A cell with the gates f, n and the carry `HiddenCarry(hidden)`.
+        A cell with the gates f, n and the carry `HiddenCarry(hidden)`.  Only where f keeps the old
+        state is it called "forget", and does `forget_gate_bias` apply to it.
 
     Raises:
         TypeError: `hidden_size` is not an integer.
@@ -52,7 +53,7 @@ def mgu(hidden_size: int, *, as_in_flax: bool = False) -> Cell:
     Examples:
         >>> import jaxrnn
         >>> jaxrnn.mgu(256).gates
-        ('forget', 'candidate')
+        ('update', 'candidate')
 
     Reference:
         Zhou et al., Minimal gated unit for recurrent neural networks, 2016, arXiv:1603.09420.
@@ -60,7 +61,7 @@ def mgu(hidden_size: int, *, as_in_flax: bool = False) -> Cell:
     return Cell(
         "mgu",
         hidden_size,
-        gates=("forget", "candidate"),
+        gates=("forget" if as_in_flax else "update", "candidate"),
         initial_carry=zero_carry(HiddenCarry, hidden_size),
         update=MGUUpdate(as_in_flax),
         hidden_bias=True,

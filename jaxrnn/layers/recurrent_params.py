@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.cells import LinearCell
+from jaxrnn.cells.layer_norm import Gains
 from jaxrnn.layers.initializers import Chrono, initializer
 from jaxrnn.recurrence import BlockDiagonal, LowRank, RecurrentParams
 from jaxrnn.typing import Initializer, Key
@@ -19,10 +20,16 @@ def draw_params(layer: Any, key: Key, input_size: int) -> RecurrentParams:
     if cell.reads_inputs:
         return RecurrentParams(None, None, None, None, own)
     init_kernel = initializer(layer.kernel_init, cell.hidden_size)
+    b_ih = _bias(layer, b_ih_key)
+    if isinstance(own, Gains):  # whose gates are normalised with `b_ih`, and then biased
+        own = own._replace(bias=_set_forget_bias(layer, b_ih_key, own.bias))
+    else:
+        by_gate = b_ih.reshape(len(cell.gates), cell.hidden_size)
+        b_ih = _set_forget_bias(layer, b_ih_key, by_gate).reshape(-1)
     return RecurrentParams(
         w_ih=_kernel(layer, init_kernel, w_ih_key, input_size, cell.hidden_size),
         w_hh=None if isinstance(cell, LinearCell) else _recurrent_kernel(layer, w_hh_key),
-        b_ih=_input_bias(layer, b_ih_key),
+        b_ih=b_ih,
         b_hh=_bias(layer, b_hh_key) if cell.hidden_bias else None,
         cell=own,
     )
@@ -67,14 +74,13 @@ def _bias(layer: Any, key: Key) -> jax.Array:
     return initializer(layer.bias_init, size)(key, (len(layer.cell.gates) * size,), jnp.float32)
 
 
-def _input_bias(layer: Any, key: Key) -> jax.Array:
-    bias, forget = _bias(layer, key), layer.forget_gate_bias
+def _set_forget_bias(layer: Any, key: Key, biases: Any) -> Any:
+    """Return biases `[G, H]` in which those that `forget_gate_bias` is about are set."""
+    gates, forget = layer.cell.gates, layer.forget_gate_bias
     if forget is None:
-        return bias
-    gates, size = layer.cell.gates, layer.cell.hidden_size
-    by_gate = bias.reshape(len(gates), size)
+        return biases
     if isinstance(forget, Chrono):
-        forget = forget(key, (size,), jnp.float32)
+        forget = forget(jax.random.fold_in(key, 1), (layer.cell.hidden_size,), jnp.float32)
         if "input" in gates:
-            by_gate = by_gate.at[gates.index("input")].set(-forget)
-    return by_gate.at[gates.index("forget")].set(forget).reshape(-1)
+            biases = biases.at[gates.index("input")].set(-forget)
+    return biases.at[gates.index("forget")].set(forget)

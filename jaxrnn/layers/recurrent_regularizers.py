@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.cells import BaseCell, LinearCell
+from jaxrnn.cells import BaseCell, LinearCell, SLSTMCarry
 from jaxrnn.checks import check_number
 from jaxrnn.layers.dropout import dropout_mask
 from jaxrnn.recurrence import Masked
@@ -77,6 +77,11 @@ class Regularizers:
             raise TypeError(
                 f"zoneout must be a number or a {type(carry).__name__} of numbers for the cell"
                 f" {cell}, got {self.zoneout!r}"
+            )
+        if isinstance(self.zoneout, SLSTMCarry) and any(self.zoneout[1:]):
+            raise ValueError(
+                "zoneout of an sLSTM must be 0 for memory, normalizer and stabilizer, which are one"
+                f" state in three parts, got {self.zoneout!r}"
             )
         if isinstance(cell, LinearCell) and cell.readout is not None:
             hidden, *of_state = self.zoneout

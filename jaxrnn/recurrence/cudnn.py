@@ -16,7 +16,9 @@ from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.weights import BlockDiagonal, LowRank, Masked, RecurrentParams
 
 
-def check_eligible(options: Options, params: RecurrentParams, inputs: Any, resets: Any) -> None:
+def check_eligible(
+    options: Options, params: RecurrentParams, inputs: Any, resets: Any, zoneout: Any
+) -> None:
     """Raise a ValueError that names what cuDNN does not support."""
     cell, w_hh, dtype = options.cell, params.w_hh, params.w_ih.dtype
     obstacles = [
@@ -26,6 +28,7 @@ def check_eligible(options: Options, params: RecurrentParams, inputs: Any, reset
         ),
         (not jnp.issubdtype(inputs.dtype, jnp.floating), "token ids: embed them"),
         (resets is not None, "resets"),
+        (zoneout is not None, "zoneout"),
         (isinstance(w_hh, LowRank | BlockDiagonal | Masked), f"w_hh as {type(w_hh).__name__}"),
         (dtype != jnp.float32, f"{dtype} params, only float32"),
         (options.dtype is not None, f"dtype={options.dtype}, only float32"),

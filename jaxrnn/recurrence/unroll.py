@@ -139,7 +139,7 @@ def run(
     """
     check_arguments(options, params, inputs, carry, context)
     if options.engine == "cudnn":
-        cudnn.check_eligible(options, params, inputs, context.resets)
+        cudnn.check_eligible(options, params, inputs, context.resets, zoneout)
     if options.implementation == "native":
         native.check_eligible(options, params.w_hh)
     num_steps, batch_size = inputs.shape[:2]

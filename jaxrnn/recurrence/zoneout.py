@@ -14,7 +14,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxrnn.cells import BaseCell, Cell, LinearCell, LoopParams
+from jaxrnn.cells import BaseCell, Cell, LinearCell, LoopParams, SLSTMCarry
 from jaxrnn.typing import Gates
 
 
@@ -34,7 +34,13 @@ def zone(masks: Any, new: Any, start: Any) -> Any:
 
 
 def zoned_fields(cell: BaseCell, carry_type: Any) -> tuple[str, ...]:
-    """Return the fields of a carry that zoneout applies to: of a linear cell's only the state."""
+    """Return the fields of a carry that zoneout applies to: of a linear cell's only the state.
+
+    Those of an sLSTM but the hidden state are one state in three parts, which cannot be mixed one
+    by one: memory and normalizer are divided by the stabilizer's exponential.
+    """
+    if carry_type is SLSTMCarry:
+        return ("hidden",)
     if isinstance(cell, LinearCell) and cell.readout is not None:
         return tuple(name for name in carry_type._fields if name != "hidden")
     return tuple(carry_type._fields)

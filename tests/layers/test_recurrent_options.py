@@ -77,6 +77,60 @@ def test_chrono_draws_biases_between_its_bounds(name):
     assert abs(steps.mean() - 25) < 5 * 14 / 2000**0.5
 
 
+def test_chrono_does_not_draw_from_the_numbers_of_other_biases():
+    layer = jaxrnn.recurrent(jaxrnn.sru(400), forget_gate_bias=chrono(784))
+    other, forget, *_ = layer.init(jax.random.key(0), D).b_ih.reshape(4, 400)
+    # of independent numbers: five standard deviations
+    assert abs(np.corrcoef(other, np.exp(forget))[0, 1]) < 5 / 400**0.5
+
+
+@pytest.mark.parametrize("bias", [1.0, 5.0])
+def test_the_forget_gate_bias_of_normalised_gates_is_what_they_get(bias):
+    def gates(forget_gate_bias):
+        layer = jaxrnn.recurrent(
+            jaxrnn.layer_norm_lstm(H), forget_gate_bias=forget_gate_bias, bias_init="zeros"
+        )
+        params = layer.init(jax.random.key(0), D)
+        inputs = jax.random.normal(jax.random.key(1), (1, 2, D))
+        return jaxrnn.probes.trace(layer, params, inputs).layers[0].gates
+
+    usual = gates(None)
+    for name, gate in gates(bias).items():
+        shift = gate.pre_activation - usual[name].pre_activation
+        np.testing.assert_allclose(shift, bias if name == "forget" else 0, atol=1e-6)
+
+
+def test_a_gate_that_takes_in_the_new_state_gets_no_forget_gate_bias(as_users_run):
+    layer = jaxrnn.recurrent(jaxrnn.mgu(H, as_in_flax=True), forget_gate_bias=9.0)
+    carry = jaxrnn.HiddenCarry(jnp.ones((1, H)))
+    outputs, _ = layer.apply(layer.init(jax.random.key(0), D), jnp.zeros((1, 1, D)), carry)
+    assert (outputs > 0.99).all()
+    with pytest.raises(ValueError, match="needs a cell with a forget gate"):
+        jaxrnn.recurrent(jaxrnn.mgu(H), forget_gate_bias=9.0)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3])
+def test_zoneout_of_an_slstm_does_not_depend_on_how_its_state_is_scaled(rate):
+    """Memory and normalizer of zero are the same state, whatever the stabilizer."""
+    layer = jaxrnn.recurrent(jaxrnn.slstm(H), zoneout=rate)
+    params = layer.init(jax.random.key(0), D)
+    inputs = jax.random.normal(jax.random.key(1), (9, 2, D))
+    zeros = jnp.zeros((2, H))
+    for key in (None, jax.random.key(2)):
+        outputs = [
+            layer.apply(params, inputs, jaxrnn.SLSTMCarry(*[zeros] * 3, zeros + m), key=key)[0]
+            for m in (-1e30, -20.0, 0.0)
+        ]
+        np.testing.assert_allclose(outputs[1], outputs[0], rtol=1e-5)
+        np.testing.assert_allclose(outputs[2], outputs[0], rtol=1e-5)
+
+
+def test_an_slstm_has_zoneout_of_its_hidden_state_only(as_users_run):
+    jaxrnn.recurrent(jaxrnn.slstm(H), zoneout=jaxrnn.SLSTMCarry(0.1, 0, 0, 0))
+    with pytest.raises(ValueError, match="must be 0 for memory, normalizer and stabilizer"):
+        jaxrnn.recurrent(jaxrnn.slstm(H), zoneout=jaxrnn.SLSTMCarry(0.1, 0.1, 0, 0))
+
+
 @pytest.mark.parametrize(
     ("error", "message", "options"),
     [

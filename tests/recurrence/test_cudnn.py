@@ -100,11 +100,16 @@ def test_where_there_is_no_gpu_it_is_an_error():
             {},
             "dtype=bfloat16",
         ),
+        (
+            jaxrnn.recurrent(jaxrnn.lstm(H), implementation="cudnn", zoneout=0.5),
+            {"key": 1},
+            "zoneout",
+        ),
     ],
 )
 def test_what_it_does_not_take_is_named(layer, options, named, as_users_run):
-    if options:
-        options = {"resets": jnp.zeros((T, B), bool)}
+    values = {"resets": jnp.zeros((T, B), bool), "key": jax.random.key(0)}
+    options = {name: values[name] for name in options}
     params = layer.init(jax.random.key(0), D)
     with pytest.raises(ValueError, match=f'implementation "cudnn" does not take {named}'):
         layer.apply(params, jnp.ones((T, B, D)), layer.initial_carry(params, B), **options)
