@@ -61,7 +61,7 @@ def test_every_argument_list_works_or_is_refused_in_one_line(
     part, prepared, tmp_path, how_many, survived
 ):
     generator = random.Random(part)
-    count = how_many(12, 1000)
+    count = how_many(9, 1000)
     for number in range(count):
         folder = tmp_path / str(number)
         make_folder(folder, *prepared)
