@@ -81,12 +81,17 @@ def score(settings: Settings) -> None:
         if not text:
             raise ValueError("texts must hold at least one character each, got an empty one")
         vocabulary.check_known(line_break(vocabulary) + text)
+        if not num_predicted(vocabulary, text):
+            raise ValueError(
+                f"texts must hold two {vocabulary.unit}s at least, got {text!r}: without a token"
+                " for line breaks, nothing predicts the first one"
+            )
     log_probabilities = score_lines(model, params, vocabulary, settings.texts)
     if np.isnan(log_probabilities).any():
         raise ValueError(f"the model in {settings.run_dir} gives NaN probabilities")
     for place in np.argsort(-log_probabilities):
         text, nats = settings.texts[place], -float(log_probabilities[place])
-        each = perplexity(nats / len(vocabulary.encode(text)))
+        each = perplexity(nats / num_predicted(vocabulary, text))
         print(f"{text}  log-probability {-nats:.2f}, perplexity {each:.1f}")
 
 
@@ -94,7 +99,13 @@ def line_break(vocabulary: jaxrnn.Vocabulary) -> str:
     """Return the text between two lines: <eos> in the Penn Treebank, else a newline or a space."""
     if "<eos>" in vocabulary:
         return "<eos> "
-    return "\n" if "\n" in vocabulary else " "
+    counts = dict(zip(vocabulary.tokens, vocabulary.counts, strict=True))
+    return "\n" if counts.get("\n") else " "  # a vocabulary of bytes has all of them
+
+
+def num_predicted(vocabulary: jaxrnn.Vocabulary, line: str) -> int:
+    """Return how many tokens of a line are predicted: all, if the text between lines is a token."""
+    return len(vocabulary.encode(line_break(vocabulary) + line)) - 1
 
 
 def score_lines(

@@ -84,12 +84,17 @@ def fit(
         state, history = saves.start(first, resume)
         reached = fitting.put_state(state), history
         show = stack.enter_context(reported(fitting.epochs, len(history.rows), enabled=progress))
+        if history.rows:  # the run may have been killed before it wrote the last one
+            _write_metrics(folder, history)
         for reached in run_epochs(fitting, *reached):  # noqa: B020, read before the first epoch
             saves.save(*reached)
-            rows = reached[1].rows
-            replace_text(folder / "metrics.jsonl", "".join(map(_line, rows)))
-            show(rows[-1])
+            _write_metrics(folder, reached[1])
+            show(reached[1].rows[-1])
         return saves.with_best(*reached)
+
+
+def _write_metrics(folder: Path, history: History) -> None:
+    replace_text(folder / "metrics.jsonl", "".join(map(_line, history.rows)))
 
 
 @contextmanager
@@ -112,10 +117,18 @@ class _Saves(NamedTuple):
 
     def start(self, state: TrainState, resume: bool) -> tuple[TrainState, History]:
         """Return where to start: at the beginning, or after the newest intact checkpoint."""
+        folder = self.newest.folder.parent
         if not self.newest.steps():
+            left = [f"best/{step}" for step in self.best.steps() if not self._is_first(step)]
+            if (folder / "metrics.jsonl").exists():
+                left.append("metrics.jsonl")
+            if left:
+                raise ValueError(
+                    f"{folder} holds {', '.join(left)}, but no checkpoints of a run: move them, or"
+                    " choose another run_dir"
+                )
             self.best.set_aside_after(-1)  # killed within its first epoch
             return state, History()
-        folder = self.newest.folder.parent
         if not resume:
             raise ValueError(
                 f"{folder} already holds a run: continue it with resume=True, or choose another"
@@ -132,6 +145,14 @@ class _Saves(NamedTuple):
         restored, history = self.newest.newest(restore)
         self.best.set_aside_after(int(restored.step))
         return restored, history
+
+    def _is_first(self, step: int) -> bool:
+        """Return whether the best parameters on disk are those of a first epoch, or damaged."""
+        try:
+            record = self.best.open(step).record
+        except CheckpointError:
+            return True
+        return isinstance(record, ArrayRecord) and len(record.history.rows) == 1
 
     def save(self, state: TrainState, history: History) -> None:
         """Save an epoch: first what is best, which the newest checkpoint then counts on."""

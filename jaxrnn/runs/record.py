@@ -13,6 +13,7 @@ import jax
 from jaxrnn.model_config import ModelConfig, make_cell
 from jaxrnn.recurrence.implementations import default_implementation
 from jaxrnn.text import Vocabulary
+from jaxrnn.text.sources import is_cleaned_like
 from jaxrnn.training.config import TrainConfig, flat_settings
 from jaxrnn.training.parallel import count_devices
 from jaxrnn.training.trainer import Progress
@@ -119,7 +120,9 @@ class Record:
         if self.training.schedule == "steps":
             ignored.add("training.epochs")
         ignored |= {"training.devices", "training.parallel"}
-        if self.text.digest == other.text.digest:
+        if self.text.digest == other.text.digest and is_cleaned_like(
+            self.text.corpus, other.text.corpus
+        ):
             ignored.add("text.corpus")
         mine, theirs = _flat_settings(self), _flat_settings(other)
         lines = [

@@ -20,6 +20,7 @@ from jaxrnn.runs.record import Best, Record, environment
 from jaxrnn.runs.run import Run
 from jaxrnn.runs.run_folder import RunFolder, check_shared_folder
 from jaxrnn.runs.saved_checkpoint import CheckpointError, Saved
+from jaxrnn.text.sources import is_cleaned_like
 from jaxrnn.training import Progress, TrainState
 from jaxrnn.training.parallel import make_placement
 from jaxrnn.training.processes import broadcast_from_first
@@ -85,7 +86,8 @@ class Saver:
         print(f"resuming {settings.out} {place if done.num_batches else 'from the beginning'}")
         num_batches = len(settings.training.plans(len(self.run.texts.ids)).plan(done.epoch))
         if done.num_batches != num_batches:  # another text, by --accept-changes
-            done = done._replace(batch=0, num_batches=0, nats=0.0, tokens=0)
+            epoch = done.finished_epochs  # one that is not finished begins anew
+            done = done._replace(epoch=epoch, batch=0, num_batches=0, nats=0.0, tokens=0)
         return state, done
 
     def _begin(self, state: TrainState, steps: list[int]) -> None:
@@ -111,7 +113,9 @@ class Saver:
         """Restore the best so far, if its parameters exist and the validation text is the same."""
         self.best, there = record.best, record.text
         here = self.run.record(Progress()).text
-        here = dataclasses.replace(here, corpus=there.corpus, held_out_chars=there.held_out_chars)
+        here = dataclasses.replace(here, held_out_chars=there.held_out_chars)
+        if is_cleaned_like(here.corpus, there.corpus):
+            here = dataclasses.replace(here, corpus=there.corpus)
         if here != there and self.best:
             print("the validation text has changed: the best parameters so far no longer count")
             self.best = None

@@ -45,6 +45,8 @@ def find_start(settings: Settings) -> Start:
     if settings.from_run is None:
         if settings.new_tokens != "refuse":
             raise ValueError(f"--new-tokens {settings.new_tokens} needs --from, got none")
+        if settings.from_use is not None:
+            raise ValueError(f"--from-use {settings.from_use} needs --from, got none")
         return Start(settings)
 
     def start_from(saved: Saved, run: LoadedRun) -> Start:
@@ -76,6 +78,10 @@ def _resume(settings: Settings, resumed: Record) -> Start:
         )
     if origin is not None:
         settings = _as_trained(settings, resumed, settings.out)
+    if settings.unit != resumed.vocabulary.unit:
+        raise ValueError(
+            f"unit must be {resumed.vocabulary.unit}, as in {settings.out}, got {settings.unit}"
+        )
     return Start(dataclasses.replace(settings, from_run=None), resumed, origin)
 
 

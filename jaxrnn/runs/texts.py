@@ -161,11 +161,18 @@ def open_tokens(
     texts = Texts(
         tokens.vocabulary,
         tokens.ids(ends[0]),
-        Evaluated(held_out, held_out >= 0),
-        Evaluated(validation, validation >= 0),
+        _evaluated(held_out, tokens.vocabulary),
+        _evaluated(validation, tokens.vocabulary),
         tokens.keep_line_breaks,
     )
     return Corpus(str(folder), "", tokens.digest, source), texts
+
+
+def _evaluated(ids: np.ndarray, vocabulary: Vocabulary) -> Evaluated:
+    """Return a tokenized text, in which the unknown token stands for whatever is not known."""
+    if vocabulary.unknown is None:
+        return Evaluated(ids, np.ones(len(ids), bool))
+    return Evaluated(ids, ids != vocabulary.tokens.index(vocabulary.unknown))
 
 
 def perplexity_of(model: Layer, params: Params, text: Evaluated) -> float | None:

@@ -1,5 +1,6 @@
 """The model behind the page: it writes, it reads, and it shows what happens inside."""
 
+import codecs
 import functools
 import json
 import struct
@@ -136,7 +137,7 @@ class Studio:
             if not np.isfinite(rows[-1]).all():
                 raise ValueError("the model computes NaN or infinity")
             yield frame({}, rows[-1].tobytes())
-        for name, best in ranks(np.concatenate(rows), tokens):
+        for name, best in ranks(np.concatenate(rows), self._spelt(tokens)):
             yield frame({"feature": name, "best": best})
         yield frame({"end": True})
 
@@ -146,6 +147,15 @@ class Studio:
         if not len(ids):
             raise ValueError(f"text must hold at least one {self.vocabulary.unit}")
         return ids, known, tokenize(text, self.vocabulary.unit)
+
+    def _spelt(self, tokens: list[str]) -> list[str]:
+        """Return what each token adds to the text: of bytes, a character once it is complete."""
+        if self.vocabulary.unit == "character":
+            return tokens
+        if self.vocabulary.unit == "word":
+            return [f" {token}" for token in tokens]
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        return [decoder.decode(token.encode("latin-1")) for token in tokens]
 
     def _likely(self, likely: Any) -> dict[str, Any]:
         """Return the most likely tokens with their probabilities."""

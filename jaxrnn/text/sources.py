@@ -106,3 +106,18 @@ Its original song lyrics in Chinese were written for the package and are dedicat
 domain (CC0 1.0).
 """
 KNOWN = (*SOURCES, BUNDLED)
+
+
+def is_cleaned_like(corpus: object, other: object) -> bool:
+    """Return whether two corpora, by name or paths, would be the same text if read from one file.
+
+    Examples:
+        >>> from jaxrnn.text.sources import is_cleaned_like
+        >>> is_cleaned_like("jaychou", ("lyrics.txt",)), is_cleaned_like("time_machine", "my.txt")
+        (True, False)
+    """
+    cleaning = [
+        SOURCES[name].clean if isinstance(name, str) and name in SOURCES else _unchanged
+        for name in (corpus, other)
+    ]
+    return cleaning[0] is cleaning[1]

@@ -10,8 +10,10 @@ from test_docs import DOCS, run_page
 
 import jaxrnn
 from jaxrnn.commands.held_out import Methods, judge, texts_of
+from jaxrnn.commands.score import line_break, num_predicted
 from jaxrnn.runs import Checkpoints
 from jaxrnn.runs.run import Run
+from jaxrnn.runs.saver import Saver
 from jaxrnn.runs.settings import Settings
 from jaxrnn.runs.texts import prepare_texts
 from jaxrnn.training import Progress
@@ -73,6 +75,31 @@ def untrained():
     texts = prepare_texts(play(1300), 1000, 150, validation_tokens=100)
     model = jaxrnn.language_model(len(texts.vocabulary), jaxrnn.recurrent(jaxrnn.gru(4)))
     return model, model.init(jax.random.key(0), len(texts.vocabulary)), texts
+
+
+def test_the_text_between_lines_is_one_that_the_run_has_read():
+    words = jaxrnn.Vocabulary.of("the time machine", unit="word")
+    marked = jaxrnn.Vocabulary.of("the time <eos> machine", unit="word")
+    assert [num_predicted(each, "the time") for each in (words, marked)] == [1, 2]
+    spaces, lines = (jaxrnn.Vocabulary.of(text, unit="byte") for text in ("a b", "a\nb"))
+    assert [line_break(each) for each in (words, marked, spaces, lines)] == [
+        *(" ", "<eos> ", " ", "\n")
+    ]
+
+
+def test_a_word_that_nothing_predicts_is_not_ranked(tmp_path, run, as_users_run):
+    out, text = tmp_path / "run", tmp_path / "text.txt"
+    text.write_text("the time machine by the time traveller " * 40)
+    training = jaxrnn.TrainConfig(batch_size=4, num_steps=8)
+    settings = Settings(training=training, corpus=str(text), unit="word", prompts=("the",), out=out)
+    with Saver(Run(settings)) as saver:
+        saver.start()
+    code, said, _ = run("score", out, "the time", "by the time")
+    assert code == 0
+    assert said.count("perplexity") == 2
+    code, _, error = run("score", out, "the time", "machine")
+    assert code == 2
+    assert "texts must hold two words at least, got 'machine'" in error
 
 
 def test_rates_and_weights_are_those_best_on_the_validation_text(untrained, monkeypatch):

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import random
+import shutil
 import signal
 
 import jax
@@ -174,6 +175,32 @@ def test_an_interrupted_fit_says_how_to_go_on(tmp_path, monkeypatch):
     assert caught.value.__notes__ == [
         f"stopped; {tmp_path / 'run'} is intact: continue with resume=True"
     ]
+    monkeypatch.undo()
+    _, history = fit(tmp_path / "run", resume=True)
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == history.column("epoch")
+
+
+def test_an_interrupted_last_epoch_gets_its_line(tmp_path):
+    fit(tmp_path, epochs=2)
+    metrics = tmp_path / "metrics.jsonl"
+    expected = metrics.read_text()
+    metrics.write_text(expected.splitlines(keepends=True)[0])
+    fit(tmp_path, epochs=2, resume=True)
+    assert metrics.read_text() == expected
+
+
+@pytest.mark.parametrize("left", ["parameters", "metrics"])
+def test_what_is_in_a_folder_without_checkpoints_is_not_touched(left, finished, tmp_path):
+    run_dir = tmp_path / "run"
+    if left == "parameters":
+        jaxrnn.save_params(run_dir, MODEL.init(jax.random.key(0), D))
+    else:
+        shutil.copytree(finished, run_dir, ignore=shutil.ignore_patterns("checkpoints", "best"))
+    with pytest.raises(ValueError, match="but no checkpoints of a run"):
+        fit(run_dir)
+    if left == "parameters":
+        jaxrnn.load_params(run_dir, MODEL, D)
 
 
 def interrupted(*arguments):

@@ -200,6 +200,7 @@ def test_flags_that_contradict_the_trained_run_are_refused(trained, texts, run, 
         "checkpoints holds no intact checkpoint: there is none": ("--from", empty),
         "empty holds no best": ("--from", empty, "--from-use", "best"),
         "--new-tokens add needs --from, got none": ("--new-tokens", "add"),
+        "--from-use best needs --from, got none": ("--from-use", "best"),
         f"ids has different tokens than the run in {trained}": (
             "--from", trained, "--corpus", ids
         ),

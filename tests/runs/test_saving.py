@@ -10,6 +10,7 @@ from subprocesses import epochs
 
 import jaxrnn
 from jaxrnn.runs import Checkpoints, CheckpointWarning
+from jaxrnn.runs.metrics import read_metrics
 from jaxrnn.runs.run import Run
 from jaxrnn.runs.saver import Saver
 from jaxrnn.runs.settings import Settings
@@ -62,6 +63,23 @@ def test_another_setting_is_refused_or_accepted(trained_small, run):
     assert code == 0
     assert "training.learning_rate: 100.0 in the checkpoint, 1.0 here" in said
     assert epochs(out) == [1, 2]
+
+
+def test_an_epoch_that_is_finished_stays_finished_if_later_ones_have_other_batches(better, run):
+    out, settings = better
+    before = read_metrics(out)
+    flags = ("--num-steps", 4, "--epochs", 6, "--resume", "--accept-changes")
+    assert run("train", *settings, *flags)[0] == 0
+    assert read_metrics(out)[:4] == before
+    assert epochs(out) == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_unit_of_a_run_is_that_of_its_vocabulary(trained_small, run):
+    _, settings = trained_small
+    for flags in (("--resume",), ("--resume", "--accept-changes")):
+        code, _, error = run("train", *settings, "--unit", "word", *flags)
+        assert code == 2
+        assert "unit must be character, as in" in error
 
 
 def test_another_text_is_refused_or_accepted(trained_small, run, monkeypatch):

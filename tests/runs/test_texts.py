@@ -119,6 +119,18 @@ def test_a_tokenized_text_is_asked_for_by_its_folder_and_its_unit(tmp_path):
         Settings(corpus=str(tmp_path / "tokens")).load()
 
 
+def test_unknown_words_of_a_tokenized_text_are_not_judged(tmp_path):
+    text = tmp_path / "my.txt"
+    text.write_text("the cat sat on the mat and the dog sat on the log\n" * 40)
+    folder = tmp_path / "tokens"
+    write_token_file(lambda: pieces_of([text], "word"), folder, "word", max_size=5)
+    sizes = {"unit": "word", "max_chars": 300, "held_out_chars": 100}
+    _, plain = Settings(corpus=str(text), max_vocabulary=5, **sizes).load()
+    _, tokenized = Settings(corpus=str(folder), **sizes).load()
+    assert tokenized.held_out.known.mean() == plain.held_out.known.mean() < 0.8
+    assert tokenized.validation.known.mean() == plain.validation.known.mean() < 0.8
+
+
 def test_line_breaks_of_own_texts_are_kept_and_the_books_become_spaces(tmp_path, as_users_run):
     path = tmp_path / "poem.txt"
     path.write_text("a rose\nis a rose\r\nis a rose\r" * 40)

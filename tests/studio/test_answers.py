@@ -15,6 +15,7 @@ import jaxrnn
 from jaxrnn import probes
 from jaxrnn.studio.model import Studio, ranks
 from jaxrnn.studio.requests import LookInside, Read, Write
+from jaxrnn.text import tokenize
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,19 @@ def test_ranks_name_the_units_that_follow_a_text():
     found = dict(ranks(values, tokens))["inside quotes"]
     assert found[0] == (5, -1.0)
     assert len(found) == 5
+
+
+@pytest.mark.parametrize("unit", ["word", "byte"])
+def test_features_are_those_of_the_text_whatever_its_unit(unit, tmp_path):
+    studio = Studio(jaxrnn.load_run(make_run(tmp_path / "b", unit)))
+    text = "to be «à x»" if unit == "byte" else "to be or not"
+    tokens = [*tokenize(text, unit)]
+    features = probes.text_features(studio._spelt(tokens))
+    if unit == "word":
+        assert features["place in word"].tolist() == [2, 2, 2, 3]
+    else:
+        assert features["white space"].sum() == 3
+        assert features["inside quotes"].sum() > 0
 
 
 def test_the_metrics_of_the_run_are_served(served):

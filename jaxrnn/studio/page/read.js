@@ -72,6 +72,7 @@ export function startRead(section, model) {
     text.clear();
     panel.replaceChildren();
     again.hidden = continuation.hidden = true;
+    draw();
     await lines("/api/read", { text: read }, signal, (line) => {
       for (const row of line.rows ?? []) add(row);
       draw();
