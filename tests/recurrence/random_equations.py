@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import jaxrnn
 
@@ -35,19 +36,34 @@ OF_TWO = [
 
 
 def random_update(steps):
-    """Equations of two gates and two arrays, given (function, operand, operand) of each step."""
+    """Equations of two gates, two arrays and parameters, given (function, operands) of steps."""
 
     def update(cell_params, input_gates, hidden_gates, carry):
-        values = [carry.hidden, carry.memory, *hidden_gates, *input_gates]
+        values = [
+            jnp.broadcast_to(param.reshape(1, -1), carry.hidden.shape)
+            for param in jax.tree.leaves(cell_params)
+        ]
+        values += [carry.hidden, carry.memory, *hidden_gates, *input_gates]
         for number, first, second in steps:
             a, b = values[-1 - first % len(values)], values[-1 - second % len(values)]
             function = (OF_ONE + OF_TWO)[number % (len(OF_ONE) + len(OF_TWO))]
             values.append(function(a) if function in OF_ONE else function(a, b))
-        return jaxrnn.LSTMCarry(values[-1] + values[2], values[-2])
+        return jaxrnn.LSTMCarry(values[-1] + hidden_gates[0], values[-2])
 
     return update
 
 
-def make_cell(update):
-    zeros = jaxrnn.zero_carry(jaxrnn.LSTMCarry, SIZE)
-    return jaxrnn.Cell("test", SIZE, gates=("a", "b"), initial_carry=zeros, update=update)
+def own_params(dtype=np.float32):
+    """Parameters of a cell, a number for all units and one for each."""
+    return {"all": np.asarray(0.7, dtype), "each": np.linspace(-1, 1, SIZE, dtype=dtype)}
+
+
+def make_cell(update, init_params=lambda key: ()):
+    return jaxrnn.Cell(
+        "test",
+        SIZE,
+        gates=("a", "b"),
+        initial_carry=jaxrnn.zero_carry(jaxrnn.LSTMCarry, SIZE),
+        update=update,
+        init_params=init_params,
+    )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
-from random_equations import SIZE, make_cell, random_update
+from random_equations import SIZE, make_cell, own_params, random_update
 from recurrence.cases import CELLS, make_case
 
 import jaxrnn
@@ -71,7 +71,8 @@ def test_the_programs_of_a_cell_compute_what_it_does(name, x64):
 @given(st.lists(st.tuples(*[st.integers(0, 99)] * 3), max_size=8))
 def test_random_equations(steps):
     with jax.enable_x64(True):
-        check(make_cell(random_update(steps)))
+        cell = make_cell(random_update(steps), lambda key: own_params())
+        check(cell, own_params(np.float64))
 
 
 def test_equal_operations_are_computed_once():

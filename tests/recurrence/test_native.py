@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 from marks import in_matrix
-from random_equations import make_cell, random_update
+from random_equations import make_cell, own_params, random_update
 from recurrence.cases import CELLS, WHEN, Case, D, H, T, make_case
 
 import jaxrnn
@@ -212,7 +212,7 @@ def build_in_haste(source, shared, headers, flags):
 def test_random_programs(steps, x64, monkeypatch):
     monkeypatch.setattr("jaxrnn.recurrence.native.choice.build", build_in_haste)
     case = make_case("lstm")
-    cell = make_cell(random_update(steps))
+    cell = make_cell(random_update(steps), lambda key: jax.tree.map(jnp.asarray, own_params()))
     params = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
     size, batch_size = cell.hidden_size, case.inputs.shape[1]
     params = jax.tree.map(lambda p: p.astype(jnp.float64), params)
