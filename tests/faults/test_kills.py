@@ -77,7 +77,7 @@ def test_a_kill_before_any_change_to_the_folder(part, tmp_path, how_many, surviv
     code, _ = dying.train(tmp_path / "whole", settings)
     assert code == 0
     stopped, acknowledged = tmp_path / "stopped", 0
-    deaths = how_many(3, 60)
+    deaths = how_many(2, 60)
     generator = random.Random(part)
     points = [int((n + generator.random()) * 230 / deaths) + 1 for n in range(deaths)]
     generator.shuffle(points)
