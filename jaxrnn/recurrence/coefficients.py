@@ -161,14 +161,14 @@ def _align(a: Terms, equation: Any) -> Terms:
     """Give the tangent of a parameter `[H]` or `[]` the axes of the gates; move no unit."""
     before, after = (v.aval.shape for v in (equation.invars[0], equation.outvars[0]))
     last = tuple(range(len(after) - len(before), len(after)))
+    convert: Any = jnp.reshape
     if equation.primitive.name == "broadcast_in_dim":
-        aligned = equation.params["broadcast_dimensions"] == last
+        convert, aligned = jnp.broadcast_to, equation.params["broadcast_dimensions"] == last
     else:
         longer, shorter = sorted((before, after), key=len, reverse=True)
         aligned = longer == (1,) * (len(longer) - len(shorter)) + shorter
     if not aligned:
         raise NotElementwiseError(f"the operation {equation.primitive.name}")
-    convert = jnp.broadcast_to if equation.primitive.name == "broadcast_in_dim" else jnp.reshape
     return _combine(lambda c: convert(c, after) if jnp.ndim(c) else c, a)
 
 

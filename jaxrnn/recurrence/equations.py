@@ -61,15 +61,12 @@ def _trace(cell: Cell, dtype: Any) -> Equations:
     def update(x: Any, h: Any, carry: Any, params: Any) -> Any:
         return cell.update(params, x, h, carry)
 
-    def derivative(x: Any, h: Any, carry: Any, params: Any) -> Coefficients:
-        return coefficients(cell.update, params, x, h, carry)
-
     arguments = gates, gates, carry, params
     structure: list[Coefficients] = []
 
-    def linearized(*arguments: Any) -> Any:
-        structure[:] = [derivative(*arguments)]
-        return update(*arguments), structure[0].hidden, structure[0].others
+    def linearized(x: Any, h: Any, carry: Any, params: Any) -> Any:
+        structure[:] = [coefficients(cell.update, params, x, h, carry)]
+        return update(x, h, carry, params), structure[0].hidden, structure[0].others
 
     plain, with_derivative = (
         program_of(function, arguments, shape) for function in (update, linearized)

@@ -31,8 +31,8 @@ def linearize(
 ) -> Callable[..., Any]:
     """Return the derivative of `cell.update` at these arguments, a function and a pytree.
 
-    It maps (d_hidden_gates, d_start, d_input_gates, d_cell_params) to the new carry's tangent; the
-    last two may be left out for zeros.  As a pytree it can be scanned over.
+    It maps (d_hidden_gates, d_start, d_input_gates, d_cell_params=...) to the new carry's tangent;
+    the last two may be left out for zeros.  As a pytree it can be scanned over.
     """
     arguments = input_gates, hidden_gates, start
     push = _elementwise(cell.update, cell_params, *arguments)
@@ -85,14 +85,8 @@ class _ParamsApart:
     push: Callable[..., Any]
     push_params: Callable[..., Any]
 
-    def __call__(
-        self,
-        d_hidden_gates: Any,
-        d_start: Any,
-        d_input_gates: Any = None,
-        d_cell_params: Any = None,
-    ) -> Any:
-        d_new = self.push(d_hidden_gates, d_start, d_input_gates)
+    def __call__(self, *d_others: Any, d_cell_params: Any = None) -> Any:
+        d_new = self.push(*d_others)
         if d_cell_params is None:
             return d_new
         return jax.tree.map(jnp.add, d_new, self.push_params(d_cell_params))

@@ -137,7 +137,7 @@ def run_tangent(
     d_start = jax.tree.map(jnp.zeros_like, d_carry)
 
     def push_all(push: Any, d_input_gates: Any, d_hidden_gates: Any) -> Any:
-        return push(d_hidden_gates, d_start, d_input_gates, d_cell_params)
+        return push(d_hidden_gates, d_start, d_input_gates, d_cell_params=d_cell_params)
 
     d_from_outside = jax.vmap(push_all)(push, d_inputs, d_hidden)
     multiply_by_w_hh = transposable_product(w_hh)

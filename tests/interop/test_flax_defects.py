@@ -1,4 +1,4 @@
-"""What `flax.nnx.RNN` gets wrong and `jaxrnn` does not.
+"""Faults of `flax.nnx.RNN` that `jaxrnn` does not have.
 
 Each test shows the defect in Flax, too, so that what our documentation says of it is checked; that
 half runs on the version that was examined only.
@@ -88,7 +88,7 @@ def test_nan_in_padding_reaches_no_gradient(cell, inputs):
     graph, weights = nnx.split(cell)
 
     def both_grads(call):
-        """Of the outputs that count, with respect to the weights: (padded, unharmed)."""
+        """The gradients of the outputs that count, with NaN in the padding and without."""
 
         def loss(weights, inputs):
             outputs = call(nnx.merge(graph, weights), inputs)

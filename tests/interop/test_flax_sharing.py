@@ -153,7 +153,7 @@ def test_weights_that_a_shared_cell_would_not_read_are_refused():
 
 
 def wide_inputs():
-    """Of the width of the hidden, so that one cell can stand upon itself."""
+    """Inputs as wide as the hidden state, so that one cell can be stacked on itself."""
     return like(jax.ShapeDtypeStruct((T, B, H), jnp.float32), seed=3)
 
 

@@ -69,13 +69,13 @@ def random_inputs():
 
 
 def call(keras_layer, inputs, **arguments):
-    """What a Keras layer returns for `[T, B, D]`."""
+    """The outputs of a Keras layer for inputs `[T, B, D]`."""
     with lenient():
         return keras_layer(inputs.swapaxes(0, 1), **arguments)
 
 
 def run(layer, params, inputs, **arguments):
-    """What ours returns."""
+    """The outputs of our layer."""
     start = layer.initial_carry(params, inputs.shape[1])
     return layer.apply(params, inputs, start, **arguments)
 
@@ -97,7 +97,7 @@ def run_keras(stack, weights, inputs):
 
 
 def loss(outputs, states):
-    """Of the valid steps only: in the padding they differ."""
+    """A loss of the states and of the outputs that count; in the padding outputs differ."""
     sums = [jnp.sin(state).sum() for state in states]
     return jnp.where(VALID[..., None], jnp.sin(outputs), 0).sum() + sum(sums), (outputs, states)
 

@@ -1,4 +1,4 @@
-"""What is said where a package is missing that only some functions need."""
+"""Errors where a package is missing that only some functions need."""
 
 import re
 import sys

@@ -43,7 +43,7 @@ def test_directions_and_layers_may_share_weights():
 
 
 def saved(model, path):
-    """By the one function of safetensors that takes tensors which share memory."""
+    """Save by the one function of safetensors that takes tensors which share memory."""
     pytest.importorskip("safetensors.torch").save_model(model, str(path))
     return path
 

@@ -1,4 +1,4 @@
-"""Where PyTorch's weights may come from, and what is said of those that do not fit."""
+"""Sources of PyTorch's weights, and errors for those that do not fit."""
 
 import pickle
 import sys

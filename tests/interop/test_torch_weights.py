@@ -23,7 +23,7 @@ from jaxrnn.interop.torch import carry_from_torch, carry_to_torch, from_torch, t
 
 
 def with_summed_biases(state_dict, mode):
-    """What a module's state dict becomes by way of ours."""
+    """A module's state dict, converted to ours and back."""
     expected = dict(state_dict)
     for name in state_dict:
         if name.startswith("bias_hh") and mode != "GRU":

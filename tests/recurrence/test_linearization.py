@@ -43,7 +43,8 @@ def check(cell, cell_params=(), seed=0):
         d_arguments = d_x or no_input, d_hidden_gates, d_start
         d_all = no_params if d_p is None else d_p, *d_arguments
         _, expected = jax.jvp(cell.update, (cell_params, *arguments), d_all)
-        jax.tree.map(close, push(d_hidden_gates, d_start, d_x, d_p), expected)
+        found = push(d_hidden_gates, d_start, d_x, d_cell_params=d_p)
+        jax.tree.map(close, found, expected)
     return push
 
 
