@@ -46,7 +46,7 @@ def connect(
             processes and this one's id (SLURM, Open MPI, Cloud TPU, Kubernetes).
         num_processes: the number of processes in the run.
         process_id: the index of this process, from 0.
-        timeout: seconds to wait for the others, to join and to end.
+        timeout: seconds to wait for the others.
 
     Raises:
         ConnectionFailedError: process 0 did not answer in time, its port is taken, no cluster was
@@ -68,7 +68,7 @@ def connect(
             process_id,
             initialization_timeout=timeout,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-            shutdown_timeout_seconds=timeout,
+            shutdown_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise ConnectionFailedError(
