@@ -39,6 +39,11 @@ class Computations:
             await anyio.sleep(0.02)
         return running is not None
 
+    def end(self, ended: Computation) -> None:
+        """Free the place of a computation that has ended, unless another one has it already."""
+        if self.running is ended:
+            self.running = None
+
     async def answer(
         self, pieces: Iterator[bytes], error: Callable[[str], bytes], media_type: str
     ) -> Response:
@@ -60,35 +65,39 @@ class Computations:
         try:
             first = await to_thread.run_sync(next, pieces, None)
         except BaseException:
-            self.running = None
+            self.end(running)
             raise
-        return _Answer(self, _rest(running, first, pieces, error), media_type=media_type)
+        return _Answer(
+            self._rest(running, first, pieces, error), lambda: self.end(running), media_type
+        )
 
-
-async def _rest(
-    running: Computation,
-    piece: bytes | None,
-    pieces: Iterator[bytes],
-    error: Callable[[str], bytes],
-) -> AsyncIterator[bytes]:
-    while piece is not None and not running.cancelled:
-        yield piece
-        try:
-            piece = await to_thread.run_sync(next, pieces, None)
-        except Exception as failure:  # whatever it is, the page shall show it
-            piece, pieces = error(" ".join(str(failure).split())), iter(())
+    async def _rest(
+        self,
+        running: Computation,
+        piece: bytes | None,
+        pieces: Iterator[bytes],
+        error: Callable[[str], bytes],
+    ) -> AsyncIterator[bytes]:
+        """Yield the pieces; free the place before who asked can know that there are no more."""
+        while piece is not None and not running.cancelled:
+            yield piece
+            try:
+                piece = await to_thread.run_sync(next, pieces, None)
+            except Exception as failure:  # whatever it is, the page shall show it
+                piece, pieces = error(" ".join(str(failure).split())), iter(())
+        self.end(running)
 
 
 class _Answer(StreamingResponse):
     """The pieces of a computation, which ends with the response, whether or not it was read."""
 
-    def __init__(self, computations: Computations, pieces: Any, media_type: str) -> None:
+    def __init__(self, pieces: Any, end: Callable[[], None], media_type: str) -> None:
         super().__init__(pieces, media_type=media_type)
-        self._computations = computations
+        self._end = end
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Send the pieces."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._computations.running = None
+            self._end()

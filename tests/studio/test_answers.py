@@ -241,6 +241,12 @@ def test_one_computation_at_a_time_which_can_be_cancelled(served):
     assert json.loads(served.ask("POST", "/api/cancel", {})[2]) == {"cancelled": False}
 
 
+def test_the_place_is_free_when_the_answer_is_there(served):
+    for _ in range(200):
+        served.lines("/api/read", {"text": "H"})
+        assert served.pages.computations.running is None
+
+
 def test_who_goes_away_leaves_the_place_free(served):
     import http.client
 
