@@ -10,7 +10,7 @@ import contextlib
 import functools
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -81,22 +81,22 @@ class Checkpoints:
         if read_only and not self.folder.is_dir():
             raise CheckpointError(f"{run_dir} holds no {kind}")
         self._ocp = ocp
-        processes = self._one_process() if read_only else ocp.options.MultiprocessingOptions()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=None,  # orbax deletes folders by their number, whatever they hold
             enable_async_checkpointing=False,
-            cleanup_tmp_directories=not read_only,
-            create=not read_only,
-            multiprocessing_options=processes,
+            cleanup_tmp_directories=True,
         )
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._manager: Any = None  # a manager looks at all steps, which a run may be deleting
+        if not read_only:
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
         self._was_read = False
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._manager.close()
+        if self._manager is not None:
+            self._manager.close()
 
     def steps(self) -> list[int]:
         """List the saved steps, newest first; unless `read_only`, as seen by the first process."""
@@ -211,9 +211,9 @@ class Checkpoints:
 
     def delete(self, step: int) -> None:
         """Delete a step that its run is about to save again."""
-        if is_first() and is_save(self.folder / str(step)):
-            delete(self.folder / str(step))
-        self._reload(f"step {step} is deleted")
+        with self._changing(f"step {step} is deleted"):
+            if is_first() and is_save(self.folder / str(step)):
+                delete(self.folder / str(step))
 
     def set_aside_after(self, step: int) -> None:
         """Move steps newer than this one to `set_aside/`; the run may now take another path."""
@@ -223,12 +223,16 @@ class Checkpoints:
 
     def _move(self, step: int, folder: str) -> None:
         """Move a step to another folder of the run."""
-        if is_first():
-            move(self.folder / str(step), self.folder.parent / folder)
-        self._reload(f"step {step} is in {folder}")
+        with self._changing(f"step {step} is in {folder}"):
+            if is_first():
+                move(self.folder / str(step), self.folder.parent / folder)
 
-    def _reload(self, why: str) -> None:
-        wait_for_all(why)
+    @contextlib.contextmanager
+    def _changing(self, done: str) -> Iterator[None]:
+        """Let the first process change the folder while no other reads it."""
+        wait_for_all(f"before {done}")
+        yield
+        wait_for_all(done)
         self._manager.reload()
 
     def open(self, step: int) -> "Saved":
@@ -244,9 +248,8 @@ class Checkpoints:
         ocp, is_json = self._ocp, types is None
         handler = ocp.JsonCheckpointHandler() if is_json else ocp.StandardCheckpointHandler()
         args = ocp.args.JsonRestore() if is_json else ocp.args.StandardRestore(types)
-        reader = ocp.Checkpointer(handler, multiprocessing_options=self._one_process())
+        this = ocp.options.MultiprocessingOptions(
+            primary_host=None, active_processes={jax.process_index()}
+        )
+        reader = ocp.Checkpointer(handler, multiprocessing_options=this)
         return reader.restore(self.folder / str(step) / item, args=args)
-
-    def _one_process(self) -> Any:
-        this = jax.process_index()
-        return self._ocp.options.MultiprocessingOptions(primary_host=None, active_processes={this})

@@ -59,6 +59,7 @@ def together(folder):
             checkpoints.save(put(state.replace(step=jnp.int32(step))), record)
     if not is_first():
         spoil()
+        dawdle()
 
     def restore(saved):
         return int(saved.restore(resuming.make_state(saved.record)[1]).step)
@@ -86,6 +87,21 @@ def spoil():
         return arrays
 
     Checkpoints._read = read_wrongly
+
+
+def dawdle():
+    """Read the folder of checkpoints slowly; nothing may change in it meanwhile."""
+    import orbax.checkpoint as ocp
+
+    reload = ocp.CheckpointManager.reload
+
+    def reload_slowly(manager):
+        there = sorted(Path(manager.directory).iterdir())
+        time.sleep(1)
+        assert sorted(Path(manager.directory).iterdir()) == there
+        reload(manager)
+
+    ocp.CheckpointManager.reload = reload_slowly
 
 
 def late(parallel, *arguments):
