@@ -11,7 +11,7 @@ static double run(Threads& pool, int64_t T, int64_t B, int64_t H, bool everythin
   forward.w_hh = arrays.numbers(H * G * H);
   forward.b_hh = everything ? arrays.numbers(G * H) : nullptr;
   for (int i = 0; i < Cell::params; i++) forward.params[i] = arrays.numbers(H);
-  forward.input_gates = arrays.numbers(TBH * G);
+  for (int g = 0; g < G; g++) forward.input_gates[g] = arrays.numbers(TBH);
   forward.valid = everything ? arrays.mask(T * B) : nullptr;
   forward.resets = everything ? arrays.mask(T * B) : nullptr;
   for (int i = 0; i < C; i++) {

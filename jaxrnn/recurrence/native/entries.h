@@ -12,7 +12,7 @@ void run_forward(const Arrays& arrays, Pool& pool) {
   loop.w_hh = reader.operand<Scalar>();
   loop.b_hh = reader.operand<Scalar>();
   reader.operands(loop.params, Cell::params);
-  loop.input_gates = reader.operand<Scalar>();
+  reader.operands(loop.input_gates);
   loop.valid = reader.operand<bool>();
   loop.resets = reader.operand<bool>();
   reader.operands(loop.carry);

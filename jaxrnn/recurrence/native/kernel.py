@@ -66,7 +66,7 @@ def run_forward(
     own = [jnp.broadcast_to(p.reshape(-1), sizes[-1:]) for p in jax.tree.leaves(params.cell)]
     operands = (
         *(params.w_hh, params.b_hh, *own),
-        *(jnp.concatenate(steps.input_gates, axis=-1), steps.valid, steps.resets),
+        *(*steps.input_gates, steps.valid, steps.resets),
         *(*arrays, *(jax.tree.leaves(reset_carry) or [None] * len(arrays))),
     )
     hidden, reads = hidden_position(carry), kernel.equations.reads

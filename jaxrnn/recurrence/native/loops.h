@@ -1,8 +1,8 @@
 // The loops over time of any cell, forward and backward.
 //
 // A cell is a struct `Cell` with its sizes and its equations on one vector of units; Python writes
-// it.  A step multiplies a tile of rows by a block of the recurrent weights, all gates of a block of
-// units at once, and applies the equations to the sums while they are in registers.
+// it.  A step multiplies some rows by a block of the recurrent weights, all gates of a block of units
+// at once, and applies the equations to the sums while the first-level cache holds them.
 #pragma once
 
 #include "phases.h"
@@ -10,6 +10,8 @@
 
 constexpr int kColumns = kRegisters >= 32 ? 4 : 2;  // vectors of weights in registers, about
 constexpr int kChunksOfThread = 4;                  // in one step
+constexpr int kRows = 32;                           // rows whose sums the cache holds, at most
+constexpr int kBytes = 24 * 1024;                   // of weights in the cache with them
 
 constexpr int at_least_one(int n) { return n < 1 ? 1 : n; }
 
@@ -28,17 +30,44 @@ static inline void for_tiles(int64_t first, int64_t end, const Tile& tile) {
   if constexpr (Rows > 1) for_tiles<next_smaller(Rows)>(first, end, tile);
 }
 
-// sums[row][column] += rows[row] times packed weights, K products each.
-template <int Stride, int Rows, int Columns>
-static inline void multiply(Vector (&sums)[Rows][Columns], const Scalar* const (&rows)[Rows],
-                            const Scalar* weights, int64_t K) {
-  for (int64_t k = 0; k < K; k++, weights += Stride * kLanes) {
-    Vector w[Columns];
-    for (int c = 0; c < Columns; c++) w[c] = load(weights + c * kLanes);
-    for (int r = 0; r < Rows; r++)
-      for (int c = 0; c < Columns; c++) sums[r][c] += rows[r][k] * w[c];
+// The sums of a step for some rows and one block of packed weights, [K][Stride] vectors, of which
+// the first `Columns` are used.
+template <int Tile, int Stride, int Columns>
+struct Sums {
+  Vector of_row[kRows][Columns];
+  const Scalar* rows[kRows];  // the factors, K each
+  bool counts[kRows];         // whether a row's sums are needed
+
+  // Add all products.  A part of the weights stays in the cache while all rows are multiplied by it.
+  void add_products(const Scalar* weights, int64_t K, int64_t num_rows) {
+    constexpr int64_t depth = at_least_one(kBytes / (Stride * sizeof(Vector)));
+    for (int64_t k = 0; k < K; k += depth)
+      for_tiles<Tile>(0, num_rows, [&](int64_t first, auto tile) {
+        add<decltype(tile)::value>(first, weights, k, std::min(K, k + depth));
+      });
   }
-}
+
+ private:
+  template <int Rows>
+  void add(int64_t first, const Scalar* weights, int64_t k, int64_t end) {
+    if (std::none_of(counts + first, counts + first + Rows, [](bool needed) { return needed; }))
+      return;
+    Vector sums[Rows][Columns];
+    const Scalar* factors[Rows];
+    for (int r = 0; r < Rows; r++) {
+      factors[r] = rows[first + r];
+      for (int c = 0; c < Columns; c++) sums[r][c] = of_row[first + r][c];
+    }
+    for (weights += k * Stride * kLanes; k < end; k++, weights += Stride * kLanes) {
+      Vector w[Columns];
+      for (int c = 0; c < Columns; c++) w[c] = load(weights + c * kLanes);
+      for (int r = 0; r < Rows; r++)
+        for (int c = 0; c < Columns; c++) sums[r][c] += factors[r][k] * w[c];
+    }
+    for (int r = 0; r < Rows; r++)
+      for (int c = 0; c < Columns; c++) of_row[first + r][c] = sums[r][c];
+  }
+};
 
 static inline int lanes_left(int64_t units, int64_t first) {
   return (int)std::max<int64_t>(0, std::min<int64_t>(kLanes, units - first));
@@ -48,7 +77,7 @@ static inline int lanes_left(int64_t units, int64_t first) {
 //
 // The work of a step, `products` multiplications, is shared in blocks of units, and in groups of
 // rows where blocks alone are too few to keep all threads busy to the end of the step.
-// `take(step, block, row, rows)` does a tile of rows.
+// `take(step, block, row, rows)` does at most kRows rows.
 template <int Tile, typename Pool, typename Prepare, typename Take>
 void run_steps(Pool& pool, int64_t steps, int64_t blocks, int64_t batch, double products,
                Prepare prepare, Take take) {
@@ -64,8 +93,8 @@ void run_steps(Pool& pool, int64_t steps, int64_t blocks, int64_t batch, double 
     const int64_t block = chunk / groups, group = chunk % groups;
     if (phase == 0) return group == 0 ? prepare(block) : void();
     const int64_t first = group * rows_of_group, end = std::min(batch, first + rows_of_group);
-    for_tiles<Tile>(first, end,
-                    [&](int64_t row, auto rows) { take(phase - 1, block, row, rows); });
+    for (int64_t row = first; row < end; row += kRows)
+      take(phase - 1, block, row, std::min<int64_t>(kRows, end - row));
   });
 }
 
@@ -76,7 +105,7 @@ struct Forward {
   static constexpr int Columns = G * Blocks, Tile = rows_of_tile(Columns);
 
   int64_t T, B, H;
-  const Scalar *w_hh, *b_hh, *input_gates, *params[at_least_one(Cell::params)];
+  const Scalar *w_hh, *b_hh, *input_gates[G], *params[at_least_one(Cell::params)];
   const bool *valid, *resets;
   const Scalar *carry[C], *reset_carry[C];
   Scalar *over_time[C], *last[C], *hidden_coefficients;
@@ -89,9 +118,7 @@ struct Forward {
   void run(Pool& pool) const {
     run_steps<Tile>(
         pool, T, blocks(H), B, double(B) * H * G * H, [this](int64_t block) { prepare(block); },
-        [this](int64_t t, int64_t block, int64_t row, auto rows) {
-          step<decltype(rows)::value>(t, block, row);
-        });
+        [this](int64_t t, int64_t block, int64_t row, int64_t rows) { step(t, block, row, rows); });
   }
 
  private:
@@ -113,32 +140,30 @@ struct Forward {
           memcpy(last[i] + b * H + first, carry[i] + b * H + first, units * sizeof(Scalar));
   }
 
-  template <int Rows>
-  void step(int64_t t, int64_t block, int64_t first_row) const {
+  void step(int64_t t, int64_t block, int64_t first_row, int64_t rows) const {
     const Scalar* previous = t ? over_time[Cell::hidden] + (t - 1) * B * H : carry[Cell::hidden];
-    const Scalar* start[Rows];
-    bool any_valid = !valid, reset[Rows];
-    for (int r = 0; r < Rows; r++) {
+    Sums<Tile, Columns, Columns> sums;
+    bool reset[kRows];
+    for (int64_t r = 0; r < rows; r++) {
       const int64_t b = first_row + r;
       reset[r] = resets && resets[t * B + b];
-      start[r] = (reset[r] ? reset_carry[Cell::hidden] : previous) + b * H;
-      any_valid = any_valid || valid[t * B + b];
+      sums.rows[r] = (reset[r] ? reset_carry[Cell::hidden] : previous) + b * H;
+      sums.counts[r] = !valid || valid[t * B + b];
     }
-    Vector sums[Rows][Columns];
     for (int c = 0; c < Columns; c++) {
       const int64_t unit = (block * Blocks + c % Blocks) * kLanes;
       const int lanes = lanes_left(H, unit);
       const Vector bias = b_hh ? load(b_hh + c / Blocks * H + unit, lanes) : Vector{};
-      for (int r = 0; r < Rows; r++) sums[r][c] = bias;
+      for (int64_t r = 0; r < rows; r++) sums.of_row[r][c] = bias;
     }
-    if (any_valid) multiply<Columns>(sums, start, packed + block * H * Columns * kLanes, H);
+    sums.add_products(packed + block * H * Columns * kLanes, H, rows);
     for (int v = 0; v < Blocks; v++) {
       const int64_t unit = (block * Blocks + v) * kLanes;
       const int lanes = lanes_left(H, unit);
       if (!lanes) return;
-      for (int r = 0; r < Rows; r++) {
+      for (int64_t r = 0; r < rows; r++) {
         Vector h[G];
-        for (int g = 0; g < G; g++) h[g] = sums[r][g * Blocks + v];
+        for (int g = 0; g < G; g++) h[g] = sums.of_row[r][g * Blocks + v];
         if (hidden_coefficients)
           finish<true>(t, first_row + r, unit, lanes, h, previous, reset[r]);
         else
@@ -154,7 +179,7 @@ struct Forward {
     const int64_t here = b * H + unit, row = t * B + b;
     Vector x[G], c[C], p[at_least_one(Cell::params)], n[C];
     Vector k[at_least_one(Cell::hidden_coefficients + Cell::other_coefficients)];
-    for (int g = 0; g < G; g++) x[g] = load(input_gates + (row * G + g) * H + unit, lanes);
+    for (int g = 0; g < G; g++) x[g] = load(input_gates[g] + row * H + unit, lanes);
     for (int i = 0; i < C; i++) {
       const Scalar* previous = i == Cell::hidden ? previous_hidden : last[i];
       c[i] = load((reset ? reset_carry[i] : previous) + here, lanes);
@@ -198,12 +223,11 @@ struct Backward {
   void run(Pool& pool) const {
     run_steps<Tile>(
         pool, T + 1, blocks(H), B, double(B) * H * G * H, [this](int64_t block) { prepare(block); },
-        [this](int64_t index, int64_t block, int64_t row, auto rows) {
-          constexpr int Rows = decltype(rows)::value;
+        [this](int64_t index, int64_t block, int64_t row, int64_t rows) {
           const int64_t t = T - 1 - index, vectors = (H + kLanes - 1) / kLanes - block * Columns;
-          if (vectors == 1) return step<Rows, 1>(t, block, row);
-          if (vectors == 2) return step<Rows, 2>(t, block, row);
-          step<Rows, Columns>(t, block, row);
+          if (vectors == 1) return step<1>(t, block, row, rows);
+          if (vectors == 2) return step<2>(t, block, row, rows);
+          step<Columns>(t, block, row, rows);
         });
   }
 
@@ -227,20 +251,20 @@ struct Backward {
   }
 
   // Step t, or the end of the run at t = -1, for the first `Used` vectors of a block.
-  template <int Rows, int Used>
-  void step(int64_t t, int64_t block, int64_t first_row) const {
-    Vector sums[Rows][Used] = {};
-    if (t < T - 1) {
-      const Scalar* rows[Rows];
-      for (int r = 0; r < Rows; r++)
-        rows[r] = d_hidden_gates + ((t + 1) * B + first_row + r) * G * H;
-      multiply<Columns>(sums, rows, packed + block * G * H * Columns * kLanes, G * H);
+  template <int Used>
+  void step(int64_t t, int64_t block, int64_t first_row, int64_t rows) const {
+    Sums<Tile, Columns, Used> sums;
+    for (int64_t r = 0; r < rows; r++) {
+      sums.rows[r] = d_hidden_gates + ((t + 1) * B + first_row + r) * G * H;
+      sums.counts[r] = true;
+      for (int c = 0; c < Used; c++) sums.of_row[r][c] = Vector{};
     }
+    if (t < T - 1) sums.add_products(packed + block * G * H * Columns * kLanes, G * H, rows);
     for (int c = 0; c < Used; c++) {
       const int64_t unit = (block * Columns + c) * kLanes;
       const int lanes = lanes_left(H, unit);
       if (!lanes) return;
-      for (int r = 0; r < Rows; r++) finish(t, first_row + r, unit, lanes, sums[r][c]);
+      for (int64_t r = 0; r < rows; r++) finish(t, first_row + r, unit, lanes, sums.of_row[r][c]);
     }
   }
 

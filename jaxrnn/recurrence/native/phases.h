@@ -28,8 +28,8 @@ class Phases {
 
   Phases(int64_t phases, int64_t chunks, int64_t threads, Body body)
       : phases_(phases), chunks_(chunks), threads_(threads), body_(std::move(body)),
-        claimed_(chunks) {
-    for (auto& next : claimed_) next.store(0, std::memory_order_relaxed);
+        claims_(chunks) {
+    for (auto& claim : claims_) claim.next.store(0, std::memory_order_relaxed);
   }
 
   // `pool` is one of `xla::ffi::ThreadPool`.
@@ -49,15 +49,18 @@ class Phases {
     for (int64_t phase = 0; phase < phases_; phase++) {
       const int64_t all = (phase + 1) * chunks_;
       if (done_.load(std::memory_order_acquire) >= all) continue;
+      int64_t done = 0;
       for (int64_t i = 0; i < chunks_; i++) {
         const int64_t chunk = (first + i) % chunks_;
-        int64_t next = phase;
-        if (claimed_[chunk].load(std::memory_order_relaxed) == phase &&
-            claimed_[chunk].compare_exchange_strong(next, phase + 1, std::memory_order_relaxed)) {
+        int64_t expected = phase;
+        auto& next = claims_[chunk].next;
+        if (next.load(std::memory_order_relaxed) == phase &&
+            next.compare_exchange_strong(expected, phase + 1, std::memory_order_relaxed)) {
           body_(phase, chunk);
-          done_.fetch_add(1, std::memory_order_acq_rel);
+          done++;
         }
       }
+      done_.fetch_add(done, std::memory_order_acq_rel);
       // The others are about to finish.  If not, one of them is not running: let it.
       for (int spins = 0; done_.load(std::memory_order_acquire) < all; spins++) {
         if (spins < 4000)
@@ -72,6 +75,10 @@ class Phases {
 
   const int64_t phases_, chunks_, threads_;
   const Body body_;
-  std::vector<std::atomic<int64_t>> claimed_;  // the next phase of each chunk
-  std::atomic<int64_t> done_{0};
+  // Each in a cache line of its own, which its thread need not share.
+  struct alignas(64) Claim {
+    std::atomic<int64_t> next;  // the phase in which the chunk is to be claimed
+  };
+  std::vector<Claim> claims_;
+  alignas(64) std::atomic<int64_t> done_{0};
 };
