@@ -14,7 +14,7 @@ import jax
 from jax.extend.core import Primitive, jaxpr_as_fun
 from jax.interpreters import ad, batching, mlir
 
-from jaxrnn.primitives import is_on_one_device
+from jaxrnn.primitives import is_for_export, is_on_one_device
 from jaxrnn.recurrence.options import Options
 
 
@@ -125,11 +125,6 @@ def lower(context: mlir.LoweringRuleContext, *operands: Any, call: Call) -> Any:
     """Lower to the portable loop."""
     function = jaxpr_as_fun(call.program)
     return mlir.lower_fun(function, multiple_results=True)(context, *operands)
-
-
-def is_for_export(context: mlir.LoweringRuleContext) -> bool:
-    """Return whether the program will run where nothing of this package is."""
-    return context.module_context.lowering_parameters.for_export
 
 
 def lower_for_cpu(

@@ -22,8 +22,7 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from jaxrnn.primitives import is_on_one_device
-from jaxrnn.recurrence.calls import is_for_export
+from jaxrnn.primitives import is_for_export, is_on_one_device
 from jaxrnn.recurrence.native import linear as native
 
 

@@ -19,11 +19,11 @@ from jax.extend.core import jaxpr_as_fun
 from jax.extend.core.primitives import scan_p
 from jax.interpreters import ad, mlir
 
+from jaxrnn.primitives import is_for_export
 from jaxrnn.recurrence import derivative, scan
 from jaxrnn.recurrence.calls import (
     Call,
     bind,
-    is_for_export,
     jvp_by,
     loop_jvp,
     lower,
