@@ -16,8 +16,8 @@ from jax import lax
 from jaxrnn.matmul import matmul
 from jaxrnn.typing import AnyArray, Array, Float, Integer
 
-LOGITS_AT_ONCE = 2**20
-"""The number of logits that are computed together, unless one step has more: 4 MB in float32."""
+LOGITS_AT_ONCE = 2**19
+"""The number of logits that are computed together, unless one step has more: 2 MB in float32."""
 
 
 def linear_cross_entropy(
