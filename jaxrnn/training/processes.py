@@ -19,8 +19,11 @@ from jax.experimental import multihost_utils
 from jaxrnn.training.config import flat_settings
 from jaxrnn.typing import HostArray
 
-HEARTBEAT_SECONDS = 10
+HEARTBEAT_SECONDS = 20
 """Seconds without a heartbeat after which a process counts as dead, and the others stop."""
+
+SHUTDOWN_SECONDS = 60
+"""Seconds that a process which has ended waits for the others to end, too."""
 
 WAIT_SECONDS = 3600
 """Seconds to wait for a process that is alive but busy, with a download or a compilation."""
@@ -68,7 +71,7 @@ def connect(
             process_id,
             initialization_timeout=timeout,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-            shutdown_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=SHUTDOWN_SECONDS,
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise ConnectionFailedError(

@@ -179,9 +179,11 @@ def test_a_process_that_is_late_is_waited_for(parallel, tmp_path, survived):
 
 
 def test_a_coordinator_that_cannot_be_reached_is_named():
-    address = f"127.0.0.1:{free_port()}"  # where nobody listens
-    with pytest.raises(ConnectionFailedError, match=f"could not join the run at {address}"):
-        connect(address, 2, 1, timeout=1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ConnectionFailedError, match=f"could not join the run at {address}"):
+            connect(address, 2, 1, timeout=1)
 
 
 @pytest.mark.matrix

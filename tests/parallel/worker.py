@@ -71,7 +71,7 @@ def together(folder):
     if is_first():
         with Checkpoints(run_dir, read_only=True) as checkpoints:
             assert checkpoints.newest(restore) == 1  # the other does not come
-    wait_for_all("the first has read")  # a process that ends waits for ten seconds only
+    wait_for_all("the first has read")  # a process that ends waits for a minute only
 
 
 def spoil():
