@@ -25,6 +25,7 @@ os.environ["KERAS_BACKEND"] = "jax"  # before Keras is imported
 import jax
 import jaxtyping
 import pytest
+from hypothesis import HealthCheck, settings
 from jax._src.interpreters import mlir
 from parallel.pair import finish as finish_pair
 from parallel.pair import start_experiment
@@ -41,6 +42,20 @@ user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
 programs = Path(os.environ.setdefault("JAXRNN_TEST_CACHE", f"{user_cache}/jaxrnn-tests"))
 jax.config.update("jax_compilation_cache_dir", str(programs / "tests"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def pytest_configure(config):
+    """Let Hypothesis take as long as a slow machine needs, and the same examples each time.
+
+    With --matrix it looks for others.
+    """
+    settings.register_profile(
+        "tests",
+        deadline=None,
+        derandomize=not config.getoption("--matrix"),
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("tests")
 
 
 def pytest_sessionstart(session):
@@ -76,7 +91,10 @@ def compiled_programs(tmp_path_factory):
             with pytest.MonkeyPatch.context() as variables:
                 variables.setenv("JAX_COMPILATION_CACHE_DIR", str(folder / "programs"))
                 train(one, "--epochs", 1)
-                finish_pair(start_experiment("train", *STATEFUL, "--out", pair, "--epochs", 1))
+                ends = finish_pair(
+                    start_experiment("train", *STATEFUL, "--out", pair, "--epochs", 1)
+                )
+                assert [code for code, *_ in ends] == [0, 0], ends
     return folder / "programs"
 
 

@@ -159,7 +159,7 @@ def test_shakespeare_is_the_same_run_in_both_libraries(capsys, monkeypatch, no_p
     assert len(rounds) == len(medians) == 3
     assert "| 360 |" in table
     for ours, theirs, ratio, our_loss, their_loss in rounds:
-        assert ratio == pytest.approx(ours / theirs, rel=0.01)
+        assert ratio == pytest.approx(ours / theirs, rel=0.01, abs=0.006)  # printed with two digits
         assert our_loss == pytest.approx(their_loss, abs=1e-3)
     assert rounds[-1][-1] < rounds[0][-1]
 

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import re
 import sys
 import threading
 import time
@@ -37,9 +38,10 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The clock of all bars; their own threads go by it, too."""
+    """The clock of all bars, whose own threads show nothing: they might see it set forward."""
     clock = Clock()
     monkeypatch.setattr(progress, "monotonic", clock)
+    monkeypatch.setattr(Bar, "_show_until_over", lambda bar: bar._over.wait())
     return clock
 
 
@@ -86,7 +88,8 @@ def test_work_that_says_nothing_is_told_of_all_the_same(stderr, monkeypatch):
         while len(stderr()) < 4:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-    assert set(stderr()) == {"GRU: epoch 0 of 40 (0%), 0:00 elapsed, compiling"}
+    lines = {re.sub(r"\d+:\d\d", "0:00", line) for line in stderr()}
+    assert lines == {"GRU: epoch 0 of 40 (0%), 0:00 elapsed, compiling"}
 
 
 def test_a_line_every_ten_seconds_and_one_at_the_end(stderr, clock):
@@ -145,18 +148,18 @@ def fail_amid():
 
 
 def test_work_that_fails_has_no_last_line(stderr):
-    before = threading.active_count()
+    before = {*threading.enumerate()}
     with pytest.raises(RuntimeError, match="no more"):
         fail_amid()
     assert len(stderr()) == 1
-    assert threading.active_count() == before
+    assert {*threading.enumerate()} <= before
 
 
 def test_a_process_that_shows_nothing_starts_nothing(stderr):
-    before = threading.active_count()
+    before = {*threading.enumerate()}
     with Bar("GRU", total=40, enabled=False) as bar:
         bar.show(3)
-        assert threading.active_count() == before
+        assert {*threading.enumerate()} <= before
     assert stderr() == []
 
 

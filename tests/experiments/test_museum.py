@@ -28,7 +28,10 @@ from experiments.museum.rows import ROWS
 from experiments.museum.streams import longer_and_longer, train_on
 from experiments.museum.transformer import transformer
 
-RNG = np.random.default_rng(0)
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
 
 
 def value_of(symbols):
@@ -47,19 +50,19 @@ BY_HAND = {
 
 @pytest.mark.parametrize("name", languages.LANGUAGES)
 @pytest.mark.parametrize("length", [1, 2, 9, 12])
-def test_answers_of_languages_are_those_by_hand(name, length):
+def test_answers_of_languages_are_those_by_hand(name, length, rng):
     language = languages.LANGUAGES[name]
-    symbols = language.draw(RNG, (length, 20))
+    symbols = language.draw(rng, (length, 20))
     assert 0 <= symbols.min() <= symbols.max() < language.num_symbols
     answers = language.answers(symbols)
     for t, b in itertools.product(range(length), range(20)):
         assert answers[t, b] == BY_HAND[name](symbols[: t + 1, b].tolist())
 
 
-def test_products_are_those_of_permutations():
+def test_products_are_those_of_permutations(rng):
     elements, table = group.even_permutations(), group.product_table()
     assert len(elements) == 60
-    words = RNG.integers(0, 60, (6, 10))
+    words = rng.integers(0, 60, (6, 10))
     found = group.products(table, words)
     for b in range(10):
         things = np.arange(5)
@@ -77,18 +80,18 @@ def test_strings_count():
     assert batch.mask[:, 1].tolist() == [False, False, False, True, True, True]
 
 
-def test_sums_and_copies_are_asked_for():
-    batch = memory.draw_adding(RNG, 30)
+def test_sums_and_copies_are_asked_for(rng):
+    batch = memory.draw_adding(rng, 30)
     assert (batch.inputs[..., 1].sum(axis=0) == 2).all()
     marked = np.where(batch.inputs[..., 1] == 1, batch.inputs[..., 0], 0)
     np.testing.assert_allclose(batch.targets, marked.sum(axis=0), rtol=1e-6)
-    batch = memory.draw_copying(RNG)
+    batch = memory.draw_copying(rng)
     np.testing.assert_array_equal(batch.targets[-memory.COPIED :], batch.inputs[: memory.COPIED])
     assert len(batch.inputs) == 2 * memory.COPIED + memory.BLANKS
 
 
-def test_symbols_among_noise_are_asked_for_in_order():
-    batch = selective.draw(RNG, 40)
+def test_symbols_among_noise_are_asked_for_in_order(rng):
+    batch = selective.draw(rng, 40)
     places = set()
     for b in range(selective.BATCH_SIZE):
         read, asked = batch.inputs[:40, b], batch.inputs[40:, b]
@@ -101,9 +104,9 @@ def test_symbols_among_noise_are_asked_for_in_order():
     assert places == set(range(40))
 
 
-def test_sequences_get_longer_as_the_stages_say():
+def test_sequences_get_longer_as_the_stages_say(rng):
     draw = longer_and_longer(selective.draw, selective.STAGES, 20)
-    lengths = [len(draw(RNG).inputs) - selective.COPIED for _ in range(20)]
+    lengths = [len(draw(rng).inputs) - selective.COPIED for _ in range(20)]
     assert lengths == 17 * [32] + 2 * [64] + [selective.PLACES]
 
 
@@ -127,16 +130,16 @@ def test_minimal_cells_keep_what_lasts(make):
     assert 0.95 < float(kept.max()) <= 100 / 101
 
 
-def test_windows_of_music_are_chords_and_those_that_follow():
-    pieces = [RNG.random((n, 88)) for n in (7, 2, 5)]
+def test_windows_of_music_are_chords_and_those_that_follow(rng):
+    pieces = [rng.random((n, 88)) for n in (7, 2, 5)]
     inputs, targets = music.windows(pieces, 3)
     assert [len(part) for part in inputs] == [3, 3, 1, 3, 1]
     np.testing.assert_array_equal(np.concatenate(inputs[:2]), pieces[0][:6])
     np.testing.assert_array_equal(np.concatenate(targets[:2]), pieces[0][1:])
 
 
-def test_keys_begin_as_often_as_they_sound():
-    chords = [(RNG.random((50, 88)) < 0.1).astype(np.float32) for _ in range(3)]
+def test_keys_begin_as_often_as_they_sound(rng):
+    chords = [(rng.random((50, 88)) < 0.1).astype(np.float32) for _ in range(3)]
     bias = music.log_odds(chords)(None, (88,), jnp.float32)
     often = np.concatenate(chords).mean(axis=0)
     np.testing.assert_allclose(jax.nn.sigmoid(bias), np.clip(often, 1e-3, 1), rtol=1e-4)
@@ -184,14 +187,14 @@ def test_noise_is_for_training_alone():
     assert 0.4 < float(noisy.std(axis=0).mean()) < 0.6
 
 
-def test_a_head_of_all_steps_and_the_transformer_learn_what_they_can_see():
+def test_a_head_of_all_steps_and_the_transformer_learn_what_they_can_see(rng):
     model = AllSteps(jaxrnn.recurrent(jaxrnn.rnn(8)), jaxrnn.linear(2), num_steps=5)
-    inputs = RNG.normal(size=(5, 40, 1))
+    inputs = rng.normal(size=(5, 40, 1))
     classes = (inputs[0, :, 0] > 0).astype(int)
     options = {"epochs": 30, "progress": False, "key": jax.random.key(0)}
     _, history = jaxrnn.fit(model, optax.adam(0.05), inputs, classes, **options)
     assert history.rows[-1]["loss"] < 0.2
-    decoder, ids = transformer(3, 2), RNG.integers(0, 3, (6, 2))
+    decoder, ids = transformer(3, 2), rng.integers(0, 3, (6, 2))
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         params = jax.jit(decoder.init, static_argnums=1)(jax.random.key(0), 3)
         apply = jax.jit(decoder.apply)
@@ -200,7 +203,7 @@ def test_a_head_of_all_steps_and_the_transformer_learn_what_they_can_see():
     np.testing.assert_allclose(whole[:4], first, atol=1e-5)
 
 
-def test_a_stream_trains():
+def test_a_stream_trains(rng):
     language = languages.LANGUAGES["even-pairs"]
     model = languages.network(jaxrnn.gru(16), language)
 
@@ -213,7 +216,7 @@ def test_a_stream_trains():
     params, means = train(300, 2, 0)
     assert len(means) == 50
     assert means[-1] < means[0]
-    symbols = language.draw(RNG, (6, 50)).astype(np.int32)
+    symbols = language.draw(rng, (6, 50)).astype(np.int32)
     found = jaxrnn.evaluate(
         model, params, symbols, language.answers(symbols), metrics=[jaxrnn.losses.accuracy]
     )

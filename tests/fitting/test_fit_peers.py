@@ -12,7 +12,11 @@ import jaxrnn
 
 torch = pytest.importorskip("torch")
 T, B, D = 6, 16, 4
-RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
 
 
 def to_linear(params):
@@ -33,14 +37,14 @@ def one_hot(ids, size):
     return torch.nn.functional.one_hot(torch.tensor(np.asarray(ids, np.int64)), size).float()
 
 
-def test_an_encoder_and_its_decoder():
+def test_an_encoder_and_its_decoder(rng):
     """The model of the tutorial, on the same batches."""
     session = {}
     exec(blocks_of("tutorials/translate.md")[1], session)  # the class
     writer = jaxrnn.stack([jaxrnn.recurrent(jaxrnn.gru(8)), jaxrnn.linear(10)])
     model = session["EncoderDecoder"](jaxrnn.recurrent(jaxrnn.gru(8)), writer)
     params = model.init(jax.random.key(0), 11)
-    digits = RNG.integers(0, 10, (T, B))
+    digits = rng.integers(0, 10, (T, B))
     given = np.concatenate([np.full((1, B), 10), digits[::-1][:-1]])
     inputs = np.concatenate([digits, given])
     targets = np.concatenate([0 * digits, digits[::-1]])
@@ -62,14 +66,14 @@ def test_an_encoder_and_its_decoder():
     assert history.column("loss") == pytest.approx(expected, rel=0.01)
 
 
-def test_a_policy_with_resets():
+def test_a_policy_with_resets(rng):
     """REINFORCE on given walks; PyTorch's cell starts from zeros where a row is reset."""
     policy = jaxrnn.stack([jaxrnn.recurrent(jaxrnn.gru(8)), jaxrnn.linear(2)])
     params = policy.init(jax.random.key(0), D)
-    seen = RNG.normal(size=(T, B, D)).astype(np.float32)
-    turns = RNG.integers(0, 2, (T, B)).astype(np.int32)
-    advantages = RNG.normal(size=(T, B)).astype(np.float32)
-    resets = RNG.random((T, B)) < 0.3
+    seen = rng.normal(size=(T, B, D)).astype(np.float32)
+    turns = rng.integers(0, 2, (T, B)).astype(np.int32)
+    advantages = rng.normal(size=(T, B)).astype(np.float32)
+    resets = rng.random((T, B)) < 0.3
 
     def reinforce(logits, batch):
         chosen, advantages = batch.targets

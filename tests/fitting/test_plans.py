@@ -17,7 +17,7 @@ def steps_with(lengths, choices):
     return sum(min(c for c in choices if c >= n) for n in lengths)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(some_lengths, st.sampled_from([0, 1, 3]))
 def test_lengths_are_those_that_waste_least_and_each_is_worth_it(lengths, per_program):
     top, mean = max(1, int(lengths.max())), np.maximum(lengths, 1).mean()
@@ -39,7 +39,7 @@ def test_lengths_are_those_that_waste_least_and_each_is_worth_it(lengths, per_pr
         assert least(len(chosen)) - least(len(chosen) + 1) <= per_program * mean
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(some_lengths, st.integers(1, 9), st.integers(0, 3) | st.none())
 def test_a_plan_has_every_sequence_once_in_batches_that_hold_it(lengths, batch_size, seed):
     choices = batch_lengths(lengths, max(1, int(lengths.max())), batch_size)

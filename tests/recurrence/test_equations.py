@@ -67,7 +67,7 @@ def test_the_programs_of_a_cell_compute_what_it_does(name, x64):
     check(case.cell, case.params.cell)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.tuples(*[st.integers(0, 99)] * 3), max_size=8))
 def test_random_equations(steps):
     with jax.enable_x64(True):

@@ -112,7 +112,7 @@ def test_a_parameter_is_a_source_if_each_unit_reads_one_number_of_it(use, x64):
         assert linearization.shared_gates(push, 2) == (True, True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_random_equations(data):
     """Equations drawn at random: no unit reads another one, and all coefficients are found."""

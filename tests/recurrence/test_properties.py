@@ -238,7 +238,7 @@ def test_property(number, keeps, shape, x64):
     ran = []
 
     @seed(number)  # other examples in each test, the same at each run
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
+    @settings(max_examples=EXAMPLES, derandomize=True)
     @given(arguments_of(shape), st.data())
     def check(arguments, data):
         keeps(shape, arguments, data.draw)

@@ -362,9 +362,9 @@ def test_a_long_text_stays_usable(page):
             map.scrollLeft = k * 3000;
             await new Promise(requestAnimationFrame);
         }
-        return (performance.now() - begin) / 20;
+        return (performance.now() - begin) / 1000;
     }"""
-    assert page.evaluate(frame) < 500  # milliseconds; a hang, not a measurement
+    assert page.evaluate(frame) < 30  # seconds for twenty frames: no measurement
 
 
 @pytest.mark.parametrize("unit", ["word", "byte"])
@@ -372,6 +372,7 @@ def test_words_and_bytes_read_like_text(unit, window, tmp_path):
     served, end = serve(make_run(tmp_path / "d", unit=unit))
     page = window.context.new_page()
     page.goto(served.address)
+    page.wait_for_selector("body[data-ready=yes]")
     view = open_tab(page, "read")
     fill(view, "He said “no” twice.")
     done(view)
@@ -420,7 +421,7 @@ def other_server():
             def log_message(self, *_):
                 pass
 
-        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         servers.append((server, thread))

@@ -127,7 +127,7 @@ def test_damaged_zip_is_refused(tmp_path, compression, damage):
         load_corpus(str(path))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.sampled_from(sorted(COMPRESSIONS)), st.integers(0, 2**16), st.integers(1, 255))
 def test_one_wrong_byte_is_harmless_or_refused(tmp_path_factory, compression, place, change):
     """Whatever breaks inside `zipfile`, the caller sees a ValueError."""

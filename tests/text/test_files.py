@@ -174,7 +174,7 @@ def test_a_damaged_gz_file_is_refused(tmp_path, damage):
         load_corpus(str(tmp_path / "a.txt.gz"))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.binary(min_size=1), st.integers(1, 9))
 def test_any_bytes_are_a_text(tmp_path_factory, content, max_bytes):
     path = tmp_path_factory.getbasetemp() / "any.bytes"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jaxrnn.text import Vocabulary
 from jaxrnn.text.ngrams import unigram_perplexity
 
-few = settings(deadline=None, max_examples=50)
+few = settings(max_examples=50)
 
 
 @few

@@ -16,14 +16,14 @@ def computed(size, seed, epoch, places):
     return permute(size, np.random.SeedSequence((seed, epoch)), np.asarray(places))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.integers(1, 3000), seeds, seeds)
 def test_every_number_comes_once(size, seed, epoch):
     for order in (random_order(size, seed, epoch), lambda p: computed(size, seed, epoch, p)):
         assert sorted(order(np.arange(size))) == list(range(size))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(LARGEST_TABLE + 1, 2**62), seeds, seeds, st.data())
 def test_any_part_is_that_of_the_whole(size, seed, epoch, data):
     places = np.array(data.draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=20)))

@@ -34,7 +34,7 @@ def check_windows(windows, num_ids, batch_size, num_steps, offset, row_length):
     assert windows.starts.tolist() == [[k == 0] * batch_size for k in range(len(lengths))]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(sizes(), st.integers(0, 2**32 - 1))
 def test_windows_join_without_gap_or_overlap_and_end_within_the_text(size, seed):
     num_ids, batch_size, num_steps, offset = size
@@ -46,7 +46,7 @@ def test_windows_join_without_gap_or_overlap_and_end_within_the_text(size, seed)
         np.testing.assert_array_equal(np.concatenate(pieces), whole)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(sizes(), st.integers(0, 2**32 - 1), st.integers(0, 1000))
 def test_the_windows_of_an_epoch_follow_from_seed_and_epoch_alone(size, seed, epoch):
     num_ids, batch_size, num_steps, _ = size

@@ -13,7 +13,7 @@ from jaxrnn.text.ngrams import KneserNey, Laplace, transitions
 V = 4
 texts = st.lists(st.integers(0, V - 1), min_size=6, max_size=80).map(np.array)
 others = st.lists(st.integers(0, V - 1), min_size=1, max_size=12).map(np.array)
-few = settings(deadline=None, max_examples=60)
+few = settings(max_examples=60)
 epsilons = st.lists(st.floats(0.01, 50.0), min_size=1, max_size=3)
 
 

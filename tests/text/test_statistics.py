@@ -12,7 +12,7 @@ from jaxrnn.text.statistics import count_ngrams, fit_zipf, group_ngrams
 texts = st.lists(st.integers(0, 4), min_size=4, max_size=60).map(np.array)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(texts, st.integers(1, 4))
 def test_counts_equal_those_of_a_loop(ids, n):
     expected = Counter(tuple(ids[i : i + n].tolist()) for i in range(len(ids) - n + 1))
@@ -22,7 +22,7 @@ def test_counts_equal_those_of_a_loop(ids, n):
     assert rows == sorted(rows, key=lambda row: (-expected[row], row))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(texts, st.integers(1, 4))
 def test_groups_tell_ngrams_apart_in_their_order(ids, n):
     rows = [tuple(ids[i : i + n].tolist()) for i in range(len(ids) - n + 1)]

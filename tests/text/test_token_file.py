@@ -50,7 +50,7 @@ def test_ids_and_vocabulary_are_those_of_the_whole_text(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["text.txt", "tokens"]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=30), st.integers(1, 9))
 def test_any_text_in_any_pieces(tmp_path_factory, text, characters):
     tmp_path = tmp_path_factory.mktemp("any")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jaxrnn.text import UnknownTokenError, Vocabulary, tokenize
 
 UNITS = ("character", "word")
-few = settings(deadline=None, max_examples=60)
+few = settings(max_examples=60)
 texts = st.text(max_size=60).filter(str.strip)
 """Text of any code points, with at least one character and one word."""
 

@@ -18,7 +18,7 @@ from jaxrnn.text import (
     sequential_windows,
 )
 
-few = settings(deadline=None, max_examples=80)
+few = settings(max_examples=80)
 SAMPLERS = {"sequential": sequential_windows, "random": partial(random_windows, seed=0, epoch=0)}
 PLANS = {"sequential": sequential_plan, "random": partial(random_plan, seed=0, epoch=0)}
 

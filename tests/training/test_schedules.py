@@ -20,7 +20,7 @@ def course(schedule, num_steps):
         return np.asarray(schedule(np.arange(num_steps)))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.sampled_from([0.0, 0.25, 0.5, 0.9, 1.5]), st.integers(1, 9), st.integers(0, 20),
     st.integers(1, 9),
