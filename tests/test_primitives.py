@@ -16,11 +16,12 @@ T, B, K, N = 6, 8, 4, 3
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}  # float64 sums of up to 48 terms of about 1
 
 
-@pytest.fixture
-def arrays(x64):
-    """Rows, kernel, a cotangent of their product."""
+@pytest.fixture(params=[N, K + 1])
+def arrays(x64, request):
+    """Rows, kernel, a cotangent of their product, which is narrower or wider than the rows."""
     rng = np.random.default_rng(0)
-    return tuple(rng.normal(size=shape) for shape in [(T, B, K), (K, N), (T, B, N)])
+    shapes = [(T, B, K), (K, request.param), (T, B, request.param)]
+    return tuple(rng.normal(size=shape) for shape in shapes)
 
 
 @pytest.fixture
@@ -111,14 +112,15 @@ def test_in_shard_map_the_kernels_gradient_is_summed_over_devices(arrays, mesh, 
 
 
 def test_one_device_merges_time_and_batch_and_several_do_not(arrays, mesh):
-    """By the program's devices; eight are present either way."""
+    """By the program's devices; eight are present either way.  A CPU also transposes first."""
 
-    def lowered(*given):
-        text = jax.jit(gradients).lower(*given).as_text()
+    def lowered(*given, platform="cpu"):
+        text = jax.jit(gradients).trace(*given).lower(lowering_platforms=(platform,)).as_text()
         return sorted(re.findall(r"dot_general.*contracting_dims = (\[.*\]) x", text))
 
     rows, kernel, cotangent = arrays
-    assert lowered(rows, kernel, cotangent) == ["[0]", "[2]", "[2]"]
+    assert lowered(rows, kernel, cotangent) == ["[1]", "[2]", "[2]"]
+    assert lowered(rows, kernel, cotangent, platform="cuda") == ["[0]", "[2]", "[2]"]
     split = NamedSharding(mesh, P(None, "data"))
     rows, cotangent = jax.device_put((rows, cotangent), split)
     assert lowered(rows, kernel, cotangent) == ["[0, 1]", "[2]", "[2]"]
