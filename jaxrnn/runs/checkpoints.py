@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import jax
 
+from jaxrnn.runs import orbax_storage
 from jaxrnn.runs.array_record import AnyRecord
 from jaxrnn.runs.digests import bytes_needed, flatten, not_finite
 from jaxrnn.runs.files import short_message
@@ -72,23 +73,14 @@ class Checkpoints:
             CheckpointError: there is no such folder to read.
             ValueError: orbax would take the folder's path for another one.
         """
-        import orbax.checkpoint as ocp  # takes a second to import
-
         self.folder = Path(run_dir).absolute() / kind
         self.kind = kind
         self.read_only = read_only
         check_name(self.folder, read_only)
         if read_only and not self.folder.is_dir():
             raise CheckpointError(f"{run_dir} holds no {kind}")
-        self._ocp = ocp
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=None,  # orbax deletes folders by their number, whatever they hold
-            enable_async_checkpointing=False,
-            cleanup_tmp_directories=True,
-        )
-        self._manager: Any = None  # a manager looks at all steps, which a run may be deleting
-        if not read_only:
-            self._manager = ocp.CheckpointManager(self.folder, options=options)
+        # A manager looks at all steps, which the run may be deleting while another process reads.
+        self._manager = None if read_only else orbax_storage.make_manager(self.folder)
         self._was_read = False
 
     def __enter__(self) -> "Checkpoints":
@@ -117,20 +109,24 @@ class Checkpoints:
         """Write only the parameters of a step; errors as in `save`."""
         self._write(step, {"params": {"params": params}}, record)
 
+    def _writer(self) -> Any:
+        """Return the manager, or raise a ValueError where there is none."""
+        if self._manager is None:
+            raise ValueError(f"{self.folder} was opened with read_only=True")
+        return self._manager
+
     def _write(self, step: int, items: dict[str, Any], record: AnyRecord, **more: str) -> None:
+        manager = self._writer()
         if self._holds(step):
             return
         flat = {item: flatten(arrays) for item, arrays in items.items()}
-        args = {item: self._ocp.args.StandardSave(arrays) for item, arrays in flat.items()}
         needed, free = bytes_needed(flat), shutil.disk_usage(self.folder).free
         try:
             if wrong := not_finite(flat["params"]):
                 raise ValueError(f"{wrong} is not finite")
             if free < needed:
                 raise OSError(f"{free:,} bytes are free, but {needed:,} are needed")
-            args["meta"] = self._ocp.args.JsonSave(make_meta(record, flat, **more))
-            # Forced, as another process may know of fewer steps than the first.
-            saved = self._manager.save(step, args=self._ocp.args.Composite(**args), force=True)
+            saved = orbax_storage.write(manager, step, flat, make_meta(record, flat, **more))
         except jax.errors.JaxRuntimeError:  # another process has died
             raise
         except Exception as error:  # even a full disk raises two unrelated types
@@ -157,7 +153,7 @@ class Checkpoints:
             damaged = True
         (damaged,) = map(bool, max_over_processes(damaged))
         if damaged:
-            self._move(step, "damaged")
+            self._move_damaged(step)
         return not damaged
 
     def _check_written(self, step: int) -> None:
@@ -202,7 +198,7 @@ class Checkpoints:
                 message = f"{reason}: continuing from step {step}"
                 warnings.warn(message, CheckpointWarning, stacklevel=2)
                 if not self.read_only:
-                    self._move(skipped, "damaged")
+                    self._move_damaged(skipped)
             return result
         if self.read_only and damaged and not damaged.keys() & {*self.steps()}:
             return self.newest(use)  # the run has gone on meanwhile
@@ -217,23 +213,25 @@ class Checkpoints:
 
     def set_aside_after(self, step: int) -> None:
         """Move steps newer than this one to `set_aside/`; the run may now take another path."""
-        for newer in self.steps():
-            if newer > step and is_save(self.folder / str(newer)):
-                self._move(newer, f"set_aside/{self.kind}")
+        aside = self.folder.parent / "set_aside" / self.kind
+        for newer in (newer for newer in self.steps() if newer > step):
+            with self._changing(f"step {newer} is set aside"):
+                if is_first() and is_save(self.folder / str(newer)):
+                    move(self.folder / str(newer), aside)
 
-    def _move(self, step: int, folder: str) -> None:
-        """Move a step to another folder of the run."""
-        with self._changing(f"step {step} is in {folder}"):
+    def _move_damaged(self, step: int) -> None:
+        with self._changing(f"step {step} is in damaged/"):
             if is_first():
-                move(self.folder / str(step), self.folder.parent / folder)
+                move(self.folder / str(step), self.folder.parent / "damaged")
 
     @contextlib.contextmanager
     def _changing(self, done: str) -> Iterator[None]:
         """Let the first process change the folder while no other reads it."""
+        manager = self._writer()
         wait_for_all(f"before {done}")
         yield
         wait_for_all(done)
-        self._manager.reload()
+        manager.reload()
 
     def open(self, step: int) -> "Saved":
         """Return a checkpoint, its metadata read and verified.
@@ -244,12 +242,4 @@ class Checkpoints:
         return read_saved(self.folder, step, functools.partial(self._read, step))
 
     def _read(self, step: int, item: str, types: Any) -> Any:
-        """Read in this process alone; if all took part, one that fails would block the others."""
-        ocp, is_json = self._ocp, types is None
-        handler = ocp.JsonCheckpointHandler() if is_json else ocp.StandardCheckpointHandler()
-        args = ocp.args.JsonRestore() if is_json else ocp.args.StandardRestore(types)
-        this = ocp.options.MultiprocessingOptions(
-            primary_host=None, active_processes={jax.process_index()}
-        )
-        reader = ocp.Checkpointer(handler, multiprocessing_options=this)
-        return reader.restore(self.folder / str(step) / item, args=args)
+        return orbax_storage.read(self.folder / str(step) / item, types)

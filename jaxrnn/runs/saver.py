@@ -23,7 +23,7 @@ from jaxrnn.runs.saved_checkpoint import CheckpointError, Saved
 from jaxrnn.text.sources import is_cleaned_like
 from jaxrnn.training import Progress, TrainState
 from jaxrnn.training.parallel import make_placement
-from jaxrnn.training.processes import broadcast_from_first
+from jaxrnn.training.processes import broadcast_from_first, max_over_processes
 
 
 class Saver:
@@ -126,11 +126,14 @@ class Saver:
         self._best.set_aside_after(self.best.step if self.best else -1)
 
     def _best_before(self, step: int) -> Best | None:
-        """Return the newest best on disk that is older than a step."""
+        """Return the newest best older than a step that all processes can read."""
         for older in self._best.steps():
-            with contextlib.suppress(CheckpointError):
-                if older < step and (best := self._best.open(older).text_record().best):
-                    return best
+            best = None
+            if older < step:
+                with contextlib.suppress(CheckpointError):
+                    best = self._best.open(older).text_record().best
+            if not any(max_over_processes(best is None)):
+                return best
         return None
 
     def _check_same_run(self, saved: Saved) -> None:

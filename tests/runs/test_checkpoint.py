@@ -107,6 +107,23 @@ def test_a_reader_looks_again_where_all_it_tried_were_deleted_meanwhile(tmp_path
     assert seen == [0, 4, 8]
 
 
+def test_a_reader_changes_nothing(tmp_path):
+    record = make_record()
+    _, state = make_state(record)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(state, record)
+    with Checkpoints(tmp_path, read_only=True) as reader:
+        for change in (
+            lambda: reader.save(state.replace(step=jnp.int32(1)), record),
+            lambda: reader.save_params(state.params, 1, record),
+            lambda: reader.delete(0),
+            lambda: reader.set_aside_after(-1),
+        ):
+            with pytest.raises(ValueError, match=r"checkpoints was opened with read_only=True"):
+                change()
+        assert reader.steps() == [0]
+
+
 def test_saving_the_same_step_again_changes_nothing(tmp_path):
     record = make_record()
     _, state = make_state(record)
