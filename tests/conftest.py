@@ -45,10 +45,7 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def pytest_configure(config):
-    """Let Hypothesis take as long as a slow machine needs, and the same examples each time.
-
-    With --matrix it looks for others.
-    """
+    """Give Hypothesis no deadline, and the same examples each time; with --matrix, new ones."""
     settings.register_profile(
         "tests",
         deadline=None,
@@ -63,7 +60,7 @@ def pytest_sessionstart(session):
     if "PYTEST_XDIST_WORKER" not in os.environ:
         files = [path for path in programs.rglob("*") if path.is_file()]
         if sum(path.stat().st_size for path in files) > 2e9:
-            shutil.rmtree(programs)
+            shutil.rmtree(programs, ignore_errors=True)
 
 
 def pytest_collection_finish(session):

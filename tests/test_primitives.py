@@ -16,7 +16,7 @@ T, B, K, N = 6, 8, 4, 3
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}  # float64 sums of up to 48 terms of about 1
 
 
-@pytest.fixture(params=[N, K + 1])
+@pytest.fixture(params=[N, K, K + 1])
 def arrays(x64, request):
     """Rows, kernel, a cotangent of their product, which is narrower or wider than the rows."""
     rng = np.random.default_rng(0)
@@ -112,7 +112,7 @@ def test_in_shard_map_the_kernels_gradient_is_summed_over_devices(arrays, mesh, 
 
 
 def test_one_device_merges_time_and_batch_and_several_do_not(arrays, mesh):
-    """By the program's devices; eight are present either way.  A CPU also transposes first."""
+    """By the program's devices; eight are present either way."""
 
     def lowered(*given, platform="cpu"):
         text = jax.jit(gradients).trace(*given).lower(lowering_platforms=(platform,)).as_text()
@@ -124,6 +124,30 @@ def test_one_device_merges_time_and_batch_and_several_do_not(arrays, mesh):
     split = NamedSharding(mesh, P(None, "data"))
     rows, cotangent = jax.device_put((rows, cotangent), split)
     assert lowered(rows, kernel, cotangent) == ["[0, 1]", "[2]", "[2]"]
+
+
+def test_a_cpu_transposes_the_narrower_operand_of_the_kernels_gradient(arrays):
+    text = jax.jit(gradients).lower(*arrays).as_text()
+    width = arrays[1].shape[1]
+    narrow, wide = sorted((K, width))
+    assert f"(tensor<{narrow}x{T * B}xf64>, tensor<{T * B}x{wide}xf64>)" in text
+    assert text.count("optimization_barrier") == 1 + (width < K)  # or XLA would transpose back
+
+
+def test_a_gradient_of_any_number_of_rows_can_be_exported(arrays):
+    time, batch = jax.export.symbolic_shape("t, b")
+    shapes = [(time, batch, K), arrays[1].shape, (time, batch, arrays[1].shape[1])]
+    symbols = [jax.ShapeDtypeStruct(shape, jnp.float64) for shape in shapes]
+    exported = jax.export.export(jax.jit(gradients))(*symbols)
+    assert_close(exported.call(*arrays), numpy_gradients(*arrays))
+
+
+@pytest.mark.parametrize("sizes", [(0, 8, 4, 3), (6, 0, 4, 3), (6, 8, 0, 3), (6, 8, 4, 0)], ids=str)
+def test_nothing_has_gradients_too(sizes, x64):
+    num_steps, num_rows, *widths = sizes
+    rows, cotangent = (np.ones((num_steps, num_rows, width)) for width in widths)
+    arrays = rows, np.ones(widths), cotangent
+    assert_close(jax.jit(gradients)(*arrays), numpy_gradients(*arrays))
 
 
 def test_its_precision_is_that_of_the_moment_it_is_traced(arrays):

@@ -78,7 +78,7 @@ class Computations:
         pieces: Iterator[bytes],
         error: Callable[[str], bytes],
     ) -> AsyncIterator[bytes]:
-        """Yield the pieces; free the place before who asked can know that there are no more."""
+        """Yield the pieces, and free the place before the response ends."""
         while piece is not None and not running.cancelled:
             yield piece
             try:

@@ -23,7 +23,7 @@ HEARTBEAT_SECONDS = 20
 """Seconds without a heartbeat after which a process counts as dead, and the others stop."""
 
 SHUTDOWN_SECONDS = 60
-"""Seconds that a process which has ended waits for the others to end, too."""
+"""Seconds that a process which has ended waits for the others to end, too, before it gives up."""
 
 WAIT_SECONDS = 3600
 """Seconds to wait for a process that is alive but busy, with a download or a compilation."""

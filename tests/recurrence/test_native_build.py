@@ -96,6 +96,7 @@ def test_a_broken_compiler(tmp_path, compiler):
 
 def test_a_compiler_that_does_not_answer(tmp_path, compiler, monkeypatch):
     monkeypatch.setattr(build, "SECONDS", 0.2)
+    (tmp_path / "pids").touch()
     compiler(f"echo $$ >> {tmp_path}/pids; exec sleep 60", tmp_path)
     started = time.monotonic()
     check_scan("took longer than 0.2 s")

@@ -6,68 +6,10 @@
 #pragma once
 
 #include "phases.h"
+#include "sums.h"
 #include "vectors.h"
 
-constexpr int kColumns = kRegisters >= 32 ? 4 : 2;  // vectors of weights in registers, about
-constexpr int kChunksOfThread = 4;                  // in one step
-constexpr int kRows = 32;                           // rows whose sums the cache holds, at most
-constexpr int kBytes = 24 * 1024;                   // of weights in the cache with them
-
-constexpr int at_least_one(int n) { return n < 1 ? 1 : n; }
-
-// Rows of a tile, so that accumulators, weights and one number of the row fit the registers.
-constexpr int rows_of_tile(int columns) {
-  return at_least_one((kRegisters - 1 - columns) / columns);
-}
-
-constexpr int next_smaller(int rows) { return rows > 4 ? 4 : rows > 2 ? 2 : 1; }
-
-// Rows `first` to `end` in tiles of Rows, and what remains in smaller ones.
-template <int Rows, typename Tile>
-static inline void for_tiles(int64_t first, int64_t end, const Tile& tile) {
-  for (; first + Rows <= end; first += Rows)
-    tile(first, std::integral_constant<int, Rows>());
-  if constexpr (Rows > 1) for_tiles<next_smaller(Rows)>(first, end, tile);
-}
-
-// The sums of a step for some rows and one block of packed weights, [K][Stride] vectors, of which
-// the first `Columns` are used.
-template <int Tile, int Stride, int Columns>
-struct Sums {
-  Vector of_row[kRows][Columns];
-  const Scalar* rows[kRows];  // the factors, K each
-  bool counts[kRows];         // whether a row's sums are needed
-
-  // Add all products.  A part of the weights stays in the cache while all rows are multiplied by it.
-  void add_products(const Scalar* weights, int64_t K, int64_t num_rows) {
-    constexpr int64_t depth = at_least_one(kBytes / (Stride * sizeof(Vector)));
-    for (int64_t k = 0; k < K; k += depth)
-      for_tiles<Tile>(0, num_rows, [&](int64_t first, auto tile) {
-        add<decltype(tile)::value>(first, weights, k, std::min(K, k + depth));
-      });
-  }
-
- private:
-  template <int Rows>
-  void add(int64_t first, const Scalar* weights, int64_t k, int64_t end) {
-    if (std::none_of(counts + first, counts + first + Rows, [](bool needed) { return needed; }))
-      return;
-    Vector sums[Rows][Columns];
-    const Scalar* factors[Rows];
-    for (int r = 0; r < Rows; r++) {
-      factors[r] = rows[first + r];
-      for (int c = 0; c < Columns; c++) sums[r][c] = of_row[first + r][c];
-    }
-    for (weights += k * Stride * kLanes; k < end; k++, weights += Stride * kLanes) {
-      Vector w[Columns];
-      for (int c = 0; c < Columns; c++) w[c] = load(weights + c * kLanes);
-      for (int r = 0; r < Rows; r++)
-        for (int c = 0; c < Columns; c++) sums[r][c] += factors[r][k] * w[c];
-    }
-    for (int r = 0; r < Rows; r++)
-      for (int c = 0; c < Columns; c++) of_row[first + r][c] = sums[r][c];
-  }
-};
+constexpr int kChunksOfThread = 4;  // in one step
 
 static inline int lanes_left(int64_t units, int64_t first) {
   return (int)std::max<int64_t>(0, std::min<int64_t>(kLanes, units - first));
@@ -148,7 +90,7 @@ struct Forward {
       const int64_t b = first_row + r;
       reset[r] = resets && resets[t * B + b];
       sums.rows[r] = (reset[r] ? reset_carry[Cell::hidden] : previous) + b * H;
-      sums.counts[r] = !valid || valid[t * B + b];
+      sums.needed[r] = !valid || valid[t * B + b];
     }
     for (int c = 0; c < Columns; c++) {
       const int64_t unit = (block * Blocks + c % Blocks) * kLanes;
@@ -254,12 +196,15 @@ struct Backward {
   template <int Used>
   void step(int64_t t, int64_t block, int64_t first_row, int64_t rows) const {
     Sums<Tile, Columns, Used> sums;
-    for (int64_t r = 0; r < rows; r++) {
-      sums.rows[r] = d_hidden_gates + ((t + 1) * B + first_row + r) * G * H;
-      sums.counts[r] = true;
+    for (int64_t r = 0; r < rows; r++)
       for (int c = 0; c < Used; c++) sums.of_row[r][c] = Vector{};
+    if (t < T - 1) {
+      for (int64_t r = 0; r < rows; r++) {
+        sums.rows[r] = d_hidden_gates + ((t + 1) * B + first_row + r) * G * H;
+        sums.needed[r] = true;
+      }
+      sums.add_products(packed + block * G * H * Columns * kLanes, G * H, rows);
     }
-    if (t < T - 1) sums.add_products(packed + block * G * H * Columns * kLanes, G * H, rows);
     for (int c = 0; c < Used; c++) {
       const int64_t unit = (block * Columns + c) * kLanes;
       const int lanes = lanes_left(H, unit);

@@ -58,9 +58,12 @@ class Phases {
             next.compare_exchange_strong(expected, phase + 1, std::memory_order_relaxed)) {
           body_(phase, chunk);
           done++;
+        } else if (done) {  // those that follow are the others'
+          done_.fetch_add(done, std::memory_order_acq_rel);
+          done = 0;
         }
       }
-      done_.fetch_add(done, std::memory_order_acq_rel);
+      if (done) done_.fetch_add(done, std::memory_order_acq_rel);
       // The others are about to finish.  If not, one of them is not running: let it.
       for (int spins = 0; done_.load(std::memory_order_acquire) < all; spins++) {
         if (spins < 4000)
@@ -75,9 +78,9 @@ class Phases {
 
   const int64_t phases_, chunks_, threads_;
   const Body body_;
-  // Each in a cache line of its own, which its thread need not share.
+  // A cache line for each, so that claims of one thread do not slow down those of another.
   struct alignas(64) Claim {
-    std::atomic<int64_t> next;  // the phase in which the chunk is to be claimed
+    std::atomic<int64_t> next;  // the next phase in which the chunk can be claimed
   };
   std::vector<Claim> claims_;
   alignas(64) std::atomic<int64_t> done_{0};

@@ -14,7 +14,15 @@ import jax
 from jaxrnn.recurrence.equations import Equations
 from jaxrnn.recurrence.unit_programs import Operand, Operation, Program, Value
 
-HEADERS = ("interface.h", "vectors.h", "phases.h", "loops.h", "reader.h", "entries.h")
+HEADERS = (
+    "interface.h",
+    "vectors.h",
+    "phases.h",
+    "sums.h",
+    "loops.h",
+    "reader.h",
+    "entries.h",
+)
 """What a cell's code includes."""
 HANDLERS = "handlers.cc"
 """What XLA calls, the same for all cells."""
