@@ -66,7 +66,7 @@ def copied(folder, to):
 
 @pytest.fixture
 def small(tmp_path):
-    """The folder and the settings of a run that has not begun."""
+    """Return the folder and the settings of a run that has not begun."""
     return tmp_path / "run", settings_in(tmp_path)
 
 

@@ -18,7 +18,7 @@ CLOSE = {"rtol": 1e-12, "atol": 1e-12}  # float64 sums of up to 48 terms of abou
 
 @pytest.fixture(params=[N, K, K + 1])
 def arrays(x64, request):
-    """Rows, kernel, a cotangent of their product, which is narrower or wider than the rows."""
+    """Return rows, a kernel and a cotangent of their product, narrower or wider than the rows."""
     rng = np.random.default_rng(0)
     shapes = [(T, B, K), (K, request.param), (T, B, request.param)]
     return tuple(rng.normal(size=shape) for shape in shapes)

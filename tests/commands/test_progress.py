@@ -38,7 +38,10 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The clock of all bars, whose own threads show nothing: they might see it set forward."""
+    """Give all bars a clock that stands still until a test sets it forward.
+
+    Their own threads show nothing, as they might see the new time before the test goes on.
+    """
     clock = Clock()
     monkeypatch.setattr(progress, "monotonic", clock)
     monkeypatch.setattr(Bar, "_show_until_over", lambda bar: bar._over.wait())

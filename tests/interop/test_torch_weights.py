@@ -45,7 +45,7 @@ modules_of_any_size = st.fixed_dictionaries(
 
 
 def test_weights_of_any_size_there_and_back(how_many):
-    """What a state dict alone tells is what the module is."""
+    """A module is made again from its state dict alone, whatever its sizes."""
 
     @settings(max_examples=how_many(10, 30))
     @given(modules_of_any_size)

@@ -54,5 +54,5 @@ def assert_trees_equal(came, expected):
 
 
 def raises(error, text):
-    """As `pytest.raises`, with the text as it stands."""
+    """Expect an error whose message contains a text, which is no regular expression."""
     return pytest.raises(error, match=re.escape(text))

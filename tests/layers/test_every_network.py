@@ -80,7 +80,7 @@ def assert_close(came, expected, tolerance):
 @pytest.mark.parametrize("when", ["whole", "lengths", "resets", "both"])
 @networks
 def test_outputs_carries_and_gradients(name, num_layers, bidirectional, when, x64):
-    """Where there is padding it holds NaN: the loop in NumPy never reads it."""
+    """Everything equals a loop in NumPy, which never reads the padding; here it holds NaN."""
     network = make_network(name, num_layers, bidirectional)
     arguments = params, inputs, carry, reset_carry = make_arguments(network)
     padding = np.arange(T)[:, None, None] >= WHEN[when].get("lengths", np.full(B, T))[None, :, None]

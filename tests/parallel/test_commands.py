@@ -23,7 +23,7 @@ def summary(out):
 
 
 def variables_of(words):
-    """Those that a line of the shell sets."""
+    """Return the environment variables that a line of the shell sets."""
     return dict(word.split("=") for word in words if "=" in word)
 
 
@@ -71,7 +71,7 @@ def test_in_two_processes_of_two_devices(alone, tmp_path):
 
 @pytest.mark.matrix
 def test_a_cluster_is_found_by_its_variables(tmp_path):
-    """Those that SLURM gives the tasks of one machine; the job's number makes the port.
+    """JAX finds the processes by what SLURM sets; the job's number makes the port.
 
     The best parameters, which are the average's, are saved by both processes together.
     """

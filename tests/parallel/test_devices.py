@@ -105,7 +105,7 @@ def test_random_lengths_penalties_and_averages_on_several_devices_are_those_of_o
 
 
 def test_dropout_on_several_devices_of_one_program_is_that_of_one():
-    """By shardings; the devices of a pmap draw masks of their own."""
+    """Shardings change no mask; the devices of a pmap draw masks of their own."""
     model, config = make_model("rnn", 0.3), make_config()
     alone = run(model, config)
     assert_same_course(run(model, make_config(devices=4)), alone)
@@ -141,7 +141,7 @@ def test_more_devices_than_there_are_are_named_with_the_way_to_simulate_them(sur
 
 
 def test_one_device_of_many_is_enough():
-    """What is not asked for is not used."""
+    """A run on one device leaves the others alone."""
     _, _, state = run(make_model(), make_config(), steps=1)
     devices = {device for leaf in jax.tree.leaves(state) for device in leaf.sharding.device_set}
     assert devices == {jax.devices()[0]}

@@ -27,7 +27,7 @@ def saved_steps(out):
 
 
 def wait_until_it_trains(pair, out):
-    """Until a checkpoint is there that was not before."""
+    """Wait for a checkpoint that was not there before."""
     before = max([10, *saved_steps(out)])
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:

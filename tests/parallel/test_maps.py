@@ -126,8 +126,9 @@ def test_devices_with_few_real_tokens_count_for_few(way):
 
 
 def test_the_gradient_is_not_as_many_times_too_large_as_there_are_devices(survived):
-    """Within a checked shard_map the derivative by shared parameters is summed over the devices
-    already; the mean of that over the devices, which is right in pmap, leaves it N times too large.
+    """A checked shard_map sums the derivative by shared parameters over the devices itself.
+
+    The mean of that over the devices, which is right in pmap, leaves it N times too large.
     """
     config = make_config()
     model = make_model("lstm")

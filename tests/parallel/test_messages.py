@@ -1,4 +1,4 @@
-"""What a process of several says: of its flags, and of an end that it or another came to."""
+"""Messages of a process that is one of several: about its flags, and about lost processes."""
 
 import jax
 import pytest

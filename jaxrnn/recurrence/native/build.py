@@ -185,7 +185,7 @@ def check_private(path: Path, is_right_kind: Callable[[int], bool], kind: str) -
 def _compile(
     compiler: str, flags: tuple[str, ...], source: str, headers: dict[str, str], path: Path
 ) -> None:
-    """Compile a library beside `path` and rename it, so that no process loads half of one."""
+    """Compile a library under another name and rename it to `path`: nobody loads half of one."""
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
