@@ -1,9 +1,9 @@
-"""The cross-entropy of a linear layer's outputs, with a part of the logits at a time.
+"""The cross-entropy of a linear layer's outputs, with one array of the size of the logits.
 
 With a large vocabulary, logits need more memory than everything else: two arrays `[T, B, V]` where
-a loss follows the layer, and a third for the derivative.  Here the logits of a few time steps
-become their part of the loss, and of its derivative, before the next ones are computed.  Only the
-derivative is kept, and without one, nothing.
+a loss follows the layer, and a third for the derivative.  Here they need one array, in which the
+derivative takes the logits' place, a few time steps at a time.  Without a derivative, the logits of
+a few steps become their part of the loss before the next ones are computed, and nothing is kept.
 """
 
 import math
@@ -17,7 +17,7 @@ from jaxrnn.matmul import matmul
 from jaxrnn.typing import AnyArray, Array, Float, Integer
 
 LOGITS_AT_ONCE = 2**19
-"""The number of logits that are computed together, unless one step has more: 2 MB in float32."""
+"""The number of logits in a chunk, unless one step has more: 2 MB in float32, for the caches."""
 
 
 def linear_cross_entropy(
@@ -56,30 +56,60 @@ def linear_cross_entropy(
 @jax.custom_jvp
 def _of_chunks(inputs: Any, kernel: Any, bias: Any, targets: Any) -> Any:
     """Return the cross-entropies `[C, S, B]` of C chunks of S steps."""
-    return lax.map(lambda chunk: _nats_and_errors(kernel, bias, *chunk)[0], (inputs, targets))
+
+    def of_chunk(chunk: Any) -> Any:
+        inputs, targets = chunk
+        logits = matmul(inputs, kernel, bias.dtype) + bias[None, None]
+        return _nats_and_errors(logits, _of_targets(logits, targets), targets)[0]
+
+    return lax.map(of_chunk, (inputs, targets))
 
 
 @_of_chunks.defjvp
 def _of_chunks_jvp(primals: Any, tangents: Any) -> Any:
     (inputs, kernel, bias, targets), (d_inputs, d_kernel, d_bias, _) = primals, tangents
-    nats, errors = lax.map(lambda chunk: _nats_and_errors(kernel, bias, *chunk), (inputs, targets))
+    nats, errors = _errors_in_place(inputs, kernel, bias, targets)
     # The errors times the tangents of the logits, written so that the transpose multiplies inputs,
     # not the larger errors, by the cotangents.
     by_inputs = (matmul(errors, kernel.T, bias.dtype) * d_inputs.astype(bias.dtype)).sum(axis=-1)
     by_kernel = (inputs.astype(bias.dtype) * matmul(errors, d_kernel.T.astype(bias.dtype))).sum(
         axis=-1
     )
-    by_bias = (errors * d_bias[None, None, None]).sum(axis=-1)
-    return nats, by_inputs + by_kernel + by_bias
+    return nats, by_inputs + by_kernel + errors @ d_bias
 
 
-def _nats_and_errors(kernel: Any, bias: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
+def _errors_in_place(inputs: Any, kernel: Any, bias: Any, targets: Any) -> tuple[Any, Any]:
+    """Return the cross-entropies, and their derivative with respect to all logits.
+
+    One product computes all logits, because each product of a chunk would pack the kernel anew.
+    Their derivative takes their place, a chunk at a time.  The targets' logits are read before: if
+    the loop read its array for them, too, XLA would copy all of it.
+    """
+    logits = matmul(inputs, kernel, bias.dtype)
+    of_targets = _of_targets(logits, targets) + jnp.take(bias, targets, mode="clip")
+
+    def replace(chunk: Any, arrays: tuple[Any, Any]) -> tuple[Any, Any]:
+        of_targets, logits, of_chunk = (
+            lax.dynamic_index_in_dim(array, chunk, keepdims=False) for array in (*arrays, targets)
+        )
+        new = _nats_and_errors(logits + bias[None, None], of_targets, of_chunk)
+        return jax.tree.map(
+            lambda array, part: lax.dynamic_update_index_in_dim(array, part, chunk, 0), arrays, new
+        )
+
+    return lax.fori_loop(0, len(targets), replace, (of_targets, logits))
+
+
+def _of_targets(logits: Any, targets: Any) -> Any:
+    return jnp.take_along_axis(logits, targets[..., None], axis=-1, mode="clip")[..., 0]
+
+
+def _nats_and_errors(logits: Any, of_targets: Any, targets: Any) -> tuple[Any, Any]:
     """Return the cross-entropies `[S, B]` and their derivative with respect to the logits."""
-    logits = matmul(inputs, kernel, bias.dtype) + bias[None, None]
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    exponentials = jnp.exp(shifted)
+    maximum = logits.max(axis=-1, keepdims=True)
+    exponentials = jnp.exp(logits - maximum)
     total = exponentials.sum(axis=-1, keepdims=True)
-    of_targets = jnp.take_along_axis(shifted, targets[..., None], axis=-1, mode="clip")
-    is_target = jnp.arange(len(bias), dtype=targets.dtype)[None, None] == targets[..., None]
-    nats = (jnp.log(total) - of_targets)[..., 0]
-    return nats, exponentials / total - is_target.astype(bias.dtype)
+    nats = jnp.log(total[..., 0]) - (of_targets - maximum[..., 0])
+    tokens = jnp.arange(logits.shape[-1], dtype=targets.dtype)
+    is_target = tokens[None, None] == targets[..., None]
+    return nats, exponentials / total - is_target.astype(logits.dtype)

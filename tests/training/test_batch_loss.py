@@ -84,7 +84,7 @@ def test_a_loss_in_chunks_multiplies_in_the_precision_of_the_inputs(monkeypatch)
 
 
 def test_a_loss_in_chunks_keeps_one_array_of_the_size_of_the_logits():
-    num_steps, vocab_size = 32, 2**16  # 2**22 logits in four chunks
+    num_steps, vocab_size = 32, 2**16  # 2**22 logits in eight chunks
     shapes = [(num_steps, 2, 3), (3, vocab_size), (vocab_size,)]
     arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     targets = jax.ShapeDtypeStruct((num_steps, 2), jnp.int32)
@@ -93,7 +93,7 @@ def test_a_loss_in_chunks_keeps_one_array_of_the_size_of_the_logits():
         gradient = jax.grad(lambda *arrays, loss=loss: loss(*arrays).sum(), (0, 1, 2))
         memory = jax.jit(gradient).lower(*arrays, targets).compile().memory_analysis()
         megabytes[loss] = memory.temp_size_in_bytes / 2**20
-    assert megabytes[chunked_loss.linear_cross_entropy] < 16 * 1.6
+    assert megabytes[chunked_loss.linear_cross_entropy] < 16 + 3 * 2  # and some of a chunk
     assert megabytes[loss_of_all_logits] > 16 * 1.9
 
 
