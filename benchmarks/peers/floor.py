@@ -12,15 +12,15 @@ from typing import Any
 import jax
 from jax import lax
 
+from benchmarks.peers.jax_models import cell_of
 from benchmarks.workloads import Step, Workload
-from jaxrnn.model_config import CELLS
 
 
 def floor(workload: Workload, steps_per_call: int = 1) -> Step:
     """Make a step that computes the products of `steps_per_call` training steps."""
     if jax.default_backend() != "cpu":  # where launching kernels takes longer than the products
         raise NotImplementedError("the products are a limit on CPUs only")
-    num_gates = len(CELLS[workload.cell](workload.hidden_size).gates)
+    num_gates = len(cell_of(workload).gates)
     layer_inputs = [workload.embedding_size] + [workload.hidden_size] * (workload.num_layers - 1)
     rows = workload.num_steps * workload.batch_size
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import jaxrnn
 from benchmarks.peers.own_cells import OWN_CELLS, flax_cell, haiku_core, our_cell
 from benchmarks.workloads import Workload, batch_of
+from jaxrnn.cells import BaseCell
 from jaxrnn.model_config import CELLS
 
 Model = tuple[Any, Callable[[Any, Any], Any]]
@@ -32,11 +33,15 @@ def ours(workload: Workload, implementation: str | None = None) -> Model:
 
 def language_model(workload: Workload, implementation: str | None = None) -> jaxrnn.Layer:
     """Make our language model, by default with the default implementation."""
-    cells = {**CELLS, **{name: our_cell(own) for name, own in OWN_CELLS.items()}}
-    cell = cells[workload.cell](workload.hidden_size)
-    layer = jaxrnn.recurrent(cell, implementation=implementation)
+    layer = jaxrnn.recurrent(cell_of(workload), implementation=implementation)
     body = jaxrnn.stack([layer] * workload.num_layers)
     return jaxrnn.language_model(workload.vocab_size, body, embedding_size=workload.embedding_size)
+
+
+def cell_of(workload: Workload) -> BaseCell:
+    """Make our cell."""
+    cells = {**CELLS, **{name: our_cell(own) for name, own in OWN_CELLS.items()}}
+    return cells[workload.cell](workload.hidden_size)
 
 
 def flax_nnx(workload: Workload) -> Model:
