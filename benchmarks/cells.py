@@ -79,7 +79,7 @@ def _table() -> Iterator[str]:
         count = sum(leaf.size for leaf in jax.tree.leaves(params))
         kind = "linear" if isinstance(cell, LinearCell) else "gates"
         native = jaxrnn.implementations(cell)["native"]
-        link = f"[`{name}`](#{name.replace('_', '-')})"
+        link = f"[`{name}`](#{name})"
         ratio = times[name] / times["lstm"]
         runs = "native" if native == "available" else "scan"
         paper = _reference(inspect.getdoc(factory) or "")
@@ -100,7 +100,7 @@ def _equations() -> Iterator[str]:
         documentation = inspect.getdoc(factory) or ""
         first, *_ = documentation.splitlines()
         blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", documentation, re.MULTILINE)
-        yield f"### `{name}` {{ #{name.replace('_', '-')} }}"
+        yield f"### `{name}`"
         yield ""
         yield f"{first.removeprefix('Return ')[:1].upper()}{first.removeprefix('Return ')[1:]}"
         yield ""

@@ -4,6 +4,7 @@
 # OUT names.  A step that is cut off by its limit keeps the rows that it has written.
 export PYTHONUNBUFFERED=1 PYTHONPATH=. XLA_PYTHON_CLIENT_MEM_FRACTION=.5
 OUT=${OUT:?a folder for the results}
+mkdir -p "$OUT"
 step() {
     echo "== $1"
     timeout "${@:2}" 2>&1 | tee -a "$OUT/device.txt"

@@ -6,7 +6,7 @@ Six cells (benchmarks/peers/own_cells.py) in language models of one layer over e
 trained as in `benchmarks.train_step`: 32 rows of 256 units, where products take most of the time,
 and one row of 128, where they do not.  Prints a Markdown table of medians, with the ratio of each
 peer's time to ours, and compares the time per gate to that of the built-in LSTM.  "limit" is the
-time of the products alone, as in `benchmarks.train_step`.
+time of the products alone, as in `benchmarks.train_step`, with the share of it that we reach.
 
     --steps-per-call 16       many steps in one compiled call
     --cells MGU "CIFG LSTM"   only these
@@ -15,7 +15,6 @@ time of the products alone, as in `benchmarks.train_step`.
 import functools
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 from benchmarks.peers.own_cells import OWN_CELLS
 from benchmarks.peers.steps import TRAIN_STEP
@@ -48,16 +47,17 @@ def main() -> None:
     """Measure, and print the table and each cell's time per gate."""
     parser = arguments(__doc__, repetitions=20)
     parser.add_argument("--steps-per-call", type=int, default=1, help="steps per compiled call")
-    parser.add_argument("--cells", nargs="*", default=list(OWN_CELLS), help="only these cells")
+    parser.add_argument(
+        "--cells", nargs="*", default=list(OWN_CELLS), choices=list(OWN_CELLS), help="only these"
+    )
     options = parser.parse_args()
-    steps: Any = {"steps_per_call": options.steps_per_call}
-    peers = {name: functools.partial(make, **steps) for name, make in PEERS.items()}
+    steps = options.steps_per_call
+    peers = {name: functools.partial(make, steps_per_call=steps) for name, make in PEERS.items()}
     workloads = [
-        Workload(f"{name}, H {h}, B {b}", name, h, 1, 28, b, 35, h)
+        Workload(f"{name}, H {h}, B {b}", name, h, 1, 28, b, num_steps=35, embedding_size=h)
         for (h, b), name in itertools.product(SIZES, options.cells)
     ]
-    per_step = options.steps_per_call
-    results = compare(peers, workloads, options, limit="limit", per=lambda workload: per_step)
+    results = compare(peers, workloads, options, limit="limit", per=lambda workload: steps)
     print("\nTime per gate over the LSTM's:\n")
     for workload in workloads:
         times, num_gates = results[workload.name], len(OWN_CELLS[workload.cell].gates)

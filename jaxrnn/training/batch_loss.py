@@ -1,4 +1,4 @@
-"""The loss of a model on a batch, for a language model with many tokens without all its logits."""
+"""The loss of a model on a batch; with many tokens, in the memory of one array of logits."""
 
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from jaxrnn.training.chunked_loss import linear_cross_entropy
 from jaxrnn.typing import Array, Float, Key, Params, Real
 
 MANY_LOGITS = 2**21
-"""A batch with more logits than that, 8 MB in float32, computes a part of them at a time."""
+"""A batch with more logits than that, 8 MB in float32, gets its loss in chunks."""
 
 
 class BatchLoss(NamedTuple):
@@ -88,7 +88,7 @@ def _of_language_model(
 
 
 def _in_chunks(model: LanguageModel, params: Params, hidden: Any, batch: Batch) -> tuple[Any, Any]:
-    """Compute `losses.cross_entropy` with a part of the logits at a time."""
+    """Compute `losses.cross_entropy` in chunks of time steps."""
     kernel, bias = model.output_params(params)
     logits = jax.ShapeDtypeStruct((*hidden.shape[:-1], model.vocab_size), bias.dtype)
     targets = labels_of(batch, logits)

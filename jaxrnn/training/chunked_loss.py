@@ -17,7 +17,7 @@ from jaxrnn.matmul import matmul
 from jaxrnn.typing import AnyArray, Array, Float, Integer
 
 LOGITS_AT_ONCE = 2**19
-"""The number of logits in a chunk, unless one step has more: 2 MB in float32, for the caches."""
+"""The most logits in a chunk, unless one step has more: 2 MB in float32, for the caches."""
 
 
 def linear_cross_entropy(
@@ -28,9 +28,9 @@ def linear_cross_entropy(
 ) -> Float[Array, "T B"]:
     """Return the cross-entropy of each target, in nats, given logits `inputs @ kernel + bias`.
 
-    Products are computed in the inputs' precision and summed in the bias's.  The derivative with
-    respect to the logits, softmax minus one-hot, is computed along with the loss, because there the
-    logits are at hand.  Targets out of range have no meaning; check them before.
+    Logits are computed in the inputs' precision and summed in the bias's.  The derivative with
+    respect to them, softmax minus one-hot, is computed along with the loss, because there they are
+    at hand.  Targets out of range have no meaning; check them before.
 
     Examples:
         >>> import jax.numpy as jnp
@@ -43,7 +43,7 @@ def linear_cross_entropy(
     num_steps, num_rows = targets.shape
     steps_at_once = max(1, min(num_steps, LOGITS_AT_ONCE // max(1, num_rows * len(bias))))
     num_chunks = math.ceil(num_steps / steps_at_once)
-    steps_at_once = math.ceil(num_steps / max(1, num_chunks))  # as equal as they can be
+    steps_at_once = math.ceil(num_steps / max(1, num_chunks))  # with the least padding
 
     def split(steps: Any) -> Any:
         padding = [(0, num_chunks * steps_at_once - num_steps)] + [(0, 0)] * (steps.ndim - 1)
@@ -57,12 +57,12 @@ def linear_cross_entropy(
 def _of_chunks(inputs: Any, kernel: Any, bias: Any, targets: Any) -> Any:
     """Return the cross-entropies `[C, S, B]` of C chunks of S steps."""
 
-    def of_chunk(chunk: Any) -> Any:
+    def nats_of(chunk: Any) -> Any:
         inputs, targets = chunk
         logits = matmul(inputs, kernel, bias.dtype) + bias[None, None]
         return _nats_and_errors(logits, _of_targets(logits, targets), targets)[0]
 
-    return lax.map(of_chunk, (inputs, targets))
+    return lax.map(nats_of, (inputs, targets))
 
 
 @_of_chunks.defjvp
@@ -82,22 +82,23 @@ def _errors_in_place(inputs: Any, kernel: Any, bias: Any, targets: Any) -> tuple
     """Return the cross-entropies, and their derivative with respect to all logits.
 
     One product computes all logits, because each product of a chunk would pack the kernel anew.
-    Their derivative takes their place, a chunk at a time.  The targets' logits are read before: if
-    the loop read its array for them, too, XLA would copy all of it.
+    Their derivative takes their place, a chunk at a time, and the cross-entropies that of the
+    targets' logits.  These are read before the loop: if it read them from the array that it
+    overwrites, XLA would copy all of that.
     """
-    logits = matmul(inputs, kernel, bias.dtype)
-    of_targets = _of_targets(logits, targets) + jnp.take(bias, targets, mode="clip")
+    products = matmul(inputs, kernel, bias.dtype)
+    logits_of_targets = _of_targets(products, targets) + jnp.take(bias, targets, mode="clip")
 
     def replace(chunk: Any, arrays: tuple[Any, Any]) -> tuple[Any, Any]:
-        of_targets, logits, of_chunk = (
+        of_targets, logits, here = (
             lax.dynamic_index_in_dim(array, chunk, keepdims=False) for array in (*arrays, targets)
         )
-        new = _nats_and_errors(logits + bias[None, None], of_targets, of_chunk)
+        new = _nats_and_errors(logits + bias[None, None], of_targets, here)
         return jax.tree.map(
             lambda array, part: lax.dynamic_update_index_in_dim(array, part, chunk, 0), arrays, new
         )
 
-    return lax.fori_loop(0, len(targets), replace, (of_targets, logits))
+    return lax.fori_loop(0, len(targets), replace, (logits_of_targets, products))
 
 
 def _of_targets(logits: Any, targets: Any) -> Any:
