@@ -56,7 +56,8 @@ def trace(cell: LinearCell, dtype: Any = np.dtype("float32")) -> LinearEquations
             without a rule.
     """
     shape = cell.hidden_size + 1, cell.hidden_size  # no axis is confused with the other one
-    gates, carry, params = shapes_of(cell, shape, dtype)
+    with refusals():
+        gates, carry, params = shapes_of(cell, shape, dtype)
     if isinstance(carry, ComplexCarry):
         raise NotPerUnitError("its state is complex")
 

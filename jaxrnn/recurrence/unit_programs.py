@@ -166,6 +166,9 @@ class _Tracer:
             return self.convert(equation, operands[0])
         if name not in OPERATIONS:
             raise NotPerUnitError(f"it has the operation {name}")
+        kinds = {variable.aval.dtype.kind for variable in equation.invars}
+        if kinds & {"i", "u"} or ("b" in kinds and name not in _OF_BOOLEANS):
+            raise NotPerUnitError(f"it has the operation {name} of numbers that are not floats")
         if name == "mul" and 1.0 in operands:  # as derivatives have them
             first, second = operands
             return second if first == 1.0 and not isinstance(first, Value) else first
@@ -174,8 +177,10 @@ class _Tracer:
 
     def convert(self, equation: Any, operand: Operand) -> Operand:
         before, after = equation.invars[0].aval.dtype, equation.outvars[0].aval.dtype
-        if before == after or not isinstance(operand, Value):
+        if before == after:
             return operand
+        if not isinstance(operand, Value):
+            return self.constant(np.asarray(operand).astype(after))
         if before.kind == "b" and jnp.issubdtype(after, jnp.floating):
             return self.operation("select_n", (operand, 0.0, 1.0), None)
         raise NotPerUnitError(f"it converts {before} to {after}")
@@ -210,5 +215,6 @@ _OF_FLOATS = (
     " exp exp2 expm1 floor integer_pow log log1p logistic max min mul neg pow rsqrt sign sin sinh"
     " sqrt square sub tan tanh"
 )
-OPERATIONS = frozenset(f"{_OF_FLOATS} select_n eq ne lt le gt ge and or not xor is_finite".split())
+_OF_BOOLEANS = {"select_n", "eq", "ne", "and", "or", "not", "xor"}
+OPERATIONS = frozenset({*_OF_FLOATS.split(), *_OF_BOOLEANS, "lt", "le", "gt", "ge", "is_finite"})
 """The operations of programs, by the names of JAX's primitives."""

@@ -95,6 +95,11 @@ REFUSED = {
     "rows": (lambda x: x - x[:1], "it has"),
     "constants": (lambda x: x * np.arange(SIZE).astype(x.dtype)[None], "make it one of"),
     "integers": (lambda x: x.astype(jnp.int32).astype(x.dtype) * x, "it converts"),
+    "constant integers": (lambda x: x * (jnp.full_like(x, 7, int) // 2).astype(x.dtype), "it has"),
+    "order of booleans": (
+        lambda x: jnp.where(lax.lt(x > 0, x > 1), x, 0),
+        "the operation lt of numbers that are not floats",
+    ),
     "operation": (lambda x: lax.lgamma(x), "the operation lgamma"),
 }
 
@@ -109,6 +114,19 @@ def test_what_has_no_program_is_refused_with_a_reason(name):
 
     with pytest.raises(NotPerUnitError, match=reason):
         trace(make_cell(update))
+
+
+def test_a_constant_that_is_converted_has_the_value_of_its_dtype(x64):
+    """2.7 as an integer is 2, and 0.1 in float32 is not 0.1."""
+
+    def update(cell_params, input_gates, hidden_gates, carry):
+        like = carry.memory
+        two = jnp.full_like(like, 2.7).astype(jnp.int32).astype(like.dtype)
+        tenth = jnp.full_like(like, 0.1, jnp.float32).astype(like.dtype)
+        new = input_gates[0] + hidden_gates[0] + hidden_gates[1] * two * tenth
+        return jaxrnn.LSTMCarry(new, new + input_gates[1])
+
+    check(make_cell(update))
 
 
 def test_an_update_for_one_batch_size_only_is_refused():

@@ -55,6 +55,19 @@ def scaled(own, input_gates):
     return keep, (1 - keep) * input_gates[0] * own["row"] + own["unit"][None]
 
 
+def test_parameters_that_only_numpy_can_draw():
+    """Their shapes are not known while a program is traced, so the recurrence alone is native."""
+
+    def init_own(key):
+        return {"row": np.linalg.qr(np.asarray(jax.random.normal(key, (H, H))))[0][:1]}
+
+    cell = make(lambda own, gates: (gates[0] * own["row"], gates[1]), init_params=init_own)
+    came, expected = (run(cell, implementation=how) for how in (None, "autodiff"))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), came, expected
+    )
+
+
 def test_parameters_of_every_shape_with_a_number_a_unit_or_one_for_all():
     own = {"all": jnp.ones(()), "row": jnp.ones((1, H)), "unit": jnp.ones(H)}
     cell = make(scaled, init_params=lambda key: own)

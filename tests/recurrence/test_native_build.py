@@ -3,6 +3,8 @@
 import logging
 import os
 import shutil
+import stat
+import subprocess
 import time
 from pathlib import Path
 
@@ -107,11 +109,43 @@ def test_a_compiler_that_does_not_answer(tmp_path, compiler, monkeypatch):
             os.kill(int(pid), 0)
 
 
+def test_an_interrupted_compiler_is_stopped(tmp_path, compiler, monkeypatch):
+    """It has a session of its own, which Ctrl-C does not reach."""
+    pids, communicate = [], subprocess.Popen.communicate
+
+    def interrupted(process, *, timeout):
+        if timeout == build.SECONDS:
+            pids.append(process.pid)
+            raise KeyboardInterrupt
+        return communicate(process, timeout=timeout)
+
+    compiler("exec sleep 60", tmp_path)
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build.find_compiler()
+    with pytest.raises(ProcessLookupError):
+        os.kill(*pids, 0)
+
+
 def test_a_compiler_that_hangs_while_compiling(tmp_path, compiler, monkeypatch):
     monkeypatch.setattr(build, "SECONDS", 0.2)
     compiler('[ "$1" = --version ] && exit; sleep 60', tmp_path)
     check_scan("took longer than 0.2 s")
     assert list(tmp_path.glob("jaxrnn/native/*")) == []
+
+
+@needs_a_compiler
+def test_a_relative_cache_is_ignored(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "somewhere")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert build.cache_folder() == tmp_path / ".cache/jaxrnn/native"
+    assert stat.S_IMODE((tmp_path / ".cache/jaxrnn").stat().st_mode) == 0o700
+
+
+def test_a_file_of_the_package_that_is_missing(monkeypatch):
+    """Some ways to bundle Python programs leave out what is not Python."""
+    monkeypatch.setattr(choice, "HEADERS", ("missing.h",))
+    check_scan("a file of the package is missing")
 
 
 @needs_a_compiler

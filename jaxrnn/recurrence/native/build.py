@@ -4,6 +4,7 @@ The name of a library is a digest of all that it depends on: its source, the com
 the processor and jaxlib.  Nothing is loaded from a folder or file that other users can write.
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -19,11 +20,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jaxlib.version
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ FLAGS = (
     *("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno"),
     *("-fPIC", "-w"),
 )
-_JAXLIB = version("jaxlib")  # its headers are compiled in
+_JAXLIB = str(jaxlib.version.__version__)  # its headers are compiled in
 SECONDS = 60
 """How long a compiler may take."""
 SWITCH = "JAXRNN_NATIVE"
@@ -161,9 +162,11 @@ def cache_folder() -> Path:
         BuildError: it cannot be made, or is not the user's own.
     """
     try:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(base, "jaxrnn", "native")
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        # A relative path is ignored, as XDG's specification demands.
+        folder = (base if base.is_absolute() else Path.home() / ".cache") / "jaxrnn" / "native"
+        for each in (folder.parent, folder):
+            each.mkdir(parents=True, exist_ok=True, mode=0o700)
     except (OSError, RuntimeError) as error:  # RuntimeError: no home
         raise BuildError(f"there is no folder for compiled code ({error})") from error
     check_private(folder, stat.S_ISDIR, "a folder")
@@ -221,15 +224,22 @@ def _run(command: list[str]) -> str:
         raise BuildError(f"the compiler {command[0]} does not run ({error})") from error
     try:
         output, _ = process.communicate(timeout=SECONDS)
-    except subprocess.TimeoutExpired as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    except BaseException as error:  # Ctrl-C, too, which does not reach its session
+        _kill(process)
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
         raise BuildError(f"the compiler {command[0]} took longer than {SECONDS} s") from error
     if process.returncode:
         lines = output.strip().splitlines() or [f"exit status {process.returncode}"]
         first = next((line for line in lines if "error" in line), lines[0])
         raise BuildError(f"the compiler {command[0]} failed: {first[:200]}")
     return output
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):  # it may wait for a file system
+        process.communicate(timeout=5)
 
 
 @functools.cache

@@ -32,8 +32,10 @@ def check_eligible(options: Options, w_hh: Any) -> None:
         reason = f"w_hh is a {type(w_hh).__name__}, not a matrix"
     elif options.dtype not in (None, w_hh.dtype):
         reason = f"it does not multiply in {options.dtype}"
+    elif w_hh.dtype not in (np.float32, np.float64):
+        reason = f"it does not compute in {w_hh.dtype}"
     else:
-        reason = obstacle(options.cell, "float64" if w_hh.dtype == np.float64 else "float32")
+        reason = obstacle(options.cell, str(w_hh.dtype))
     if reason is not None:
         raise ValueError(f'implementation "native" cannot be used: {reason}')
 

@@ -58,10 +58,10 @@ struct Recurrence {
     const int64_t at = (t * B + row) * H;
     const Number* __restrict a = factors(t, row);
     const Number* __restrict term = b + at;
-    const Number* __restrict after = (t == T - 1 ? start : last) + row * H;
+    const Number* after = (t == T - 1 ? start : last) + row * H;  // often the same memory as m
     Number* __restrict u = all + at;
     for (int64_t i = first; i < end; i++) u[i] = term[i] + after[i];
-    Number* __restrict m = last + row * H;
+    Number* m = last + row * H;
     if (is_reset(t, row))
       for (int64_t i = first; i < end; i++) m[i] = Number{};
     else

@@ -73,8 +73,8 @@ def code(dtype: str) -> str | BuildError:
 def _code(dtype: str) -> str | BuildError:
     if dtype not in _FLAGS:
         return BuildError(f"it has no {dtype}")
-    headers = {name: file_text(name) for name in HEADERS}
     try:
+        headers = {name: file_text(name) for name in HEADERS}
         library = build(file_text(SOURCE), file_text(HANDLERS), headers, _FLAGS[dtype])
     except BuildError as error:
         return error

@@ -18,7 +18,7 @@ struct LinearSequence {
   const Scalar *params[at_least_one(P)], *input_gates;
   const bool *valid, *resets;
 
-  // Calls step(row, first unit, lanes) for all units of a part of the rows and units, `steps` times.
+  // Calls step(i, row, first unit, lanes) for all rows and units at each step i.
   template <typename Step>
   void run(Pool& pool, Step step) const {
     // A thread is worth waking for some microseconds of work.

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from jaxrnn.recurrence.equations import Equations
+from jaxrnn.recurrence.native.build import BuildError
 from jaxrnn.recurrence.unit_programs import Operand, Operation, Program, Value
 
 HEADERS = (
@@ -99,8 +100,15 @@ def hidden_position(carry: Any) -> int:
 
 
 def file_text(name: str) -> str:
-    """Return the text of `HANDLERS` or of one of `HEADERS`."""
-    return (Path(__file__).parent / name).read_text()
+    """Return the text of `HANDLERS` or of one of `HEADERS`.
+
+    Raises:
+        BuildError: it was not installed.
+    """
+    try:
+        return (Path(__file__).parent / name).read_text()
+    except OSError as error:
+        raise BuildError(f"a file of the package is missing ({error})") from error
 
 
 def indent(spaces: int, lines: Iterator[str]) -> str:
