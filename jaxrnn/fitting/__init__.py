@@ -1,9 +1,9 @@
 """Training on arrays and ragged lists in one call, and what comes after it.
 
 `fitter.py` holds `fit`; `setup.py` checks its arguments, `dataset.py` sequences and targets, which
-it cuts into the batches that `plans.py` chooses, and `epochs.py` is the loop.  `evaluation.py`
-predicts and evaluates, `history.py` keeps and draws the numbers of the epochs, and `report.py`
-shows them while it runs.
+it cuts into the batches that `plans.py` chooses, `data_checks.py` compares them with the model, and
+`epochs.py` is the loop.  `evaluation.py` predicts and evaluates, `history.py` keeps and draws the
+numbers of the epochs, and `report.py` shows them while it runs.
 """
 
 from jaxrnn.fitting.evaluation import evaluate, predict

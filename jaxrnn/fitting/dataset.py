@@ -1,13 +1,13 @@
 """Sequences with targets on the host: arrays or ragged lists, checked, and cut into batches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from jaxrnn.batch import Batch
-from jaxrnn.checks import check_range, to_default_dtype
+from jaxrnn.checks import to_default_dtype
 from jaxrnn.recurrence.arguments import check_lengths
 from jaxrnn.typing import Bool, HostArray, Int
 
@@ -33,6 +33,25 @@ class Dataset:
     """Whether sequences may be shorter than that."""
     width: int | None
     """D, the size of an input vector; None for token ids."""
+
+    @property
+    def has_step_mask(self) -> bool:
+        """Whether single steps may be left out."""
+        return self.take_mask is not None and self.take_mask(np.arange(1), 1).ndim == 2
+
+    def counted(self, rows: HostArray, num_steps: int) -> tuple[HostArray, HostArray]:
+        """Return which steps of some sequences count, `[T, n]`, and which of them, `[n]`."""
+        steps: HostArray = np.arange(num_steps)[:, None] < self.lengths[rows]
+        mask: HostArray = np.ones(len(rows), bool)
+        if self.take_mask is not None:
+            mask = self.take_mask(rows, num_steps)
+        return steps & mask, np.asarray(mask.any(axis=0)) if mask.ndim == 2 else mask
+
+    def pieces(self) -> Iterator[tuple[HostArray, HostArray, HostArray]]:
+        """Yield some rows at a time, which of their steps count, and which of the rows."""
+        for first in range(0, len(self), 1024):
+            rows = np.arange(first, min(first + 1024, len(self)))
+            yield rows, *self.counted(rows, self.num_steps)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -110,40 +129,26 @@ def make_dataset(
     if targets is None:
         return data
     take_targets, over_time = _values(f"{name}targets", targets, data, per_step)
-    data = replace(data, take_targets=take_targets)
     _check_finite(f"{name}targets", take_targets, data, over_time)
-    return data
+    return replace(data, take_targets=_zero_where_ignored(take_targets, data, over_time))
 
 
-def check_classes(name: str, data: Dataset, num_classes: int) -> None:
-    """Raise unless the targets that count are in `0..num_classes - 1`."""
-    for rows, steps, sequences in _pieces(data):
-        assert data.take_targets is not None
-        targets = data.take_targets(rows, data.num_steps)
-        if not np.issubdtype(targets.dtype, np.integer):
-            raise TypeError(
-                f"{name} must be classes, which are integers, got {targets.dtype}: for numbers"
-                " choose a loss such as losses.squared_error"
-            )
-        if targets.shape not in (steps.shape, sequences.shape):
-            raise ValueError(
-                f"{name} must be one class for each sequence or step, without a further axis, got"
-                f" shape {targets.shape}"
-            )
-        check_range(name, targets[steps if targets.ndim == 2 else sequences], num_classes - 1)
+def _zero_where_ignored(take: Take, data: Dataset, over_time: bool) -> Take:
+    """Take zeros in place of numbers that do not count: through NaN, every gradient is NaN."""
 
+    def taken(rows: HostArray, num_steps: int) -> HostArray:
+        values = take(rows, num_steps)
+        if not np.issubdtype(values.dtype, np.floating):
+            return values
+        counted = data.counted(rows, num_steps)[0 if over_time else 1]
+        counted = counted.reshape(counted.shape + (1,) * (values.ndim - counted.ndim))
+        return np.where(counted, values, np.zeros((), values.dtype))
 
-def _pieces(data: Dataset) -> Any:
-    """Yield some rows at a time, which of their steps count, and which of the rows."""
-    for first in range(0, len(data), 1024):
-        rows = np.arange(first, min(first + 1024, len(data)))
-        steps = np.arange(data.num_steps)[:, None] < data.lengths[rows]
-        mask = rows >= 0 if data.take_mask is None else data.take_mask(rows, data.num_steps)
-        yield rows, steps & mask, mask.any(axis=0) if mask.ndim == 2 else mask
+    return taken
 
 
 def _check_finite(name: str, take: Take, data: Dataset, over_time: bool) -> None:
-    for rows, steps, sequences in _pieces(data):
+    for rows, steps, sequences in data.pieces():
         values, counted = take(rows, data.num_steps), steps if over_time else sequences
         if not np.issubdtype(values.dtype, np.floating):
             return
@@ -179,6 +184,8 @@ def _ragged(name: str, sequences: Sequence[Any]) -> tuple[Take, HostArray, HostA
     if not arrays:
         raise ValueError(f"{name} must hold at least one sequence, got an empty list")
     first = next((array for array in arrays if len(array.shape) and len(array)), arrays[0])
+    # NumPy takes an empty list for floats.
+    arrays = [first[:0] if array.shape == (0,) else array for array in arrays]
     for n, array in enumerate(arrays):
         if array.ndim != first.ndim or array.ndim == 0 or array.shape[1:] != first.shape[1:]:
             raise ValueError(

@@ -10,7 +10,8 @@ import numpy as np
 
 from jaxrnn.batch import Batch
 from jaxrnn.checks import check_positive_integer
-from jaxrnn.fitting.dataset import Dataset, check_classes, make_dataset
+from jaxrnn.fitting.data_checks import check_classes, check_ids
+from jaxrnn.fitting.dataset import Dataset, make_dataset
 from jaxrnn.fitting.plans import BatchPlan, batch_lengths, epoch_plan
 from jaxrnn.layers import Layer
 from jaxrnn.layers.layer import check_model
@@ -54,6 +55,7 @@ def predict(
     check_params(params)
     check_positive_integer("batch_size", batch_size)
     data = make_dataset(inputs, lengths=lengths, per_step=model.per_step)
+    check_ids("inputs", data, getattr(model, "vocab_size", None))
     found: list[Any] = [None] * len(data)
     for plan, batch in _batches(data, batch_size):
         outputs = np.asarray(_outputs(model, params, batch))
@@ -89,7 +91,7 @@ def evaluate(
         batch_size: how many sequences to run at a time; it changes nothing but rounding.
 
     Returns:
-        {"loss": ..., and each metric by its function's name}
+        {"loss": ..., and each metric by its function's name}; NaN if no target counts
 
     Raises:
         TypeError, ValueError: an argument is wrong, as for `fit`.
@@ -108,6 +110,7 @@ def evaluate(
     check_positive_integer("batch_size", batch_size)
     functions = name_functions(loss, metrics)
     data = make_dataset(inputs, targets, lengths, mask, per_step=model.per_step)
+    check_ids("inputs", data, getattr(model, "vocab_size", None))
     check_targets("targets", model, data, functions)
     return evaluate_data(model, params, data, functions, batch_size)
 
@@ -115,11 +118,11 @@ def evaluate(
 def evaluate_data(
     model: Layer, params: Params, data: Dataset, functions: dict[str, Loss], batch_size: int
 ) -> dict[str, float]:
-    """Return the mean of each function over a data set."""
+    """Return the mean of each function over a data set; NaN if nothing counts."""
     sums = np.zeros((len(functions), 2))
     for _, batch in _batches(data, batch_size):
         sums += np.asarray(_sums(model, tuple(functions.values()), params, batch), np.float64)
-    means = sums[:, 0] / np.where(sums[:, 1] == 0, 1, sums[:, 1])
+    means = sums[:, 0] / np.where(sums[:, 1] == 0, np.nan, sums[:, 1])
     return dict(zip(functions, means.tolist(), strict=True))
 
 
@@ -137,7 +140,8 @@ def name_functions(loss: Loss, metrics: Sequence[Loss]) -> dict[str, Loss]:
                 f" weight), got {function!r}"
             )
     for metric in metrics:
-        name = getattr(base_function(metric), "__name__", type(metric).__name__)
+        kind = type(metric).__name__
+        name = getattr(metric, "__name__", getattr(base_function(metric), "__name__", kind))
         if name in functions:
             raise ValueError(f"metrics must have different names, got two of {name}")
         functions[name] = metric
@@ -153,6 +157,12 @@ def base_function(function: Any) -> Any:
 
 def check_targets(name: str, model: Layer, data: Dataset, functions: dict[str, Loss]) -> None:
     """Raise unless the loss and the metrics can compare the model's outputs with the targets."""
+    if not model.causal and not data.has_lengths and data.has_step_mask:
+        raise ValueError(
+            "a mask per step needs lengths for a model that is not causal: a mask only leaves"
+            " targets out of the loss, and this model would still read the padding.  If nothing is"
+            " padded, pass lengths=np.full(N, T)"
+        )
     of_classes = [base_function(function) for function in (cross_entropy, accuracy)]
     if any(base_function(function) in of_classes for function in functions.values()):
         check_classes(name, data, model.output_size(data.width or 0))

@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from jaxrnn.batch import Batch
 from jaxrnn.checks import check_like, check_positive_integer
+from jaxrnn.fitting.data_checks import check_ids
 from jaxrnn.fitting.dataset import Dataset, make_dataset
 from jaxrnn.fitting.evaluation import check_targets, name_functions
 from jaxrnn.fitting.history import History
@@ -70,7 +71,10 @@ class Fitting:
         """Check the arguments of `fit`."""
         check_model("model", model)
         if not isinstance(optimizer, optax.GradientTransformation):
-            raise TypeError(f"optimizer must be one of optax's, got {optimizer!r}")
+            hint = ""
+            if hasattr(optimizer, "gradient_transformation"):  # such as optax.MultiSteps
+                hint = ": pass its gradient_transformation()"
+            raise TypeError(f"optimizer must be one of optax's, got {optimizer!r}{hint}")
         for name, number in {
             "batch_size": batch_size,
             "epochs": epochs,
@@ -88,9 +92,12 @@ class Fitting:
         if targets is None:
             raise TypeError("targets must be an array or a list, got None")
         check_targets("targets", model, data, functions)
+        input_size = _input_size(model, data, input_size)
+        check_ids("inputs", data, input_size)
         held_out = None
         if validation is not None:
             held_out = _held_out(model, validation, functions, data)
+            check_ids("validation inputs", held_out, input_size)
         if len(jax.devices()) < devices:
             raise ValueError(f"devices must be at most {len(jax.devices())}, got {devices}")
         batch_size = min(batch_size, -(-len(data) // devices) * devices)
@@ -101,8 +108,7 @@ class Fitting:
         return cls(
             model, optimizer, functions, data, held_out,
             batch_lengths(data.lengths, data.num_steps, batch_size), batch_size, epochs, patience,
-            _input_size(model, data, input_size),
-            Mesh(np.array(jax.devices()[:devices]), ("data",)), key,
+            input_size, Mesh(np.array(jax.devices()[:devices]), ("data",)), key,
         )  # fmt: skip
 
     def init_state(self, params: Params | None) -> TrainState:

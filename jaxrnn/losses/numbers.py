@@ -80,7 +80,14 @@ def quantile(levels: Sequence[float]) -> Loss:
         raise ValueError("levels must hold at least one quantile, got none")
     for level in levels:
         check_number("levels", level, low=0.0, high=1.0)
-    return functools.partial(_quantile, tuple(float(level) for level in levels))
+    return _quantile_loss(tuple(float(level) for level in levels))
+
+
+@functools.cache  # functions that are one and the same are compiled once
+def _quantile_loss(levels: tuple[float, ...]) -> Loss:
+    loss = functools.partial(_quantile, levels)
+    loss.__name__ = "_".join(["quantile", *map(str, levels)])  # type: ignore[attr-defined]
+    return loss
 
 
 def _quantile(

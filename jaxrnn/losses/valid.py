@@ -22,7 +22,8 @@ def sum_valid(
 
     Args:
         values: `[T, B]` for targets per step, `[B]` for targets per sequence.  Those that do not
-            count, NaN included, have no influence, not on a gradient either: see `valid_only`.
+            count have no influence, not even NaN.  A gradient through NaN is NaN, however: replace
+            outputs and targets that may be NaN before you compute values from them.
         batch: whose lengths and mask to follow.  Lengths concern steps only.
         weights: how much each value weighs in the mean, as a class may; None means 1.
 

@@ -56,14 +56,17 @@ def make_gradient(
             others, grads = at_once(params, *group)
             return jax.tree.map(jnp.add, sums, grads), others
 
+        carried = None if batch.starts is None else carry
         groups = (
             split_rows(batch, accumulate),
-            jax.tree.map(lambda rows: _split_into_groups(rows, accumulate, 0), carry),
+            jax.tree.map(lambda rows: _split_into_groups(rows, accumulate, 0), carried),
             jax.random.split(key, accumulate),
         )
         zeros = jax.tree.map(jnp.zeros_like, params)
-        grads, (totals, weights, carry) = lax.scan(add_group, zeros, groups)
-        return (totals.sum(), weights.sum(), jax.tree.map(_join_groups, carry)), grads
+        grads, (totals, weights, carried) = lax.scan(add_group, zeros, groups)
+        if batch.starts is not None:
+            carry = jax.tree.map(_join_groups, carried)
+        return (totals.sum(), weights.sum(), carry), grads
 
     def gradient(params: Params, batch: Batch, carry: Any, key: Key) -> Gradient:
         _check_mask(model, batch)

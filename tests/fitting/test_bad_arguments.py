@@ -17,6 +17,7 @@ RAGGED = [INPUTS[: max(n, 1), b] for b, n in enumerate(LENGTHS)]
 GRU = jaxrnn.recurrent(jaxrnn.gru(4))
 MODEL, TAGGER = jaxrnn.classifier(GRU, C), jaxrnn.tagger(GRU, C)
 REGRESSOR = jaxrnn.regressor(GRU, 2)
+OF_IDS = jaxrnn.classifier(jaxrnn.stack([jaxrnn.embedding(4), GRU]), C)
 
 
 def spoil(array, place, value=np.nan):
@@ -97,10 +98,23 @@ CASES = {
         r"params.body.w_ih must have shape \(3, 12\), got \(4, 12\)"),
     "ids without their number": (
         {"inputs": np.ones((T, N), int)}, ValueError, "input_size must be given"),
+    "ids out of range": (
+        {"model": OF_IDS, "inputs": [[1, 2], [3, 9]], "targets": [0, 1], "input_size": 9},
+        ValueError, r"inputs must lie in 0\.\.8, got 9"),
+    "ids of validation out of range": (
+        {"model": OF_IDS, "inputs": [[1], [3]], "targets": [0, 1], "input_size": 9,
+         "validation": ([[4, -1]], [0])},
+        ValueError, r"validation inputs must lie in 0\.\.8, got -1"),
+    "a mask per step for a model that reads ahead": (
+        {"model": jaxrnn.tagger(jaxrnn.bidirectional(GRU), C), "targets": np.ones((T, N), int),
+         "mask": np.ones((T, N), bool)}, ValueError, r"mask per step needs lengths .*np\.full"),
     "another input size": ({"input_size": 7}, ValueError, "input_size must be 3"),
     "patience without validation": ({"patience": 2}, ValueError, "patience needs validation"),
     "no layer": ({"model": "gru"}, TypeError, "model must be of type Layer"),
     "no optimizer": ({"optimizer": "adam"}, TypeError, "optimizer must be one of optax's"),
+    "optax.MultiSteps": (
+        {"optimizer": optax.MultiSteps(optax.sgd(0.1), 2)}, TypeError,
+        r"pass its gradient_transformation\(\)"),
     "no loss": ({"loss": "mse"}, TypeError, "loss must be functions"),
     "a loss without a weight": (
         {"loss": lambda outputs, batch: outputs.sum()}, TypeError, r"loss must return \(sum"),

@@ -112,6 +112,62 @@ def test_a_label_that_is_masked_may_be_anything():
         assert np.isfinite(history.rows[0]["loss"])
 
 
+@pytest.mark.parametrize("kind", ["steps", "sequences"])
+def test_a_number_that_is_masked_may_be_nan_in_a_loss_of_ones_own(kind):
+    """Its derivative is NaN at NaN, even where the cotangent is zero."""
+
+    def huber(outputs, batch):
+        return losses.sum_valid(optax.losses.huber_loss(outputs[..., 0], batch.targets), batch)
+
+    make = jaxrnn.tagger if kind == "steps" else jaxrnn.classifier
+    inputs = np.random.default_rng(0).normal(size=(5, 4, D))
+    targets = np.random.default_rng(1).normal(size=(5, 4) if kind == "steps" else 4)
+    mask = np.random.default_rng(2).random(targets.shape) < 0.7
+    results = [
+        fit(make(GRU, 1), SGD, inputs, np.where(mask, targets, ignored), mask=mask, loss=huber)
+        for ignored in (np.nan, 7.0)
+    ]
+    (came, history), (expected, _) = results
+    assert not any(row["skipped"] for row in history.rows)
+    assert_close(came.params, expected.params, 0)
+
+
+def test_sequences_of_ids_may_be_empty():
+    model = jaxrnn.classifier(jaxrnn.stack([jaxrnn.embedding(4), GRU]), C)
+    params = model.init(KEY, 9)
+    outputs = jaxrnn.predict(model, params, [[3, 1, 4], []])
+    np.testing.assert_allclose(outputs[:1], jaxrnn.predict(model, params, [[3, 1, 4]]), atol=1e-6)
+    assert np.isfinite(outputs).all()
+
+
+def test_where_no_target_counts_there_is_no_mean():
+    params, none = CLASSIFIER.init(KEY, D), np.zeros(len(LENGTHS), bool)
+    found = jaxrnn.evaluate(CLASSIFIER, params, SEQUENCES, CLASSES, mask=none)
+    assert np.isnan(found["loss"])
+
+
+def test_metrics_of_several_quantiles():
+    metrics = [losses.quantile((level,)) for level in (0.1, 0.9)]
+    assert metrics[0] is losses.quantile((0.1,))  # so that programs that use it are compiled once
+    model = jaxrnn.regressor(GRU, 1)
+    params, targets = model.init(KEY, D), np.ones(len(LENGTHS))
+    found = jaxrnn.evaluate(
+        model, params, SEQUENCES, targets, loss=losses.squared_error, metrics=metrics
+    )
+    assert list(found) == ["loss", "quantile_0.1", "quantile_0.9"]
+
+
+def test_ids_out_of_range_are_errors_in_predictions_too():
+    model = jaxrnn.language_model(5, GRU)
+    params = model.init(KEY, 5)
+    for predict in (
+        lambda ids: jaxrnn.predict(model, params, ids),
+        lambda ids: jaxrnn.evaluate(model, params, ids, ids),
+    ):
+        with pytest.raises(ValueError, match=r"inputs must lie in 0\.\.4, got 5"):
+            predict([[1, 2], [5]])
+
+
 def test_equal_keys_give_equal_bits_and_others_do_not():
     one, two = (fit(CLASSIFIER, SGD, SEQUENCES, CLASSES, epochs=2)[0] for _ in range(2))
     assert_close(one.params, two.params, 0)

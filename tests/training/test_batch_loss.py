@@ -1,5 +1,6 @@
 """The loss of a language model on a batch, with all logits and with a part at a time."""
 
+import dataclasses
 import functools
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 from marks import in_matrix
 
 import jaxrnn
+from jaxrnn.language_model import LanguageModel
 from jaxrnn.losses import ActivationPenalty, cross_entropy
 from jaxrnn.training import batch_loss, chunked_loss
 from jaxrnn.training.batch_loss import loss_of_batch
@@ -95,6 +97,29 @@ def test_a_loss_in_chunks_keeps_one_array_of_the_size_of_the_logits():
         megabytes[loss] = memory.temp_size_in_bytes / 2**20
     assert megabytes[chunked_loss.linear_cross_entropy] < 16 + 3 * 2  # and some of a chunk
     assert megabytes[loss_of_all_logits] > 16 * 1.9
+
+
+class Tempered(LanguageModel):
+    """A model whose logits are not those of a linear layer."""
+
+    def run(self, params, inputs, carry, context):
+        logits, carry = super().run(params, inputs, carry, context)
+        return logits / 2, carry
+
+
+def test_a_model_with_an_output_of_its_own_gets_all_its_logits(monkeypatch):
+    plain = jaxrnn.language_model(V, jaxrnn.recurrent(jaxrnn.gru(4)))
+    model = Tempered(**{f.name: getattr(plain, f.name) for f in dataclasses.fields(plain)})
+    params = model.init(jax.random.key(0), V)
+    ids = np.random.default_rng(0).integers(0, V, (8, 3)).astype(np.int32)
+    batch = jaxrnn.Batch(ids[:-1], ids[1:])
+
+    def loss_of(params):
+        return loss_of_batch(model, cross_entropy, params, batch, None, None).total
+
+    expected = loss_of(params)
+    monkeypatch.setattr(batch_loss, "MANY_LOGITS", 0)
+    assert loss_of(params) == expected
 
 
 PENALTY = ActivationPenalty(2.0, 1.0)

@@ -141,3 +141,18 @@ def test_a_mask_does_not_hide_padding_from_a_model_that_is_not_causal(as_users_r
         step(state, make_batch([True] * B, mask=mask))
     _, metrics = step(state, make_batch([True] * B))
     assert metrics.weight == T * B
+
+
+def test_groups_of_rows_that_carry_nothing_need_no_carry_of_their_number():
+    model = jaxrnn.classifier(jaxrnn.recurrent(jaxrnn.gru(4)), 3)
+    optimizer = optax.sgd(0.1)
+    state = jaxrnn.init_state(model, optimizer, 2, batch_size=1, key=jax.random.key(0))
+    inputs = jax.random.normal(jax.random.key(1), (5, 8, 2))
+    batch = jaxrnn.Batch(inputs, jnp.arange(8) % 3)
+    (alone, _), (groups, _) = (
+        jaxrnn.make_train_step(model, optimizer, accumulate=n)(state, batch) for n in (1, 4)
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), alone.params, groups.params
+    )
+    jax.tree.map(np.testing.assert_array_equal, groups.carry, state.carry)

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jaxlib.version
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ FLAGS = (
     *("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno"),
     *("-fPIC", "-w"),
 )
-_JAXLIB = str(jaxlib.version.__version__)  # its headers are compiled in
+_JAXLIB = jax.lib.__version__  # type: ignore[attr-defined]  # its headers are compiled in
 SECONDS = 60
 """How long a compiler may take."""
 SWITCH = "JAXRNN_NATIVE"
