@@ -178,7 +178,7 @@ def _sums(model: Layer, functions: tuple[Loss, ...], params: Params, batch: Batc
     """Return (sum, weight) of each function."""
     outputs, _ = model.apply(params, batch.inputs, lengths=batch.lengths)
     pairs = [function(outputs, batch) for function in functions]
-    return [[jnp.asarray(x, jnp.float32) for x in pair] for pair in pairs]
+    return [[jnp.asarray(x, float) for x in pair] for pair in pairs]
 
 
 def _batches(data: Dataset, batch_size: int) -> Iterator[tuple[BatchPlan, Batch]]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxrnn.batch import Batch
 from jaxrnn.checks import FLOAT32_MAX, check_number
 from jaxrnn.losses.valid import sum_valid, valid_only
+from jaxrnn.matmul import at_least_float32
 from jaxrnn.recurrence.boundaries import where_rows
 from jaxrnn.typing import Array, Float
 
@@ -51,7 +52,8 @@ class ActivationPenalty:
         self, outputs: Float[Array, "T B F"], dropped: Float[Array, "T B F"], batch: Batch
     ) -> Float[Array, ""]:
         """Return the penalty, summed over the targets that count."""
-        outputs, dropped = outputs.astype(jnp.float32), dropped.astype(jnp.float32)
+        dtype = at_least_float32(outputs.dtype)
+        outputs, dropped = outputs.astype(dtype), dropped.astype(dtype)
         changes = jnp.pad(outputs[1:] - outputs[:-1], ((1, 0), (0, 0), (0, 0)))
         if batch.resets is not None:
             changes = where_rows(batch.resets, jnp.zeros_like(changes), changes)
