@@ -27,7 +27,8 @@ def _mean(body: Layer, params: Params, inputs: Any, carry: Carry, context: Conte
     if context.lengths is None:
         return outputs.mean(axis=0), carry
     wide = at_least_float32(outputs.dtype)
-    numbers = jnp.clip(jnp.asarray(context.lengths), 1, len(outputs)).astype(wide)
+    lengths = jnp.asarray(context.lengths, jnp.int32)  # of 8 bits, they might not hold T
+    numbers = jnp.clip(lengths, 1, len(outputs)).astype(wide)
     mean = outputs.sum(axis=0, dtype=wide) / numbers[:, None]
     return mean.astype(outputs.dtype), carry
 

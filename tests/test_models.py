@@ -187,3 +187,25 @@ def test_a_layer_without_a_last_output_says_so(as_users_run):
     model, params = make(body)
     with pytest.raises(ValueError, match="choose another pooling"):
         model.apply(params, INPUTS)
+
+
+def test_a_mean_over_lengths_of_8_bits():
+    """T is 300, which they cannot hold."""
+    inputs = np.random.default_rng(0).normal(size=(300, 2, D)).astype(np.float32)
+    model = jaxrnn.classifier(GRU, C, pooling="mean")
+    params = model.init(jax.random.key(0), D)
+    came, expected = (
+        model.apply(params, inputs, lengths=np.array([40, 200], dtype))[0]
+        for dtype in (np.uint8, np.int32)
+    )
+    np.testing.assert_allclose(came, expected, atol=1e-6)
+
+
+def test_the_carries_of_a_backward_layer_are_in_the_order_of_time():
+    results = []
+    for pooling in ("last", "mean"):
+        model = jaxrnn.classifier(BOTH, C, pooling=pooling)
+        params = model.init(jax.random.key(0), D)
+        _, carries = model.apply(params, INPUTS, lengths=LENGTHS, return_carries=True)
+        results.append(carries)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), *results)

@@ -4,13 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
-from jax.nn import sigmoid
+from jax.nn import log_sigmoid, sigmoid
 
 from jaxrnn.cells.linear_cell import LinearCell, linear_cell
 from jaxrnn.typing import Gates
-
-SMALLEST = -80.0
-"""Where the gates of `min_lstm` are cut off: sigmoid(-80) is 1e-35, and exp(80) is finite."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +31,11 @@ class MinLSTMCoefficients:
     def __call__(self, cell_params: Any, input_gates: Gates) -> tuple[Any, Any]:
         """Return (a, b) of one step."""
         f, i, candidate = input_gates
-        # The shares of 1 / (1 + e_f) and 1 / (1 + e_i), of which neither can be 0 / 0.
-        e_f, e_i = (jnp.exp(-jnp.maximum(gate, SMALLEST)) for gate in (f, i))
-        total = 2 + e_f + e_i
+        # The gates' shares of their sum: as in the paper, by the difference of their logarithms,
+        # because both may be 0, and a quotient's derivative overflows long before.
+        difference = log_sigmoid(f) - log_sigmoid(i)
         candidate = make_positive(candidate) if self.positive else candidate
-        return (1 + e_i) / total, (1 + e_f) / total * candidate
+        return sigmoid(difference), sigmoid(-difference) * candidate
 
 
 def make_positive(x: Any) -> Any:

@@ -30,7 +30,9 @@ def rg_lru_coefficients(decay: Any, input_gates: Gates) -> tuple[Any, Any]:
     """Return (a, b) of one step."""
     r, i, x = sigmoid(input_gates[0]), sigmoid(input_gates[1]), input_gates[2]
     log_a = -C * softplus(decay)[None] * r
-    return jnp.exp(log_a), jnp.sqrt(-jnp.expm1(2 * log_a)) * i * x
+    # The root of 0 has an infinite derivative, and 0 * inf is NaN.
+    rest = jnp.maximum(-jnp.expm1(2 * log_a), jnp.finfo(log_a.dtype).tiny)
+    return jnp.exp(log_a), jnp.sqrt(rest) * i * x
 
 
 def rg_lru(hidden_size: int) -> LinearCell:

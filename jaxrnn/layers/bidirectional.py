@@ -94,9 +94,13 @@ class Bidirectional(Layer):
         self, params: Directions, inputs: Any, carry: Directions, context: Context
     ) -> tuple[Any, Directions]:
         """Run the layer, as `Layer.run_to_end` does: each direction to its own end."""
-        both = _in_directions(params, inputs, carry, context)
-        outputs, carries = zip(*(self.layer.run_to_end(*one) for one in both), strict=True)
-        return MERGES[self.merge](*outputs), Directions(*carries)
+        forward, backward = _in_directions(params, inputs, carry, context)
+        forward_output, forward_carry = self.layer.run_to_end(*forward)
+        backward_output, backward_carry = self.layer.run_to_end(*backward)
+        if context.return_carries:
+            backward_carry = flip_within(context.lengths, backward_carry)
+        output = MERGES[self.merge](forward_output, backward_output)
+        return output, Directions(forward_carry, backward_carry)
 
     def parts(self, params: Directions) -> Iterator[tuple[Layer, Params]]:
         """Yield the layer with the parameters of each direction."""

@@ -44,6 +44,8 @@ class Linear(Pointwise):
         check_positive_integer("output_size", self.size)
         check_initializer(self.kernel_init)
         check_initializer(self.bias_init)
+        if self.bias_init == "identity":
+            raise ValueError('bias_init must not be "identity", which is a matrix')
 
     def output_size(self, input_size: int) -> int:
         """Return F, for inputs of any size."""
@@ -63,6 +65,8 @@ class Linear(Pointwise):
         """Multiply in the inputs' precision; accumulate and return in the params'."""
         if not jnp.issubdtype(inputs.dtype, jnp.floating):
             raise TypeError(f"inputs of a linear layer must be floats, got {inputs.dtype}")
+        if inputs.ndim != 3:
+            raise ValueError(f"inputs of a linear layer must be [T, B, D], got {inputs.shape}")
         kernel = params.kernel.astype(inputs.dtype)
         return matmul(inputs, kernel, params.kernel.dtype) + params.bias[None, None]
 

@@ -16,7 +16,7 @@ def draw_params(layer: Any, key: Key, input_size: int) -> RecurrentParams:
     """Draw the matrices, the biases and the cell's own parameters of a `Recurrent`."""
     cell = layer.cell
     w_ih_key, w_hh_key, b_ih_key, b_hh_key, cell_key = jax.random.split(key, 5)
-    own = distinct(cell.init_params(cell_key))
+    own = distinct(jax.tree.map(_to_float32, cell.init_params(cell_key)))
     if cell.reads_inputs:
         return RecurrentParams(None, None, None, None, own)
     init_kernel = initializer(layer.kernel_init, cell.hidden_size)
@@ -33,6 +33,12 @@ def draw_params(layer: Any, key: Key, input_size: int) -> RecurrentParams:
         b_hh=_bias(layer, b_hh_key) if cell.hidden_bias else None,
         cell=own,
     )
+
+
+def _to_float32(array: Any) -> Any:
+    """Cast float64, which JAX draws with x64 unless told not to, to the dtype of parameters."""
+    array = jnp.asarray(array)
+    return array.astype(jnp.float32) if array.dtype == jnp.float64 else array
 
 
 def distinct(tree: Any) -> Any:

@@ -64,7 +64,13 @@ def expected_cell(cell: BaseCell, rates: Any) -> BaseCell:
 
 def _mix(rates: Any, new: Any, start: Any) -> Any:
     fields = zip(rates, new, start, strict=True)
-    return type(new)(*(rate * s + (1 - rate) * n if rate else n for rate, n, s in fields))
+    return type(new)(*(_mixed(float(rate), n, s) for rate, n, s in fields))
+
+
+def _mixed(rate: float, new: Any, start: Any) -> Any:
+    if not rate or not jnp.issubdtype(new.dtype, jnp.inexact):  # integers have no expectation
+        return new
+    return rate * start + (1 - rate) * new
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,8 @@ class ExpectedCoefficients:
     def __call__(self, cell_params: Any, input_gates: Gates) -> tuple[Any, Any]:
         """Return (a, b) of one step."""
         a, b = self.coefficients(cell_params, input_gates)
-        return self.rate + (1 - self.rate) * a, (1 - self.rate) * b
+        rate = float(self.rate)  # a number of NumPy would have a dtype
+        return rate + (1 - rate) * a, (1 - rate) * b
 
 
 def zone_coefficients(masks: Any, a: Any, b: Any) -> tuple[Any, Any]:

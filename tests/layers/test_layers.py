@@ -174,3 +174,12 @@ def test_recurrent_weights_have_an_initialiser_of_their_own_and_heads_their_own_
 def test_bad_arguments_are_named(error, message, make, as_users_run):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_a_linear_layer_needs_time_and_batch():
+    layer = jaxrnn.linear(4)
+    params = layer.init(jax.random.key(0), 3)
+    with pytest.raises(ValueError, match=r"must be \[T, B, D\], got \(5, 3\)"):
+        layer.apply(params, jnp.ones((5, 3)))
+    with pytest.raises(ValueError, match="which is a matrix"):
+        jaxrnn.linear(4, bias_init="identity")

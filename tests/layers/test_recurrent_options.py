@@ -3,6 +3,8 @@
 What they do to every cell is in `tests/test_every_cell.py`.
 """
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -236,3 +238,54 @@ def test_a_step_that_reads_other_inputs_says_which_cell_it_is():
         layer.apply(layer.init(jax.random.key(0), H), jnp.ones((5, 2, H + 1)))
     (note, *_) = raised.value.__notes__
     assert note == "In the step of the cell sum, which reads the inputs as they are: (2, 5)."
+
+
+@pytest.mark.parametrize("name", ["peephole_lstm", "layer_norm_gru", "lru", "s5", "rg_lru"])
+def test_parameters_of_a_cell_are_float32_with_x64_too(name, x64):
+    layer = jaxrnn.recurrent(CELLS[name](H))
+    params = layer.init(jax.random.key(0), D)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype(np.float32)}
+    outputs, _ = layer.apply(params, jnp.ones((5, 2, D), jnp.float32))
+    assert outputs.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["min_lstm", "rg_lru"])
+@pytest.mark.parametrize("implementation", ["native", "scan"])
+def test_gates_far_from_zero_have_gradients(name, implementation, x64):
+    """Those of float64, whose exponentials do not overflow there."""
+    layer = jaxrnn.recurrent(CELLS[name](H), implementation=implementation)
+    params = layer.init(jax.random.key(0), 3 * H)
+    w_ih = jnp.eye(3 * H, dtype=jnp.float32)  # the inputs are the gates
+    gates = np.random.default_rng(0).choice([-100.0, -60, -50, -40, -1, 1, 60], (6, 2, 3 * H))
+
+    def gradient(dtype):
+        cast = jax.tree.map(lambda p: p.astype(dtype), params._replace(w_ih=w_ih))
+
+        def loss(params, inputs):
+            return layer.apply(params, inputs)[0].sum()
+
+        return jax.grad(loss, (0, 1))(cast, jnp.asarray(gates, dtype))
+
+    def close(a, b):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+    jax.tree.map(close, gradient(jnp.float32), gradient(jnp.float64))
+
+
+def test_zoneout_leaves_integers_alone_and_takes_numbers_of_numpy():
+    class Counted(NamedTuple):
+        hidden: Any
+        steps: Any
+
+    def step(params, input_gates, carry):
+        return Counted(jnp.tanh(input_gates[0] + carry.hidden), carry.steps + 1)
+
+    def initial(batch_size, dtype):
+        return Counted(jnp.zeros((batch_size, H), dtype), jnp.zeros(batch_size, jnp.int32))
+
+    cell = jaxrnn.StepCell("counted", H, gates=("input",), initial_carry=initial, step=step)
+    layer = jaxrnn.recurrent(cell, zoneout=np.float64(0.25))
+    params = layer.init(jax.random.key(0), D)
+    outputs, carry = layer.apply(params, jnp.ones((5, 2, D)))
+    assert carry.steps.tolist() == [5, 5]
+    assert outputs.dtype == np.float32

@@ -77,8 +77,7 @@ def test_the_candidate_of_a_gru_holds_what_the_reset_gate_lets_through(random):
 FUNCTIONS = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh, "relu": jax.nn.relu, "exp": jnp.exp}
 FUNCTIONS |= {"identity": lambda x: x, "log_sigmoid": jax.nn.log_sigmoid}
 UNKNOWN = {  # to the reader of their equations, and why
-    "min_lstm": {"forget", "input"},  # each is a share of both
-    "positive_min_lstm": {"forget", "input", "candidate"},
+    "positive_min_lstm": {"candidate"},
     "positive_min_gru": {"candidate"},  # x + 1/2 where it is positive
 }
 
