@@ -81,7 +81,7 @@ def score(settings: Settings) -> None:
         if not text:
             raise ValueError("texts must hold at least one character each, got an empty one")
         vocabulary.check_known(line_break(vocabulary) + text)
-        if not num_predicted(vocabulary, text):
+        if num_predicted(vocabulary, text) < 1:
             raise ValueError(
                 f"texts must hold two {vocabulary.unit}s at least, got {text!r}: without a token"
                 " for line breaks, nothing predicts the first one"
@@ -96,11 +96,17 @@ def score(settings: Settings) -> None:
 
 
 def line_break(vocabulary: jaxrnn.Vocabulary) -> str:
-    """Return the text between two lines: <eos> in the Penn Treebank, else a newline or a space."""
+    """Return the text between two lines: <eos> in the Penn Treebank, else a newline or a space.
+
+    It is empty if the training text has neither.
+    """
     if "<eos>" in vocabulary:
         return "<eos> "
+    if vocabulary.unit == "word":
+        return " "
+    # A vocabulary of bytes has all of them, whether they occur or not.
     counts = dict(zip(vocabulary.tokens, vocabulary.counts, strict=True))
-    return "\n" if counts.get("\n") else " "  # a vocabulary of bytes has all of them
+    return next((token for token in "\n " if counts.get(token)), "")
 
 
 def num_predicted(vocabulary: jaxrnn.Vocabulary, line: str) -> int:

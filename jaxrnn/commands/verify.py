@@ -42,6 +42,9 @@ def verify(settings: Settings) -> int:
                     saved = checkpoints.open(step)
                     saved.verify()
                 except CheckpointError as error:
+                    if step not in checkpoints.steps():  # the run has gone on, and deleted it
+                        found -= 1
+                        continue
                     damaged += 1
                     print(f"{kind}/{step}: {error}")
                 else:

@@ -128,6 +128,16 @@ class Settings:
             if vocabulary is not None and tokens.vocabulary.tokens != vocabulary.tokens:
                 run_dir = self.from_run or self.out
                 raise ValueError(f"{self.corpus} has different tokens than the run in {run_dir}")
+            if self.max_vocabulary is not None:
+                raise ValueError(
+                    f"max_vocabulary has no effect on {self.corpus}, which is tokenized: use"
+                    " jaxrnn tokenize --max-vocabulary"
+                )
+            if self.keep_line_breaks not in (None, tokens.keep_line_breaks):
+                raise ValueError(
+                    f"keep_line_breaks must be {tokens.keep_line_breaks}, that of the tokens in"
+                    f" {self.corpus}, got {self.keep_line_breaks}"
+                )
             return open_tokens(tokens, self.max_chars, validation, self.held_out_chars, self.unit)
         keep = self.keep_line_breaks
         if keep is None:

@@ -202,10 +202,12 @@ def known_prompts(
     """Return the prompts to sample from.
 
     Prompts from the user must consist of known tokens.  Default prompts with unknown tokens are
-    dropped; if none is left, the beginning of the text is the prompt.
+    dropped; if none is left, the first known tokens of the text are the prompt.
     """
     vocabulary, unit = texts.vocabulary, texts.vocabulary.unit
-    beginning = join_tokens((vocabulary.tokens[i] for i in texts.ids[:2]), unit)
+    tokens = (vocabulary.tokens[i] for i in texts.ids)
+    known_tokens = (token for token in tokens if token != vocabulary.unknown)
+    beginning = join_tokens(itertools.islice(known_tokens, 2), unit)
     if prompts == defaults:
         known = tuple(p for p in prompts if all(t in vocabulary for t in tokenize(p, unit)))
         return known or (beginning,)

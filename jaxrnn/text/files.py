@@ -135,9 +135,11 @@ def read_pieces(path: Path, file: Any, encoding: str | None, num_bytes: int) -> 
                     raise ValueError(f"{path} must be text in {encoding}: {error}") from error
                 num_lines += piece.count(b"\n")
             num_read += len(piece)
-            if text:
-                yield text.removeprefix("\ufeff") if first and decoder else text
+            if text and first:
+                text = text.removeprefix("\ufeff") if decoder else text
                 first = False
+            if text:
+                yield text
             if not piece:
                 return
 

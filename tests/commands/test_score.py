@@ -81,10 +81,14 @@ def test_the_text_between_lines_is_one_that_the_run_has_read():
     words = jaxrnn.Vocabulary.of("the time machine", unit="word")
     marked = jaxrnn.Vocabulary.of("the time <eos> machine", unit="word")
     assert [num_predicted(each, "the time") for each in (words, marked)] == [1, 2]
-    spaces, lines = (jaxrnn.Vocabulary.of(text, unit="byte") for text in ("a b", "a\nb"))
-    assert [line_break(each) for each in (words, marked, spaces, lines)] == [
-        *(" ", "<eos> ", " ", "\n")
+    spaces, lines, neither = (
+        jaxrnn.Vocabulary.of(text, unit="byte") for text in ("a b", "a\nb", "ab")
+    )
+    assert [line_break(each) for each in (words, marked, spaces, lines, neither)] == [
+        *(" ", "<eos> ", " ", "\n", "")
     ]
+    letters = jaxrnn.Vocabulary.of("acgt")
+    assert (line_break(letters), num_predicted(letters, "gatt")) == ("", 3)
 
 
 def test_a_word_that_nothing_predicts_is_not_ranked(tmp_path, run, as_users_run):
@@ -100,6 +104,9 @@ def test_a_word_that_nothing_predicts_is_not_ranked(tmp_path, run, as_users_run)
     code, _, error = run("score", out, "the time", "machine")
     assert code == 2
     assert "texts must hold two words at least, got 'machine'" in error
+    code, _, error = run("score", out, " ", "the time")
+    assert code == 2
+    assert "texts must hold two words at least, got ' '" in error
 
 
 def test_rates_and_weights_are_those_best_on_the_validation_text(untrained, monkeypatch):

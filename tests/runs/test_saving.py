@@ -275,3 +275,22 @@ def test_another_validation_text_begins_a_new_best(trained_small, run):
         assert ("the validation text has changed" in said) == ("--validation-chars" in changed)
     with Checkpoints(out, "best", read_only=True) as checkpoints:
         assert checkpoints.open(checkpoints.steps()[0]).record.best.epoch == 3
+
+
+def test_verify_passes_over_a_step_that_a_training_has_deleted_meanwhile(
+    trained_small, run, monkeypatch
+):
+    out, _ = trained_small
+    steps, deleted = Checkpoints.steps, []
+
+    def deletes_the_oldest(checkpoints):
+        found = steps(checkpoints)
+        if checkpoints.kind == "checkpoints" and not deleted:
+            deleted.append(found[-1])
+            shutil.rmtree(out / "checkpoints" / str(found[-1]))
+        return found
+
+    monkeypatch.setattr(Checkpoints, "steps", deletes_the_oldest)
+    code, said, _ = run("verify", out)
+    assert code == 0
+    assert f"checkpoints/{deleted[0]}:" not in said

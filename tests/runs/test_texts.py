@@ -184,3 +184,20 @@ def test_only_as_much_of_a_text_is_read_as_is_used(tmp_path, unit, monkeypatch):
         for part in ("ids", "validation", "held_out"):
             np.testing.assert_array_equal(getattr(texts, part), getattr(whole, part))
         assert len(corpus.text) == (1600 if unit == "character" else 3000 * len(word))
+
+
+def test_the_first_prompt_has_no_unknown_token():
+    texts = prepare_texts("春abcabab", max_tokens=8, held_out_tokens=0, max_vocabulary=4)
+    assert texts.vocabulary.unknown in [texts.vocabulary.tokens[i] for i in texts.ids[:2]]
+    assert known_prompts((), ("分开",), texts) == ("ab",)
+
+
+def test_settings_that_tokens_already_have_are_not_ignored(tmp_path):
+    write_token_file(lambda: iter(["the time machine "] * 40), tmp_path / "tokens", "word")
+    sizes = {"max_chars": 50, "validation_chars": 0, "held_out_chars": 10, "unit": "word"}
+    for more, message in (
+        ({"max_vocabulary": 3}, "jaxrnn tokenize --max-vocabulary"),
+        ({"keep_line_breaks": False}, "keep_line_breaks must be True"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Settings(corpus=str(tmp_path / "tokens"), **sizes, **more).load()

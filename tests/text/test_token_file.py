@@ -203,3 +203,12 @@ def test_bytes_that_are_no_text_are_named_with_their_file(tmp_path, survived):
     ):
         list(pieces_of([tmp_path / "my.txt"]))
     survived("bad input", 1)
+
+
+@pytest.mark.parametrize("unit", ["word", "character"])
+def test_a_file_with_a_byte_order_mark_alone_is_empty(unit, tmp_path):
+    names = ("empty.txt", "poem.txt")
+    for name, text in zip(names, ("", "the time\n"), strict=True):
+        (tmp_path / name).write_text("\ufeff" + text, encoding="utf-8")
+    files = [tmp_path / name for name in names]
+    assert "".join(pieces_of(files, unit)).strip("\n") == "the time"
