@@ -168,10 +168,11 @@ def run_watched(name, arguments, folder, limit):
     call = (_run, name, arguments, str(folder), str(log))
     code, _ = end(begin(log.with_suffix(".call"), *call, JAX_NUM_CPU_DEVICES="8"), limit)
     seconds = time.monotonic() - began
-    said, complained, opened = (
+    said, complained = (
         log.with_suffix(f".{stream}").read_bytes().decode("utf-8", "replace")
-        for stream in ("out", "err", "opened")
+        for stream in ("out", "err")
     )
+    opened = os.fsdecode(log.with_suffix(".opened").read_bytes())
     return Ending(code, seconds, said, complained, opened.splitlines())
 
 
