@@ -36,11 +36,11 @@ class Dataset:
 
     @property
     def has_step_mask(self) -> bool:
-        """Whether single steps may be left out."""
+        """Whether the mask leaves out single steps, not only whole sequences."""
         return self.take_mask is not None and self.take_mask(np.arange(1), 1).ndim == 2
 
     def counted(self, rows: HostArray, num_steps: int) -> tuple[HostArray, HostArray]:
-        """Return which steps of some sequences count, `[T, n]`, and which of them, `[n]`."""
+        """Return which steps of some sequences count, `[T, n]`, and which sequences, `[n]`."""
         steps: HostArray = np.arange(num_steps)[:, None] < self.lengths[rows]
         mask: HostArray = np.ones(len(rows), bool)
         if self.take_mask is not None:

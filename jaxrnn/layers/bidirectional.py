@@ -85,10 +85,8 @@ class Bidirectional(Layer):
         forward_outputs, forward_carry = self.layer.run(*forward)
         backward_outputs, backward_carry = self.layer.run(*backward)
         backward_outputs = flip_within(context.lengths, backward_outputs)
-        if context.return_carries:
-            backward_carry = flip_within(context.lengths, backward_carry)
         outputs = MERGES[self.merge](forward_outputs, backward_outputs)
-        return outputs, Directions(forward_carry, backward_carry)
+        return outputs, _in_time(forward_carry, backward_carry, context)
 
     def run_to_end(
         self, params: Directions, inputs: Any, carry: Directions, context: Context
@@ -97,14 +95,19 @@ class Bidirectional(Layer):
         forward, backward = _in_directions(params, inputs, carry, context)
         forward_output, forward_carry = self.layer.run_to_end(*forward)
         backward_output, backward_carry = self.layer.run_to_end(*backward)
-        if context.return_carries:
-            backward_carry = flip_within(context.lengths, backward_carry)
         output = MERGES[self.merge](forward_output, backward_output)
-        return output, Directions(forward_carry, backward_carry)
+        return output, _in_time(forward_carry, backward_carry, context)
 
     def parts(self, params: Directions) -> Iterator[tuple[Layer, Params]]:
         """Yield the layer with the parameters of each direction."""
         yield from ((self.layer, p) for p in params)
+
+
+def _in_time(forward: Any, backward: Any, context: Context) -> Directions:
+    """Return the carries of both directions; those of all steps in the order of time."""
+    if context.return_carries:
+        backward = flip_within(context.lengths, backward)
+    return Directions(forward, backward)
 
 
 def _in_directions(

@@ -51,6 +51,13 @@ def check_initializer(init: str | Initializer) -> None:
         check_choice("init", init, NAMES)
 
 
+def check_bias_initializer(init: str | Initializer) -> None:
+    """Raise unless `init` is a function or the name of an initialiser of vectors."""
+    check_initializer(init)
+    if init == "identity":
+        raise ValueError('bias_init must not be "identity", which is a matrix')
+
+
 @dataclass(frozen=True)
 class SymmetricUniform:
     """The initialiser that draws from U(-bound, bound).

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxrnn.checks import check_number, check_positive_integer, widen_ids
 from jaxrnn.layers.dropout import dropout_mask
-from jaxrnn.layers.initializers import check_initializer, initializer
+from jaxrnn.layers.initializers import check_bias_initializer, check_initializer, initializer
 from jaxrnn.layers.layer import Pointwise
 from jaxrnn.matmul import gather_rows, matmul
 from jaxrnn.typing import Array, Float, Initializer, Key
@@ -43,9 +43,7 @@ class Linear(Pointwise):
     def __post_init__(self) -> None:
         check_positive_integer("output_size", self.size)
         check_initializer(self.kernel_init)
-        check_initializer(self.bias_init)
-        if self.bias_init == "identity":
-            raise ValueError('bias_init must not be "identity", which is a matrix')
+        check_bias_initializer(self.bias_init)
 
     def output_size(self, input_size: int) -> int:
         """Return F, for inputs of any size."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxrnn.cells import BaseCell, Cell, LinearCell, StepCell
 from jaxrnn.checks import FLOAT32_MAX, check_number, check_positive_integer
-from jaxrnn.layers.initializers import Chrono, check_initializer
+from jaxrnn.layers.initializers import Chrono, check_bias_initializer, check_initializer
 from jaxrnn.layers.layer import Layer
 from jaxrnn.layers.recurrent_params import distinct, draw_params
 from jaxrnn.layers.recurrent_regularizers import Regularizers
@@ -45,10 +45,9 @@ class Recurrent(Layer):
     zoneout: Any = 0.0
 
     def __post_init__(self) -> None:
-        for init in (self.kernel_init, self.recurrent_init or "zeros", self.bias_init):
+        for init in (self.kernel_init, self.recurrent_init or "zeros"):
             check_initializer(init)
-        if self.bias_init == "identity":
-            raise ValueError('bias_init must not be "identity", which is a matrix')
+        check_bias_initializer(self.bias_init)
         cell = self.cell
         if cell.reads_inputs and (self.kernel_init, self.bias_init) != ("uniform", "uniform"):
             raise ValueError(f"kernel_init and bias_init need a cell with gates, got {cell}")

@@ -47,7 +47,7 @@ def resumes(folder, names, *stops):
 
 
 def together(folder):
-    """What one process alone sees, all act on."""
+    """Check that all processes act on what one of them alone has seen."""
     alone, run_dir = Path(folder) / str(jax.process_index()), Path(folder) / "run"
     alone.mkdir()
     with pytest.raises(ValueError, match="must be a folder that all processes share"):

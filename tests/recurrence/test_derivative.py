@@ -38,7 +38,7 @@ def arguments(case):
 
 
 def assert_equal_within(came, expected, tolerance=1e-11):
-    """Within rounding of sums of a few hundred float64 terms of size 1."""
+    """Compare within the rounding of sums of a few hundred float64 terms of size 1."""
     for a, b in zip(jax.tree.leaves(came), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
@@ -55,7 +55,7 @@ def test_all_gradients_equal_autodiff(case, when, reverse):
 
 @pytest.mark.parametrize(("num_steps", "reverse"), [*in_matrix((20, False)), (37, True)])
 def test_turns_of_several_steps_change_nothing(num_steps, reverse, x64):
-    """By default long loops take turns of several steps; 37 leaves a rest."""
+    """Long loops take several steps in turn by default, which 37 steps do not fill."""
     cell = jaxrnn.gru(3)
     params = jaxrnn.recurrent(cell).init(jax.random.key(0), 2)
     params = jax.tree.map(lambda p: p.astype(jnp.float64), params)

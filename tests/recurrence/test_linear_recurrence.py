@@ -23,7 +23,7 @@ def loop(a, b, start, resets=None):
 
 
 def tangent_loop(arguments, directions, resets=None):
-    """By the product rule."""
+    """Compute the tangents step by step, by the product rule."""
     (a, b, start), (d_a, d_b, d_start) = arguments, directions
     hidden, _ = loop(a, b, start, resets)
     before = np.concatenate([np.asarray(start)[None], hidden[:-1]])

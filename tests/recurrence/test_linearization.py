@@ -97,7 +97,7 @@ APART = {
 
 @pytest.mark.parametrize("use", [*USES, *APART])
 def test_a_parameter_is_a_source_if_each_unit_reads_one_number_of_it(use, x64):
-    """Where it is not, the gates keep their coefficients, and JAX's derivative is added."""
+    """For any other parameter, the gates keep their coefficients, and JAX's derivative is added."""
     shape, function = (USES | APART)[use]
 
     def update(cell_params, input_gates, hidden_gates, carry):

@@ -575,7 +575,7 @@ def test_functions_of_extreme_numbers_are_those_of_xla(name):
 
 
 def digest_of_native_results():
-    """Of the outputs, and of the gradients with respect to inputs and carry.
+    """Return a digest of outputs, and of gradients with respect to inputs and carry.
 
     XLA, whose sums may depend on its threads, multiplies only by an identity.
     """
