@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn.cells import ComplexCarry, HiddenCarry, LinearCell, LoopParams
-from jaxrnn.recurrence.boundaries import take_steps, where_rows
+from jaxrnn.recurrence.boundaries import fill_padding, take_steps, where_rows
 from jaxrnn.recurrence.linear_recurrence import linear_recurrence, recurrence_tangent
 from jaxrnn.recurrence.options import Options
 from jaxrnn.recurrence.zoneout import zone_coefficients
@@ -89,7 +89,7 @@ def _coefficients(
     a, b = _coefficients_of_cell(cell, params, input_gates, start)
     a, b = zone_coefficients(steps.zoneout, a, b)
     if steps.resets is not None:
-        b = jnp.where(_as_column(steps.resets), a * state_of(reset_carry)[None] + b, b)
+        b += a * jnp.where(_as_column(steps.resets), state_of(reset_carry)[None], 0)
     if steps.valid is not None:
         valid = _as_column(steps.valid)
         a, b = jnp.where(valid, a, 1), jnp.where(valid, b, 0)
@@ -129,7 +129,8 @@ def _carries(
     """Return (the carries after each step, the last one)."""
     if cell.readout is None:
         return HiddenCarry(states), HiddenCarry(last)
-    hidden = jax.vmap(functools.partial(cell.readout, params))(input_gates, states)
+    known = fill_padding(steps.valid, states)
+    hidden = jax.vmap(functools.partial(cell.readout, params))(input_gates, known)
     _check_shape(cell, "readout", hidden, carry.hidden)
     if steps.valid is not None:
         hidden = _keep_in_padding(steps.valid, hidden, carry.hidden)

@@ -110,8 +110,11 @@ def _combine(before: Any, after: Any) -> Any:
 
 
 def _times(factor: Any, h: Any, reset: Any) -> Any:
-    """Return the product, or zero where there is a reset, even if h is not finite."""
-    return factor * h if reset is None else jnp.where(reset, 0, factor * h)
+    """Return the product, where h before a reset counts as zero, even if it is not finite.
+
+    To zero the product instead would let an h of NaN reach the gradient of the factor.
+    """
+    return factor * h if reset is None else factor * jnp.where(reset, 0, h)
 
 
 _recurrence = Primitive("rnn_linear_recurrence")

@@ -20,22 +20,36 @@ CASES = {
     "autodiff": (jaxrnn.lstm(H), {"implementation": "autodiff"}),
     "step cell": (jaxrnn.gru(H, reset_after=False), {}),
     "remat": (jaxrnn.gru(H), {"remat_every": 3}),
+    "linear": (jaxrnn.min_gru(H), {}),
+    "linear, scan": (jaxrnn.min_gru(H), {"implementation": "scan"}),
+    "linear, autodiff": (jaxrnn.min_gru(H), {"implementation": "autodiff"}),
+    "complex": (jaxrnn.lru(H), {}),
+    "readout": (jaxrnn.sru(H), {"implementation": "scan"}),
+}
+FIRST = np.arange(T)[:, None] == np.zeros(2, np.int32)
+UNUSED = {
+    "carry of an empty row": ("carry", {"lengths": np.array([T, 0])}),
+    "carry before a reset": ("carry", {"resets": FIRST}),
+    "reset carry of a row without resets": ("reset_carry", {"resets": FIRST & [True, False]}),
 }
 
 
+@pytest.mark.parametrize("unused", UNUSED)
 @pytest.mark.parametrize("name", CASES)
-def test_a_carry_of_nan_in_an_empty_row_reaches_no_gradient(name):
+def test_a_carry_of_nan_that_no_step_uses_reaches_no_gradient(name, unused):
     cell, options = CASES[name]
+    argument, ends = UNUSED[unused]
     layer = jaxrnn.recurrent(cell, **options)
     params = layer.init(jax.random.key(0), D)
     inputs = jax.random.normal(jax.random.key(1), (T, 2, D))
-    zeros = cell.initial_carry(2)
+    zeros = layer.initial_carry(params, 2)
     spoilt = jax.tree.map(lambda c: c.at[1].set(jnp.nan), zeros)
 
     @jax.jit
     def grads(params, inputs, carry):
         def loss(params, inputs):
-            outputs, _ = layer.apply(params, inputs, carry, lengths=jnp.array([T, 0]))
+            carries = {"carry": zeros} | {argument: carry}
+            outputs, _ = layer.apply(params, inputs, **carries, **ends)
             return jnp.sin(outputs).sum()
 
         return jax.tree.leaves(jax.grad(loss, argnums=(0, 1))(params, inputs))
