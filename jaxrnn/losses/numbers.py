@@ -76,7 +76,7 @@ def quantile(levels: Sequence[float]) -> Loss:
         >>> [round(float(x), 3) for x in loss(jnp.zeros((1, 2)), batch)]
         [0.5, 1.0]
     """
-    if not levels:
+    if not len(levels):
         raise ValueError("levels must hold at least one quantile, got none")
     for level in levels:
         check_number("levels", level, low=0.0, high=1.0)

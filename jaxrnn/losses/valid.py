@@ -16,14 +16,17 @@ Loss: TypeAlias = Callable[[Any, Batch], tuple[Float[Array, ""], Real[Array, ""]
 
 
 def sum_valid(
-    values: Float[Array, "*steps B"], batch: Batch, weights: Float[Array, "*steps B"] | None = None
+    values: Real[Array, "*steps B"] | Bool[Array, "*steps B"],
+    batch: Batch,
+    weights: Real[Array, "*steps B"] | Bool[Array, "*steps B"] | None = None,
 ) -> tuple[Float[Array, ""], Real[Array, ""]]:
     """Sum one value per step or sequence over those that `batch.lengths` and `batch.mask` leave.
 
     Args:
-        values: `[T, B]` for targets per step, `[B]` for targets per sequence.  Those that do not
-            count have no influence, not even NaN.  A gradient through NaN is NaN, however: replace
-            outputs and targets that may be NaN before you compute values from them.
+        values: `[T, B]` for targets per step, `[B]` for targets per sequence; True counts as 1.
+            Those that do not count have no influence, not even NaN.  A gradient through NaN is NaN,
+            however: replace outputs and targets that may be NaN before you compute values from
+            them.
         batch: whose lengths and mask to follow.  Lengths concern steps only.
         weights: how much each value weighs in the mean, as a class may; None means 1.
 
@@ -50,7 +53,9 @@ def sum_valid(
 
 
 def _sum(values: Any) -> Any:
-    return values.sum(dtype=at_least_float32(values.dtype))
+    is_float = jnp.issubdtype(values.dtype, jnp.floating)
+    # In their own dtype, integers of 8 bits would overflow, and booleans have no sum at all.
+    return values.sum(dtype=at_least_float32(values.dtype) if is_float else jnp.float32)
 
 
 def valid_only(outputs: Any, batch: Batch) -> Any:

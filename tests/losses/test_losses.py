@@ -169,6 +169,17 @@ def test_sums_of_half_precision_are_computed_in_float32():
     np.testing.assert_allclose(batch_mean(jnp.float16(3e4), 65536), 3e4 / 65536, rtol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", [bool, jnp.int8, jnp.uint8, jnp.int32])
+@pytest.mark.parametrize("lengths", [None, np.array([299, 1])])
+def test_booleans_and_integers_are_counted(dtype, lengths):
+    """A metric of one's own may be `outputs.argmax(-1) == targets`."""
+    batch = jaxrnn.Batch(jnp.ones((300, 2, 1)), None, lengths=lengths)
+    ones = jnp.ones((300, 2), dtype)
+    number = 600 if lengths is None else 300
+    for weights in (None, ones):
+        assert [float(x) for x in losses.sum_valid(ones, batch, weights)] == [number, number]
+
+
 def test_bits_are_nats_over_log_two():
     assert losses.bits_per_character(math.log(8)) == pytest.approx(3)
 
@@ -224,7 +235,7 @@ def test_wrong_arguments_are_named(name, as_users_run):
         loss(outputs, jaxrnn.Batch(None, targets, **fields))
 
 
-@pytest.mark.parametrize("levels", [(), (1.5,), ("a",)])
+@pytest.mark.parametrize("levels", [(), (1.5,), ("a",), np.array([0.5, 2.0])])
 def test_levels_must_be_probabilities(levels, as_users_run):
     with pytest.raises((TypeError, ValueError), match="levels"):
         losses.quantile(levels)
