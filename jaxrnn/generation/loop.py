@@ -10,6 +10,7 @@ from jax import lax
 from jaxrnn.generation.sampling import log_probability, next_token
 from jaxrnn.generation.stopping import NOTHING, stop_lengths
 from jaxrnn.layers import Layer
+from jaxrnn.recurrence.boundaries import take_last
 from jaxrnn.typing import Array, Carry, Float, Int, Key, Params
 
 
@@ -57,7 +58,7 @@ class State(NamedTuple):
     generated: Generated
     """The tokens added so far."""
     finite: Any
-    """Whether no logit was NaN or +inf; a model may exclude tokens with -inf."""
+    """Whether no logit was NaN or +inf; a model may exclude tokens with -inf, but not all."""
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
@@ -79,7 +80,7 @@ def read_prompts(
     batch_size = prompt_ids.shape[1]
     carry = model.initial_carry(params, batch_size)
     logits, carry = model.apply(params, prompt_ids, carry, lengths=lengths)
-    after_prompts = (logits[lengths - 1, jnp.arange(batch_size)], carry)
+    after_prompts = (take_last(lengths, logits), carry)
     logits, carry = jax.tree.map(lambda leaf: leaf.repeat(num_samples, axis=0), after_prompts)
     num_rows = len(logits)
     zeros = jnp.zeros(num_rows, jnp.int32)
@@ -117,7 +118,7 @@ def add_tokens(
             jnp.where(running, ended, generated.stop_lengths),
             generated.log_probabilities.at[position].set(nats),
         )
-        finite = state.finite & ((logits < jnp.inf).all(axis=-1) | ~running).all()
+        finite = state.finite & (jnp.isfinite(logits.max(axis=-1)) | ~running).all()
         logits, carry = model.apply(params, token[None], state.carry)
         return State(position + 1, logits[0], carry, recent, generated, finite)
 

@@ -30,8 +30,9 @@ def generate_stream(
 ) -> Iterator[str]:
     """Continue one prompt, and yield each piece of text as soon as it stands.
 
-    The prompt followed by all pieces is the text that `generate` returns for the same arguments:
-    both run the same compiled program, here a token at a time.
+    The prompt followed by all pieces is the text that `generate` returns for the same arguments,
+    unless the prompt ends inside a character, as one of bytes may.  Both run the same compiled
+    program, here a token at a time.
 
     Args:
         prompt: a text of at least one token.

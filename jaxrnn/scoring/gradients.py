@@ -9,6 +9,7 @@ from jax import lax
 
 from jaxrnn.checks import widen_ids
 from jaxrnn.layers import Layer
+from jaxrnn.matmul import at_least_float32
 from jaxrnn.scoring.probability import check_scorer, log_probabilities
 from jaxrnn.text.windows import check_text, sequential_windows
 from jaxrnn.typing import AnyArray, Carry, Integer, Params
@@ -85,7 +86,11 @@ def _mean_squared_gradients(model: Layer, params: Params, inputs: Any, targets: 
     def add_window(state: Any, window: tuple[Any, Any]) -> tuple[Any, None]:
         sums, carries = state
         grads, carries = gradients_of_rows(carries, *window)
-        sums = jax.tree.map(lambda total, grad: total + jnp.square(grad).sum(axis=0), sums, grads)
+        sums = jax.tree.map(
+            lambda total, grad: total + jnp.square(grad.astype(total.dtype)).sum(axis=0),
+            sums,
+            grads,
+        )
         return (sums, carries), None
 
     # A carry of one row for each row, because each row's gradient is one of its own.
@@ -93,9 +98,10 @@ def _mean_squared_gradients(model: Layer, params: Params, inputs: Any, targets: 
         lambda of_one: jnp.broadcast_to(of_one[None], (batch_size, *of_one.shape)),
         model.initial_carry(params, 1),
     )
-    start = jax.tree.map(jnp.zeros_like, params), carries
-    (sums, _), _ = lax.scan(add_window, start, (inputs, targets))
-    return jax.tree.map(lambda total: total / (num_windows * batch_size), sums)
+    zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, at_least_float32(p.dtype)), params)
+    (sums, _), _ = lax.scan(add_window, (zeros, carries), (inputs, targets))
+    number = num_windows * batch_size
+    return jax.tree.map(lambda total, p: (total / number).astype(p.dtype), sums, params)
 
 
 def segment_gradient(

@@ -11,6 +11,7 @@ from jax import lax
 from jaxrnn.checks import check_array, check_mask, widen_ids
 from jaxrnn.layers import Layer
 from jaxrnn.layers.layer import check_layer
+from jaxrnn.losses.labels import nan_where_wrong
 from jaxrnn.matmul import at_least_float32
 from jaxrnn.typing import AnyArray, Array, Bool, Carry, Float, Integer, Params
 
@@ -93,7 +94,7 @@ def log_probabilities(
     """Return the log-probabilities of the targets `[T, B]`, in nats, and the carry after them."""
     logits, carry = model.apply(params, inputs, carry)
     chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], axis=2)
-    return chosen[..., 0], carry
+    return nan_where_wrong(chosen[..., 0], targets, logits.shape[-1]), carry
 
 
 def score_of(of_tokens: Any, mask: Any) -> Score:

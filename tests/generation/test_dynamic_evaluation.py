@@ -278,6 +278,15 @@ def test_mean_squares_are_of_the_gradients_of_single_rows(model_and_params, x64)
         np.testing.assert_allclose(value, leaf, rtol=1e-9, atol=1e-14)  # float64 sums
 
 
+def test_mean_squares_of_parameters_in_half_precision_are_summed_in_float32():
+    """In bfloat16 a sum of a thousand squares stops growing at some 256 times the first."""
+    ids = np.random.default_rng(0).integers(0, V, 4001)
+    came = mean_squared_gradients(Unigram(), jnp.zeros(V, jnp.bfloat16), ids, num_steps=4)
+    expected = mean_squared_gradients(Unigram(), jnp.zeros(V), ids, num_steps=4)
+    assert came.dtype == jnp.bfloat16
+    np.testing.assert_allclose(came.astype(jnp.float32), expected, rtol=0.02)  # two roundings
+
+
 @pytest.mark.parametrize("batch_size", [2, 3, 12])
 def test_the_batch_size_does_not_change_mean_squares(batch_size):
     """But for the carries at the rows' beginnings, of which this model has none."""

@@ -119,6 +119,24 @@ def test_a_model_whose_logits_are_not_finite_gives_no_text(
         jaxrnn.generate(*request, sampling=sampling, key=jax.random.key(0))
 
 
+def test_a_model_that_excludes_all_tokens_gives_no_text(model_and_params, as_users_run):
+    model, params = model_and_params
+    bias = jnp.full_like(params.output.bias, -jnp.inf)
+    params = params._replace(output=params.output._replace(bias=bias))
+    with pytest.raises(ValueError, match="logits are not finite"):
+        jaxrnn.generate(model, params, VOCABULARY, ["ab"], NUM_TOKENS)
+
+
+def test_lengths_of_8_bits_are_those_of_long_prompts_too(model_and_params):
+    model, params = model_and_params
+    ids = np.zeros((200, 1), np.int32)
+    came, expected = (
+        jaxrnn.generate_ids(model, params, ids, 3, lengths=np.array([100], dtype)).ids
+        for dtype in (np.int8, np.int32)
+    )
+    np.testing.assert_array_equal(came, expected)
+
+
 def test_a_model_may_exclude_a_token(model_and_params):
     model, params = model_and_params
     bias = params.output.bias.at[0].set(-jnp.inf)

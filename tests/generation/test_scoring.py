@@ -25,6 +25,13 @@ def test_score_is_the_sum_of_the_conditional_log_probabilities(model_and_params)
     assert came.perplexity == pytest.approx(math.exp(-sum(expected) / 7), rel=1e-5)
 
 
+@pytest.mark.parametrize("wrong", [-1, V])
+def test_a_traced_token_out_of_range_has_no_probability(model_and_params, wrong):
+    model, params = model_and_params
+    score = jax.jit(lambda ids: jaxrnn.score(model, params, ids).token_log_probabilities)
+    assert np.isnan(score(np.array([0, 1, wrong]))).tolist() == [False, True]
+
+
 def test_probabilities_of_all_texts_of_a_length_sum_to_one(model_and_params):
     model, params = model_and_params
     texts = np.array([(2, *rest) for rest in itertools.product(range(V), repeat=3)], np.int32).T
