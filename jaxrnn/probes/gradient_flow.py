@@ -71,7 +71,7 @@ def gradient_flow(
         carry = model.initial_carry(params, inputs.shape[1])
     if not jax.tree.leaves(carry):
         raise ValueError(f"model must carry something, got {model}")
-    model.apply(params, inputs[:1], carry)  # its errors are clearer than those of a loop
+    model.apply(params, inputs, carry)  # its errors are clearer than those of a loop
     return _gradient_flow(model, loss, params, jnp.asarray(inputs), carry)
 
 

@@ -45,7 +45,8 @@ def lyapunov_exponents(
         step ends, as those that no later step reads.
 
     Raises:
-        TypeError: `model` is not a Layer, or a number is not an integer.
+        TypeError: `model` is not a Layer, a number is not an integer, or the carry has a dtype of
+            16 bits, in which directions cannot be kept apart.
         ValueError: the model is not causal, or a size is wrong.
 
     Examples:
@@ -69,6 +70,9 @@ def lyapunov_exponents(
     if not 0 <= skip < len(inputs):
         raise ValueError(f"skip must be in 0..{len(inputs) - 1}, or no step counts, got {skip}")
     system, states = system_of(model, params, inputs[0], carry)
+    if jnp.finfo(states.dtype).bits < 32:
+        raise TypeError(f"the carry must be float32 or float64, got {states.dtype}")
+    model.apply(params, inputs, carry)  # finds ids out of range at any step
     size = states.shape[1]
     if num_exponents is not None:
         check_positive_integer("num_exponents", num_exponents, size)

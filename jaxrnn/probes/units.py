@@ -49,7 +49,7 @@ class LinearProbe(NamedTuple):
     """What is added."""
     r2: float
     """The share of the targets' variance that is explained at steps that were held out: 1 if all,
-    0 or less if none."""
+    0 or less if none; NaN if all those targets are equal."""
 
 
 def linear_probe(
@@ -106,9 +106,11 @@ def linear_probe(
     # By least squares, because without a penalty the units may depend on each other.
     weights = np.linalg.lstsq(gram, units.T @ (wanted[:num_fitted] - centre), rcond=None)[0] / scale
     bias = float(centre - mean @ weights)
-    left = wanted[num_fitted:] - values[num_fitted:] @ weights - bias
-    variance = np.square(wanted[num_fitted:] - wanted[num_fitted:].mean()).sum()
-    r2 = float(1 - np.square(left).sum() / variance) if variance > 0 else float("nan")
+    judged = wanted[num_fitted:]
+    left = judged - values[num_fitted:] @ weights - bias
+    variance = np.square(judged - judged.mean()).sum()  # by rounding not zero where all are equal
+    varies = np.ptp(judged) > 0
+    r2 = float(1 - np.square(left).sum() / variance) if varies else float("nan")
     return LinearProbe(weights, bias, r2)
 
 

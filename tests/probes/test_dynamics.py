@@ -204,6 +204,21 @@ def test_a_counter_is_no_state_of_a_dynamical_system():
         probes.lyapunov_exponents(layer, params, np.ones((4, 1, 2), np.float32))
 
 
+def test_ids_are_checked_at_every_step():
+    model = jaxrnn.language_model(5, jaxrnn.recurrent(jaxrnn.gru(3)))
+    params, ids = model.init(jax.random.key(0), 5), np.array([[0], [1], [9], [2]])
+    for probe in (probes.lyapunov_exponents, lambda *of: probes.gradient_flow(*of, jnp.sum)):
+        with pytest.raises(ValueError, match=r"inputs must lie in 0\.\.4, got 9"):
+            probe(model, params, ids)
+
+
+def test_exponents_need_more_than_half_precision():
+    layer = jaxrnn.recurrent(jaxrnn.gru(3))
+    params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), layer.init(jax.random.key(0), 2))
+    with pytest.raises(TypeError, match="the carry must be float32 or float64, got bfloat16"):
+        probes.lyapunov_exponents(layer, params, jnp.ones((4, 1, 2), jnp.bfloat16))
+
+
 BACKWARD = jaxrnn.recurrent(jaxrnn.gru(3), reverse=True)
 INPUTS = np.ones((4, 1, 2), np.float32)
 

@@ -34,6 +34,13 @@ def test_a_unit_that_changes_only_where_it_is_judged_has_no_weight():
     assert probe.r2 > 0.99
 
 
+def test_targets_that_are_equal_where_they_are_judged_have_no_share():
+    states = np.random.default_rng(0).normal(size=(20, 2))
+    targets = states[:, 0].copy()
+    targets[-6:] = 0.1  # whose mean is not quite 0.1
+    assert np.isnan(probes.linear_probe(states, targets, held_out=0.3).r2)
+
+
 def test_a_linear_probe_is_ridge_regression_judged_at_later_steps():
     random = np.random.default_rng(1)
     states = random.normal(size=(200, 5)) * [1, 2, 3, 4, 5] + 7
