@@ -202,6 +202,7 @@ def test_a_simple_cell_keeps_its_activation():
     back = to_nnx(layer, params, activation=jax.nn.relu)
     module, _ = to_linen(layer, params, activation=jax.nn.relu)
     assert back.activation_fn is module.activation_fn is jax.nn.relu
+    assert to_nnx(layer, params, activation="relu").activation_fn is jax.nn.relu
 
 
 @pytest.mark.parametrize("library", ["nnx", *in_matrix("linen")])

@@ -253,7 +253,7 @@ def test_calls_that_do_not_fit_are_refused(as_users_run):
         r"inputs must be \[B, T, D\] or ids \[B, T\], got shape \(5, 4\)": (inputs[0], {}),
         r"inputs must have D = 4 to match w_ih, got 3": (inputs[:, :, :3], {}),
         r"resets must have shape \(3, 5\), got \(5, 3\)": (inputs, {"resets": turn(RESETS)}),
-        r"lengths must have shape \[B\] = \(3,\), got \(2,\)": (
+        r"seq_lengths must have shape \[B\] = \(3,\), got \(2,\)$": (
             inputs,
             {"seq_lengths": LENGTHS[:2]},
         ),

@@ -11,6 +11,7 @@ from flax import linen, nnx
 from flax.nnx.nn import dtypes
 
 from jaxrnn.cells import BaseCell, gru, lstm, mgu, rnn
+from jaxrnn.cells.elman import ACTIVATIONS
 from jaxrnn.interop.weights import check_layer, sum_biases
 from jaxrnn.layers import Bidirectional, Recurrent
 from jaxrnn.recurrence import RecurrentParams
@@ -142,7 +143,10 @@ def one_direction(layer: Any) -> Recurrent:
 
 
 def flax_cell(
-    library: Any, cell: BaseCell, activation: Callable[[Any], Any], optimized_lstm: bool
+    library: Any,
+    cell: BaseCell,
+    activation: str | Callable[[Any], Any],
+    optimized_lstm: bool,
 ) -> tuple[Any, dict[str, Any]]:
     """Return the class in `library` with our cell's equations and its options, or raise."""
     size = cell.hidden_size
@@ -151,7 +155,8 @@ def flax_cell(
     if cell == gru(size):
         return library.GRUCell, {}
     if cell == rnn(size, activation):
-        return library.SimpleCell, {"activation_fn": activation}
+        function = ACTIVATIONS[activation] if isinstance(activation, str) else activation
+        return library.SimpleCell, {"activation_fn": function}
     is_mgu = cell == mgu(size, as_in_flax=True)
     if is_mgu and library is linen:
         return linen.MGUCell, {}

@@ -8,7 +8,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxrnn.cells import BaseCell, gru, lstm, rnn
-from jaxrnn.checks import check_array, check_mask, check_number, check_positive_integer
+from jaxrnn.checks import (
+    check_array,
+    check_mask,
+    check_number,
+    check_positive_integer,
+    check_shape,
+)
 from jaxrnn.interop.weights import check_params
 from jaxrnn.layers import Layer, bidirectional, dropout, recurrent, stack
 from jaxrnn.typing import AnyArray, Bool, Carry, DType, Float, Integer, Key, Params
@@ -75,15 +81,16 @@ class Recurrent(nnx.Module):
     @property
     def layer(self) -> Layer:
         """The module as a jaxrnn layer, whose parameters are `module.params()`."""
-        return _layer(
+        layer: Layer = recurrent(
             self.cell,
-            self.num_layers,
-            self.bidirectional,
-            self.dropout_rate,
-            self.projection_size,
-            self.remat_every,
-            self.dtype,
+            projection_size=self.projection_size,
+            remat_every=self.remat_every,
+            dtype=self.dtype,
         )
+        layer = bidirectional(layer) if self.bidirectional else layer
+        between = [dropout(self.dropout_rate)] if self.dropout_rate > 0 else []
+        layers = [layer, *[*between, layer] * (self.num_layers - 1)]
+        return stack(layers) if self.num_layers > 1 else layer
 
     def params(self) -> Params:
         """Return the parameters of `module.layer` as plain arrays."""
@@ -135,6 +142,9 @@ class Recurrent(nnx.Module):
         check_array("inputs", inputs)
         if inputs.ndim != (2 if jnp.issubdtype(inputs.dtype, jnp.integer) else 3):
             raise ValueError(f"inputs must be [B, T, D] or ids [B, T], got shape {inputs.shape}")
+        if seq_lengths is not None:
+            check_array("seq_lengths", seq_lengths)
+            check_shape("seq_lengths", seq_lengths.shape, inputs.shape[:1], "[B]")
         if resets is not None:
             check_mask("resets", resets, inputs.shape[:2])
         params = self.params()
@@ -233,22 +243,6 @@ class LSTM(Recurrent):
     def cell(self) -> BaseCell:
         """The cell `lstm(hidden_features)`."""
         return lstm(self.hidden_features)
-
-
-def _layer(
-    cell: BaseCell,
-    num_layers: int,
-    both_directions: bool,
-    dropout_rate: float,
-    projection_size: int | None,
-    remat_every: int | None,
-    dtype: DType | None,
-) -> Layer:
-    one = recurrent(cell, projection_size=projection_size, remat_every=remat_every, dtype=dtype)
-    layer: Layer = bidirectional(one) if both_directions else one
-    between: list[Layer] = [dropout(dropout_rate)] if dropout_rate > 0 else []
-    layers = [layer, *[*between, layer] * (num_layers - 1)]
-    return stack(layers) if num_layers > 1 else layer
 
 
 def _is_variable(node: Any) -> bool:

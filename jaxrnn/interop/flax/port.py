@@ -78,7 +78,7 @@ def to_nnx(
     layer: Layer,
     params: Params,
     *,
-    activation: Callable[[Any], Any] = jnp.tanh,
+    activation: str | Callable[[Any], Any] = "tanh",
     optimized_lstm: bool = True,
 ) -> Any:
     """Convert a layer to a recurrent cell of `flax.nnx`, to run with `nnx.RNN`.
@@ -86,7 +86,7 @@ def to_nnx(
     Args:
         layer: `recurrent` of an `rnn`, `gru` or `lstm`, or `bidirectional` of that.
         params: its parameters.
-        activation: for an `rnn`, the function that it was made with.
+        activation: for an `rnn`, what it was made with: a name or a function.
         optimized_lstm: whether an `lstm` becomes an OptimizedLSTMCell or an LSTMCell.
 
     Returns:
@@ -116,7 +116,7 @@ def to_linen(
     layer: Layer,
     params: Params,
     *,
-    activation: Callable[[Any], Any] = jnp.tanh,
+    activation: str | Callable[[Any], Any] = "tanh",
     optimized_lstm: bool = True,
 ) -> tuple[Any, dict[str, Any]]:
     """Convert a layer to a recurrent cell of `flax.linen` and its variables.
