@@ -114,9 +114,10 @@ def test_pooling_is_over_valid_steps():
         np.testing.assert_allclose(logits[:, :H], pooled, atol=1e-6)
 
 
-def test_an_empty_sequence_has_an_output():
+@pytest.mark.parametrize("body", [BOTH, jaxrnn.stack([GRU, jaxrnn.linear(H)])], ids=str)
+def test_an_empty_sequence_has_the_output_of_zeros(body):
     for pooling in ("last", "mean", "max"):
-        model, params = make(BOTH, pooling)
+        model, params = make(body, pooling)
         logits, _ = model.apply(params, INPUTS, lengths=np.array([0, 3, 0, 1]))
         np.testing.assert_allclose(logits[0], params.head.bias, atol=1e-6)
         assert np.isfinite(logits).all()

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxrnn.layers.layer import Layer, check_layer
-from jaxrnn.recurrence.boundaries import Context
+from jaxrnn.recurrence.boundaries import Context, take_last
 from jaxrnn.typing import Key, Params
 
 
@@ -77,7 +78,8 @@ class Stack(Layer):
     ) -> tuple[Any, tuple[Any, ...]]:
         """Run the layer, as `Layer.run_to_end` does.
 
-        The last layer that is not pointwise runs to its end; those on top read one step.
+        The last layer that is not pointwise runs to its end; those on top read one step.  Sequences
+        of length 0 get zeros, as from a layer alone.
         """
         over_time = [k for k, layer in enumerate(self.layers) if not layer.pointwise]
         if not over_time:
@@ -95,7 +97,9 @@ class Stack(Layer):
                     layer_params, inputs, layer_carry, Context(key=own.key)
                 )
             carries.append(new_carry)
-        return inputs[0], tuple(carries)
+        # One step of every sequence is left.
+        lengths = None if context.lengths is None else jnp.minimum(context.lengths, 1)
+        return take_last(lengths, inputs), tuple(carries)
 
     def _each(self, params: Any, carry: Any, context: Context) -> Iterator[tuple[Any, ...]]:
         """Yield each layer with its own params, carry and context."""
