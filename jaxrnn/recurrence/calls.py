@@ -59,10 +59,7 @@ def portable(call: Call) -> Callable[..., Any]:
 
 def jvp_by(rule: Callable[..., Any], primals: Any, tangents: Any, *, call: Call) -> Any:
     """Differentiate by a rule (options, primals, tangents) on the structures of the arguments."""
-    tangents = [
-        None if jax.numpy.issubdtype(primal.dtype, bool) else ad.instantiate_zeros(tangent)
-        for primal, tangent in zip(primals, tangents, strict=True)
-    ]
+    tangents = list(map(ad.instantiate_zeros, tangents))
     arguments = (jax.tree.unflatten(call.structure, leaves) for leaves in (primals, tangents))
     return tuple(jax.tree.leaves(part) for part in rule(call.options, *arguments))
 

@@ -72,6 +72,8 @@ def new_carry_terms(program: Any, inputs: list[Terms]) -> dict[int, Terms]:
                 results = evaluate(inner, operands, inside)
             elif equation.primitive.name in _SAME_NUMBERS:
                 results = [_align(operands[0], equation)]
+            elif equation.primitive.name == "select_n":
+                results = [_select(equation.outvars[0].aval.dtype, *operands)]
             elif equation.primitive.name in _RULES:
                 results = [_RULES[equation.primitive.name](*operands)]
             else:
@@ -143,12 +145,11 @@ def _divide(a: Terms, b: Any) -> Terms:
     return _combine(lambda c: c / divisor, a)
 
 
-def _select(predicate: Any, *cases: Any) -> Terms:
+def _select(dtype: Any, predicate: Any, *cases: Any) -> Terms:
     predicate = _require_coefficient(predicate)
     sums = [case if isinstance(case, dict) else {} for case in cases]
     coefficients = [c for terms in sums for c in terms.values()]
     shape = jnp.broadcast_shapes(jnp.shape(predicate), *map(jnp.shape, coefficients))
-    dtype = jnp.result_type(*coefficients)
 
     def select(*coefficients: Any) -> Any:
         arrays = (jnp.asarray(0 if c is None else c, dtype) for c in coefficients)
@@ -180,5 +181,4 @@ _RULES: dict[str, Callable[..., Any]] = {
     "neg": _negate,
     "mul": _multiply,
     "div": _divide,
-    "select_n": _select,
 }

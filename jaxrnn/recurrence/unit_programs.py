@@ -186,7 +186,8 @@ class _Tracer:
         raise NotPerUnitError(f"it converts {before} to {after}")
 
     def operation(self, name: str, operands: tuple[Operand, ...], parameter: Any) -> Value:
-        key = name, tuple((type(operand), operand) for operand in operands), parameter
+        # As texts, because -0.0 == 0.0 and True == 1.0.
+        key = name, tuple(map(str, operands)), parameter
         if key not in self.operations:
             self.operations[key] = Operation(self.value(), name, operands, parameter)
         return self.operations[key].result

@@ -141,7 +141,7 @@ def run(
     if options.engine == "cudnn":
         cudnn.check_eligible(options, params, inputs, context.resets, zoneout)
     if options.implementation == "native":
-        native.check_eligible(options, params.w_hh)
+        native.check_eligible(options, params)
     num_steps, batch_size = inputs.shape[:2]
     dtype = inputs.dtype if params.w_ih is None else params.w_ih.dtype
     initial_carry = functools.partial(options.cell.initial_carry, batch_size, dtype)

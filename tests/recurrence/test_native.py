@@ -23,6 +23,7 @@ from recurrence.cases import CELLS, WHEN, Case, D, H, T, make_case
 
 import jaxrnn
 from jaxrnn.recurrence import primitives, scan
+from jaxrnn.recurrence.linear_recurrence import linear_recurrence
 from jaxrnn.recurrence.native import build
 from jaxrnn.recurrence.options import Options
 
@@ -139,6 +140,7 @@ OTHERS = {
     "one number": {"a": jnp.array(0.3), "b": jnp.array(0.2)},
     "another order": collections.OrderedDict(b=jnp.full((1, H), 0.2), a=jnp.full(H, 0.3)),
     "integers": {"a": jnp.arange(H), "b": jnp.zeros((1, H))},
+    "booleans": {"a": jnp.arange(H) % 2 == 0, "b": jnp.zeros((1, H))},
     "another precision": {"a": jnp.ones(H, jnp.bfloat16), "b": jnp.zeros((1, H))},
 }
 
@@ -484,15 +486,40 @@ def test_shard_map_and_pmap_keep_it():
     jax.tree.map(close, run(case.params, split), one_device)
 
 
+def signs_update(cell_params, input_gates, hidden_gates, carry):
+    gate = input_gates[0] + hidden_gates[0]
+    zero = jnp.where(gate > 0, 0.0, -0.0).astype(gate.dtype)
+    return jaxrnn.HiddenCarry(jnp.arctan2(zero, -jnp.abs(gate)) / 10 + gate)  # plus or minus pi
+
+
+def test_zeros_keep_their_signs(lstm):
+    zeros = jaxrnn.zero_carry(jaxrnn.HiddenCarry, H)
+    cell = jaxrnn.Cell("signs", H, gates=("a",), initial_carry=zeros, update=signs_update)
+    params = jaxrnn.recurrent(cell).init(jax.random.key(0), D)
+    case = lstm._replace(cell=cell, params=params, carry=zeros(5), reset_carry=zeros(5))
+    check(case, jnp.float32)
+
+
+def test_activations_with_constant_slopes_are_eligible_with_x64(x64):
+    for activation in ("relu", jax.nn.elu, jax.nn.leaky_relu):
+        assert jaxrnn.implementations(jaxrnn.rnn(H, activation))["native"] == "available"
+
+
 def test_what_native_code_cannot_do_is_an_error_when_it_is_asked_for(lstm):
     layer = jaxrnn.recurrent(lstm.cell, projection_size=3)
     params = layer.init(jax.random.key(0), D)
+    linear = jaxrnn.min_gru(H)
+    halves = jax.tree.map(
+        lambda p: p.astype(jnp.bfloat16), jaxrnn.recurrent(linear).init(jax.random.key(0), D)
+    )
     for cell, arguments, options, message in [
         (lstm.cell, params, {}, "w_hh is a LowRank"),
         (lstm.cell, lstm.params, {"dtype": jnp.bfloat16}, "multiply in bfloat16"),
+        (linear, halves, {}, "it does not compute in bfloat16"),
     ]:
+        inputs = lstm.inputs.astype(arguments.w_ih.dtype)
         with pytest.raises(ValueError, match=message):
-            jaxrnn.unroll(cell, arguments, lstm.inputs, implementation="native", **options)
+            jaxrnn.unroll(cell, arguments, inputs, implementation="native", **options)
 
 
 def mixing_update(cell_params, input_gates, hidden_gates, carry):
@@ -577,7 +604,8 @@ def test_functions_of_extreme_numbers_are_those_of_xla(name):
 def digest_of_native_results():
     """Return a digest of outputs, and of gradients with respect to inputs and carry.
 
-    XLA, whose sums may depend on its threads, multiplies only by an identity.
+    XLA, whose sums may depend on its threads, multiplies only by an identity.  A recurrence of
+    complex numbers follows, whose size leaves a part of a vector at its end.
     """
     cell, random = jaxrnn.lstm(70), np.random.default_rng(0)
     w_hh, inputs, *carry = (
@@ -593,6 +621,8 @@ def digest_of_native_results():
 
     derivative = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))
     leaves = jax.tree.leaves(derivative(inputs, jaxrnn.LSTMCarry(*carry), params))
+    a, b = random.normal(size=(2, 4000, 1, 101, 2)).astype("float32").view("complex64")[..., 0]
+    leaves += jax.jit(linear_recurrence)(a / abs(a), b, b[0])
     return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest()
 
 
@@ -600,6 +630,7 @@ ON_ONE_CPU = """
 import os
 os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
 import hashlib, jax, jaxrnn, numpy as np
+from jaxrnn.recurrence.linear_recurrence import linear_recurrence
 {function}
 print(digest_of_native_results(), end="")
 """

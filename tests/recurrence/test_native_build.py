@@ -1,5 +1,6 @@
 """Compiling native code: what is kept, what is refused, and what happens where nothing can be."""
 
+import concurrent.futures
 import logging
 import os
 import shutil
@@ -70,6 +71,15 @@ def test_code_is_compiled_once_and_kept(tmp_path, monkeypatch, caplog):
     forget()
     monkeypatch.setattr(build, "_compile", lambda *_: pytest.fail("compiled again"))
     assert build.build(SOURCE, SHARED, {}).functions.answer() == 42
+
+
+@needs_a_compiler
+def test_threads_that_need_the_same_code_compile_it_once(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "jaxrnn")
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        made = [pool.submit(build.build, SOURCE, SHARED, {}) for _ in range(4)]
+    assert len({each.result().digest for each in made}) == len(libraries(tmp_path)) == 1
+    assert len(caplog.messages) == 1
 
 
 @needs_a_compiler

@@ -18,6 +18,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,9 @@ SWITCH = "JAXRNN_NATIVE"
 """The environment variable: 0 for never, 1 for wherever it is possible."""
 PREFIX = "jaxrnn_"
 """Begins the names of the functions that XLA calls."""
+
+
+_one_at_a_time = threading.Lock()  # two threads would compile the same code twice
 
 
 class BuildError(Exception):
@@ -65,7 +69,8 @@ def build(
     Raises:
         BuildError: there is no compiler, no folder for the cache, or the code does not compile.
     """
-    found = _build(source, shared, tuple(headers.items()), (*FLAGS, *flags))
+    with _one_at_a_time:
+        found = _build(source, shared, tuple(headers.items()), (*FLAGS, *flags))
     if isinstance(found, BuildError):
         raise found
     return found

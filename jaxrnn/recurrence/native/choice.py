@@ -23,11 +23,12 @@ from jaxrnn.recurrence.unit_programs import NotPerUnitError
 _SHORTEST = {True: 2, False: 8}
 
 
-def check_eligible(options: Options, w_hh: Any) -> None:
+def check_eligible(options: Options, params: Any) -> None:
     """Raise a ValueError that names why there is no native code for a run."""
     reason: str | None
+    w_hh = params.w_hh
     if isinstance(options.cell, LinearCell):
-        reason = obstacle(options.cell)
+        reason = obstacle(options.cell, str(params.w_ih.dtype))
     elif not isinstance(w_hh, jax.Array | np.ndarray):
         reason = f"w_hh is a {type(w_hh).__name__}, not a matrix"
     elif options.dtype not in (None, w_hh.dtype):

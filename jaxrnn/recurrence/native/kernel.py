@@ -24,9 +24,10 @@ def same_shapes(tree: Any, other: Any) -> bool:
     return jax.tree.flatten(shapes) == jax.tree.flatten(others)
 
 
-def all_of_dtype(avals: Sequence[Any], dtype: Any) -> bool:
-    """Return whether all arrays but masks have the dtype that the code was compiled for."""
-    return all(aval.dtype in (dtype, bool) for aval in avals)
+def all_of_dtype(avals: Sequence[Any], dtype: Any, *masks: Any) -> bool:
+    """Return whether all arrays but the masks have the dtype that the code was compiled for."""
+    others = sum(aval.dtype != dtype for aval in avals)
+    return others == sum(mask is not None for mask in masks)
 
 
 class Kernel(NamedTuple):

@@ -26,6 +26,10 @@ static inline Number operator*(Number x, Number y) {
 typedef Scalar Number;
 #endif
 
+// Numbers whose loops are not divided.  A complex product is not rounded alike in a loop's vectors
+// and in what remains of them; whole vectors in each part keep that from depending on the threads.
+constexpr int64_t kBlock = 32;
+
 struct Recurrence {
   int64_t T, B, H;
   const Number *varying, *constant, *b, *start;  // a is [T, B, H], or one row [H] for all steps
@@ -73,10 +77,12 @@ struct Recurrence {
     // A thread is worth waking for some microseconds of work.
     const int64_t worth = T * B * H / 16384, threads =
         std::max<int64_t>(1, std::min<int64_t>(pool.num_threads(), worth));
-    const int64_t groups = std::min(B, threads), parts = (threads + groups - 1) / groups;
+    const int64_t groups = std::min(B, threads), blocks = (H + kBlock - 1) / kBlock;
+    const int64_t parts = std::min(blocks, (threads + groups - 1) / groups);
     Phases::run(pool, 1, groups * parts, threads, [=, *this](int64_t, int64_t chunk) {
       const int64_t group = chunk / parts, part = chunk % parts;
-      const int64_t first = H * part / parts, end = H * (part + 1) / parts;
+      const int64_t first = blocks * part / parts * kBlock;
+      const int64_t end = std::min(H, blocks * (part + 1) / parts * kBlock);
       for (int64_t t = 0; t < T; t++)
         for (int64_t row = B * group / groups; row < B * (group + 1) / groups; row++)
           step(*this, row, t, first, end);

@@ -72,7 +72,7 @@ def code(dtype: str) -> str | BuildError:
 @functools.cache
 def _code(dtype: str) -> str | BuildError:
     if dtype not in _FLAGS:
-        return BuildError(f"it has no {dtype}")
+        return BuildError(f"it does not compute in {dtype}")
     try:
         headers = {name: file_text(name) for name in HEADERS}
         library = build(file_text(SOURCE), file_text(HANDLERS), headers, _FLAGS[dtype])

@@ -156,7 +156,7 @@ def _kernel_for(options: Any, params: Any, steps: Any, avals: Sequence[Any]) -> 
     if sizes[0] == 1 and not asked:  # a step of a stream is as fast without
         return None
     kernel = kernel_of(options.cell, dtype)
-    if isinstance(kernel, str) or not all_of_dtype(avals, dtype):
+    if isinstance(kernel, str) or not all_of_dtype(avals, dtype, steps.valid, steps.resets):
         return None
     return kernel if same_shapes(params.cell, kernel.equations.params) else None
 

@@ -35,7 +35,7 @@ def forward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callable
     kernel = kernel_for(call.options, params.w_hh, steps.input_gates[0].shape, linearize)
     if kernel is None or not same_shapes(params.cell, kernel.equations.params):
         return None
-    if not all_of_dtype(avals, params.w_hh.dtype):
+    if not all_of_dtype(avals, params.w_hh.dtype, steps.valid, steps.resets):
         return None
     if linearize and not kernel.fits(done.push):
         return None
@@ -51,11 +51,11 @@ def backward(call: Any, avals: Sequence[Any], results: Sequence[Any]) -> Callabl
     """Serve the loop of cotangents; the arguments are those of `forward`."""
     del results
     tangent_arguments, d_kept, _ = unpack_cotangents(call, avals)
-    w_hh, push, _, _, zoneout, *_ = tangent_arguments
+    w_hh, push, *masks, zoneout, _, _, _ = tangent_arguments
     if zoneout is not None:
         return None
     kernel = kernel_for(call.options, w_hh, jax.tree.leaves(d_kept)[0].shape, True)
-    if kernel is None or not kernel.fits(push) or not all_of_dtype(avals, w_hh.dtype):
+    if kernel is None or not kernel.fits(push) or not all_of_dtype(avals, w_hh.dtype, *masks):
         return None
 
     def function(*operands: Any) -> Any:

@@ -33,7 +33,7 @@ typedef Integer Mask __attribute__((vector_size(kVectorBytes)));
 typedef Scalar UnalignedVector
     __attribute__((vector_size(kVectorBytes), aligned(alignof(Scalar)), may_alias));
 
-static inline Vector splat(Scalar x) { return Vector{} + x; }
+static inline Vector splat(Scalar x) { return x - Vector{}; }  // a sum would turn -0 into 0
 
 static inline Vector load(const Scalar* from) { return *(const UnalignedVector*)from; }
 
