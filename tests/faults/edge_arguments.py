@@ -178,7 +178,7 @@ def run_watched(name, arguments, folder, limit):
 
 def _run(name, arguments, folder, log):
     os.environ.pop("JAXRNN_DATA", None)
-    os.environ["XDG_CACHE_HOME"] = folder + "-cache"
+    os.environ["XDG_CACHE_HOME"] = cache_of(folder)
     os.environ["TMPDIR"] = folder + "-tmp"
     os.makedirs(folder + "-tmp", exist_ok=True)
     os.chdir(folder)
@@ -207,10 +207,15 @@ def _run(name, arguments, folder, log):
     runpy.run_module(module_of(name), run_name="__main__")
 
 
+def cache_of(folder):
+    """Return the cache that all lists share, so that not each has to compile native code."""
+    return f"{os.path.dirname(folder)}/cache"
+
+
 def outside(ending, folder, out):
     """Return what was opened for writing outside `out`, devices and caches."""
     own = os.path.abspath(folder / out).replace("\n", "?")
-    fine = (own, f"{folder}/runs", f"{folder}-cache", f"{folder}-tmp", "/dev/", "/proc/")
+    fine = (own, f"{folder}/runs", cache_of(folder), f"{folder}-tmp", "/dev/", "/proc/")
     fine += (os.path.dirname(programs_folder()),)
     return [
         path

@@ -14,6 +14,7 @@ from faults.edge_arguments import (
     outside,
     run_watched,
 )
+from marks import in_matrix
 from subprocesses import finish, start
 
 SECONDS = 120
@@ -56,12 +57,12 @@ def check(name, arguments, folder, before):
     assert all(after[path] == content for path, content in before.items() if content == b"mine")
 
 
-@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.matrix)])
+@pytest.mark.parametrize("part", [0, *in_matrix(*range(1, 20))])
 def test_every_argument_list_works_or_is_refused_in_one_line(
     part, prepared, tmp_path, how_many, survived
 ):
     generator = random.Random(part)
-    count = how_many(9, 1000)
+    count = how_many(9, 100)
     for number in range(count):
         folder = tmp_path / str(number)
         make_folder(folder, *prepared)
