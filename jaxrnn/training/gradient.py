@@ -58,7 +58,7 @@ def make_gradient(
 
         carried = None if batch.starts is None else carry
         groups = (
-            split_rows(batch, accumulate),
+            split_rows(batch, accumulate, model.per_step),
             jax.tree.map(lambda rows: _split_into_groups(rows, accumulate, 0), carried),
             jax.random.split(key, accumulate),
         )
@@ -107,15 +107,26 @@ def _check_rows(model: Layer, params: Params, batch: Batch, carry: Any, accumula
         check_like("state.carry", carry, expected)
 
 
-def split_rows(batch: Batch, num_groups: int) -> Batch:
-    """Deal the rows of a batch out to groups, with a leading axis `[G, ...]`."""
+def split_rows(batch: Batch, num_groups: int, per_step: bool = True) -> Batch:
+    """Deal the rows of a batch out to groups, with a leading axis `[G, ...]`.
+
+    Args:
+        batch: the batch.
+        num_groups: G.
+        per_step: whether the model has an output at every step; if not, targets are `[B, ...]`.
+    """
     num_steps, num_rows = batch.inputs.shape[:2]
 
-    def split(array: Any) -> Any:
-        axis = row_axis(array, num_steps, num_rows)
+    def split(array: Any, may_be_over_time: bool = True) -> Any:
+        axis = row_axis(array, num_steps, num_rows) if may_be_over_time else 0
         return _split_into_groups(array, num_groups, axis)
 
-    return jax.tree.map(split, batch)
+    def split_targets(array: Any) -> Any:
+        return split(array, per_step)
+
+    groups = jax.tree.map(split, batch._replace(targets=None, mask=None))
+    targets, mask = jax.tree.map(split_targets, (batch.targets, batch.mask))
+    return groups._replace(targets=targets, mask=mask)  # type: ignore[no-any-return]
 
 
 def row_axis(array: Any, num_steps: int, num_rows: int) -> int:

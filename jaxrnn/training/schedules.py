@@ -1,5 +1,8 @@
 """Learning rates that change in the course of a training: optax schedules, from step to rate."""
 
+from typing import Any
+
+import jax.numpy as jnp
 import optax
 
 
@@ -18,9 +21,13 @@ def step_decay(rate: float, factor: float, every: int, begin: int) -> optax.Sche
         >>> [float(schedule(step)) for step in (0, 29, 30, 40)]
         [1.0, 1.0, 0.5, 0.25]
     """
-    if factor == 0:  # optax.exponential_decay would not decay at all
-        return optax.piecewise_constant_schedule(rate, {begin + every: 0.0})
-    return optax.exponential_decay(rate, every, factor, begin, staircase=True)
+
+    def schedule(step: Any) -> Any:
+        # In integers: optax.exponential_decay divides floats, and of 41 / 41 may find 0 whole ones.
+        changes = jnp.maximum(jnp.asarray(step) - begin, 0) // every
+        return rate * jnp.power(factor, changes.astype(float))
+
+    return schedule
 
 
 def warm_up(schedule: optax.Schedule, steps: int) -> optax.Schedule:

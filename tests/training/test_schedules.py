@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import numpy as np
 import optax
 import pytest
@@ -31,6 +32,15 @@ def test_steps_and_warm_up_are_their_closed_forms(factor, every, begin, warm_ste
     np.testing.assert_allclose(course(schedule, 40), decayed, rtol=1e-5)  # float32's powers
     warm = [min(1, (step + 1) / warm_steps) * rate for step, rate in enumerate(decayed)]
     np.testing.assert_allclose(course(warm_up(schedule, warm_steps), 40), warm, rtol=1e-5)
+
+
+@pytest.mark.parametrize("every", [41, 47, 55, 61, 610])
+def test_compiled_steps_are_not_late(every):
+    """Compiled, a division of floats may be a product with a rounded reciprocal: 41 / 41 < 1."""
+    schedule, steps = step_decay(1.0, 0.5, every, 0), np.arange(3 * every)
+    with optax_promotion():
+        came = jax.jit(jax.vmap(schedule))(steps)
+    np.testing.assert_array_equal(came, 0.5 ** (steps // every))
 
 
 def rates(**options):

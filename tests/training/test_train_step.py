@@ -8,6 +8,7 @@ import pytest
 from marks import in_matrix
 
 import jaxrnn
+from jaxrnn import losses
 
 V, T, B = 9, 5, 3
 
@@ -141,6 +142,21 @@ def test_a_mask_does_not_hide_padding_from_a_model_that_is_not_causal(as_users_r
         step(state, make_batch([True] * B, mask=mask))
     _, metrics = step(state, make_batch([True] * B))
     assert metrics.weight == T * B
+
+
+def test_targets_of_whole_sequences_are_divided_into_groups_whatever_their_sizes():
+    """As many numbers as steps and rows: `[B, F]` looks like `[T, B]`."""
+    model, optimizer = jaxrnn.regressor(jaxrnn.recurrent(jaxrnn.gru(3)), 4), optax.sgd(0.1)
+    state = jaxrnn.init_state(model, optimizer, 2, batch_size=4, key=jax.random.key(0))
+    inputs, targets = (jax.random.normal(jax.random.key(n), (4, 4, 6)) for n in (1, 2))
+    batch = jaxrnn.Batch(inputs[..., :2], targets[0, :, :4])
+    alone, groups = (
+        jaxrnn.make_train_step(model, optimizer, losses.squared_error, accumulate=n)(state, batch)
+        for n in (1, 2)
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), alone[0].params, groups[0].params
+    )
 
 
 def test_groups_of_rows_that_carry_nothing_need_no_carry_of_their_number():
