@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxrnn.matmul import matmul
+from jaxrnn.matmul import matmul, round_to
 from jaxrnn.typing import Array, Float, Params
 
 
@@ -80,11 +80,11 @@ def product(w_hh: Any, hidden: Any) -> Any:
     if isinstance(w_hh, BlockDiagonal):
         heads, width, gates, _ = w_hh.blocks.shape
         if width == 1:
-            factors = w_hh.blocks[:, 0, :, 0].T  # [G, H]
-            by_gate = hidden[..., None, :].astype(factors.dtype) * factors.reshape(
-                (1,) * (hidden.ndim - 1) + factors.shape
-            )
-            return by_gate.reshape(*hidden.shape[:-1], gates * heads).astype(hidden.dtype)
+            factors = w_hh.blocks[:, 0, :, 0].T.astype(hidden.dtype)  # [G, H]
+            # Not multiplied in half precision, in which their gradient would be summed.
+            rounded = round_to(hidden, w_hh.blocks.dtype)[..., None, :]
+            by_gate = rounded * factors.reshape((1,) * (hidden.ndim - 1) + factors.shape)
+            return by_gate.reshape(*hidden.shape[:-1], gates * heads)
         leading = hidden.shape[:-1]
         rows = jnp.moveaxis(hidden.reshape(-1, heads, width), 1, 0)
         by_head = matmul(rows, w_hh.blocks.reshape(heads, width, gates * width))

@@ -108,7 +108,10 @@ def test_a_projection_narrows_the_outputs_and_the_layer_above():
         ("num_heads must divide hidden_size = 6, got 4", {"num_heads": 4}),
         ("num_heads must be at least 1", {"num_heads": 0}),
         ("projection_size must be at least 1", {"projection_size": 0}),
-        ("choose one", {"num_heads": 2, "projection_size": 2}),
+        (
+            "projection_size cannot be combined with num_heads",
+            {"num_heads": 2, "projection_size": 2},
+        ),
         ("recurrent_dropout must be between 0 and 1", {"recurrent_dropout": 1.5}),
     ],
 )
