@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.batch import Batch
@@ -109,8 +110,8 @@ def make_dataset(
         num_steps, example, take_inputs = len(array), array[0], _over_time(array)
         has_lengths = lengths is not None
         lengths = _checked_lengths(name, lengths, array.shape[:2])
-    floats = np.issubdtype(example.dtype, np.floating)
-    if floats != (example.ndim == 2):
+    floats = jnp.issubdtype(example.dtype, np.floating)
+    if floats != (example.ndim == 2) or not (floats or jnp.issubdtype(example.dtype, jnp.integer)):
         hint = ": give numbers an axis of their own, sequence[:, None]" if floats else ""
         if floats and is_list:
             hint += ", or put a single sequence [T, D] into a list"
@@ -125,10 +126,10 @@ def make_dataset(
     if floats:
         _check_finite(f"{name}inputs", take_inputs, data, over_time=True)
     if mask is not None:
-        data = replace(data, take_mask=_mask_of(f"{name}mask", mask, data, per_step))
+        data = replace(data, take_mask=_mask_of(f"{name}mask", mask, data, per_step, is_list))
     if targets is None:
         return data
-    take_targets, over_time = _values(f"{name}targets", targets, data, per_step)
+    take_targets, over_time = _values(f"{name}targets", targets, data, per_step, is_list)
     _check_finite(f"{name}targets", take_targets, data, over_time)
     return replace(data, take_targets=_zero_where_ignored(take_targets, data, over_time))
 
@@ -138,7 +139,7 @@ def _zero_where_ignored(take: Take, data: Dataset, over_time: bool) -> Take:
 
     def taken(rows: HostArray, num_steps: int) -> HostArray:
         values = take(rows, num_steps)
-        if not np.issubdtype(values.dtype, np.floating):
+        if not jnp.issubdtype(values.dtype, np.floating):
             return values
         counted = data.counted(rows, num_steps)[0 if over_time else 1]
         counted = counted.reshape(counted.shape + (1,) * (values.ndim - counted.ndim))
@@ -150,7 +151,7 @@ def _zero_where_ignored(take: Take, data: Dataset, over_time: bool) -> Take:
 def _check_finite(name: str, take: Take, data: Dataset, over_time: bool) -> None:
     for rows, steps, sequences in data.pieces():
         values, counted = take(rows, data.num_steps), steps if over_time else sequences
-        if not np.issubdtype(values.dtype, np.floating):
+        if not jnp.issubdtype(values.dtype, np.floating):
             return
         wrong = ~np.isfinite(values[counted])
         if wrong.any():
@@ -164,7 +165,7 @@ def _numbers(name: str, values: Any) -> HostArray:
         array = np.asarray(values)
     except ValueError as error:  # NumPy's, of lists of unequal shapes
         raise ValueError(f"{name} must have one shape: {error}") from error
-    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
+    if not (jnp.issubdtype(array.dtype, np.number) or array.dtype == bool):
         hint = ": pass a list of arrays" if array.dtype == object else ""
         raise TypeError(f"{name} must hold numbers, got {array.dtype}{hint}")
     return to_default_dtype(name, array)
@@ -215,9 +216,13 @@ def _checked_lengths(name: str, lengths: Any, shape: tuple[int, int]) -> HostArr
     return lengths.astype(np.int32)
 
 
-def _values(name: str, values: Any, data: Dataset, per_step: bool) -> tuple[Take, bool]:
+def _values(
+    name: str, values: Any, data: Dataset, per_step: bool, may_be_ragged: bool
+) -> tuple[Take, bool]:
     """Return how to take targets, and whether they are one per step."""
-    if isinstance(values, list | tuple) and per_step and _is_like(values, data):
+    # Beside an array of inputs, a list is an array, too, whose first axis is time.
+    may_be_ragged = may_be_ragged and isinstance(values, list | tuple)
+    if may_be_ragged and per_step and _is_like(values, data):
         take, _, _ = _ragged(name, values)
         return take, True
     array = _numbers(name, values)
@@ -241,8 +246,8 @@ def _is_like(values: Any, data: Dataset) -> bool:
     return all(len(v) == n for v, n in zip(values, data.lengths, strict=True))
 
 
-def _mask_of(name: str, mask: Any, data: Dataset, per_step: bool) -> Take:
-    take, _ = _values(name, mask, data, per_step)
+def _mask_of(name: str, mask: Any, data: Dataset, per_step: bool, may_be_ragged: bool) -> Take:
+    take, _ = _values(name, mask, data, per_step, may_be_ragged)
     example = take(np.arange(1), 1)
     if example.dtype != bool:
         raise TypeError(f"{name} must be bool, got {example.dtype}")

@@ -38,6 +38,8 @@ CASES = {
         {"inputs": RAGGED, "lengths": LENGTHS}, ValueError, "lengths must be None for a list"),
     "an empty list": ({"inputs": []}, ValueError, "inputs must hold at least one sequence"),
     "no step": ({"inputs": INPUTS[:0]}, ValueError, "at least one step"),
+    "booleans as ids": (
+        {"inputs": INPUTS[..., 0] > 0}, TypeError, "ids of integers, got bool"),
     "one axis": ({"inputs": INPUTS[0, 0]}, ValueError, r"inputs must be vectors \[T, N, D\]"),
     "sequences of other sizes": (
         {"inputs": [INPUTS[:, 0], INPUTS[:, 1, :2]], "targets": [0, 1]}, ValueError,

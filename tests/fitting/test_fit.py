@@ -87,6 +87,18 @@ def test_a_list_is_a_padded_array_with_lengths():
     assert_close(from_list.params, from_array.params)
 
 
+def test_lists_of_numbers_beside_an_array_are_arrays_whatever_their_sizes():
+    """Three steps of three sequences: a list does not say that its first axis is the sequences."""
+    targets = np.array([[0, 1, 1], [0, 0, 1], [0, 0, 0]])
+    model = jaxrnn.layers.pointwise(jnp.positive)
+    inputs, mask = np.eye(2, dtype=np.float32)[targets] * 9, targets == 0
+    for given in (targets, targets.tolist(), list(targets)):
+        results = jaxrnn.evaluate(
+            model, (), inputs, given, mask=mask.tolist(), metrics=[losses.accuracy]
+        )
+        assert results["accuracy"] == 1
+
+
 def test_masked_targets_do_not_count():
     mask = [np.random.default_rng(n).random(n_steps) < 0.6 for n, n_steps in enumerate(LENGTHS)]
     spoilt = [np.where(keep, tag, 0) for tag, keep in zip(TAGS, mask, strict=True)]
