@@ -66,7 +66,8 @@ def test_bad_heads_are_named(error, message, make, as_users_run):
     ("error", "message", "make"),
     [
         (ValueError, "pooling must be one of", lambda: jaxrnn.qrnn(4, pooling="o")),
-        (ValueError, "max_steps must be at least 1", lambda: jaxrnn.ema(4, max_steps=0.5)),
+        (ValueError, "max_steps must be between 1", lambda: jaxrnn.ema(4, max_steps=0.5)),
+        (ValueError, "max_steps must be between 1", lambda: jaxrnn.ema(4, max_steps=float("inf"))),
         (ValueError, "min_radius must be between", lambda: jaxrnn.lru(4, min_radius=-0.1)),
         (
             ValueError,
@@ -114,6 +115,16 @@ def test_rg_lru_starts_with_long_memories():
     a = np.exp(-8 * np.log1p(np.exp(own)))
     # 500 draws reach within a thousandth of both ends; float32
     assert 0.9 - 1e-5 <= a.min() < 0.901 < 0.998 < a.max() <= 0.999 + 1e-5
+
+
+def test_s5_keeps_the_digits_of_small_steps():
+    """Held for a short step, an input counts (exp(lambda Delta) - 1) / lambda: about Delta."""
+    cell = jaxrnn.s5(8, min_step=1e-6, max_step=1e-5)
+    own, one = cell.init_params(jax.random.key(0)), jnp.ones((1, 8))
+    _, held = cell.coefficients(own, (one, 0 * one, one))
+    eigenvalues = -np.exp(np.float64(own.log_decay)) + 1j * np.float64(own.frequency)
+    expected = np.expm1(eigenvalues * np.exp(np.float64(own.log_step))) / eigenvalues
+    np.testing.assert_allclose(held[0], expected, rtol=1e-5)
 
 
 def test_an_ema_spreads_its_time_constants():

@@ -568,7 +568,7 @@ REFUSALS = {
     "`weight_drop`": ("weight_drop needs a cell", {"weight_drop": 0.1}),
     "`recurrent_dropout`": ("need a Cell", {"recurrent_dropout": 0.1}),
     "`num_heads`": ("need a Cell", {"num_heads": 2}),
-    "`projection_size`": ("need a Cell|choose one", {"projection_size": 3}),
+    "`projection_size`": ("need a Cell|cannot be combined", {"projection_size": 3}),
     "`forget_gate_bias`, `chrono`": ("needs a cell with a forget gate", {"forget_gate_bias": 1}),
     'implementation "scan"': ("for the StepCell", {"implementation": "scan"}),
     NATIVE: ("implementation .*native|StepCell", {"implementation": "native"}),

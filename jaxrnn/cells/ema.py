@@ -21,7 +21,9 @@ class EMAInit:
 
     def __call__(self, key: Key) -> jax.Array:
         """Spread the time constants from one step to the longest, evenly in their logarithms."""
-        steps = jnp.logspace(0, jnp.log10(self.max_steps), self.hidden_size, dtype=jnp.float32)
+        steps = jnp.logspace(
+            0, jnp.log10(float(self.max_steps)), self.hidden_size, dtype=jnp.float32
+        )
         return jnp.log(steps)  # sigmoid(log t) = t / (t + 1)
 
 
@@ -45,7 +47,7 @@ def ema(hidden_size: int, *, max_steps: float = 1000) -> LinearCell:
 
     Raises:
         TypeError: `hidden_size` is not an integer, or `max_steps` not a number.
-        ValueError: an argument is below 1.
+        ValueError: an argument is below 1, or `max_steps` above 1e9.
 
     Examples:
         >>> import jax, jaxrnn
@@ -56,7 +58,7 @@ def ema(hidden_size: int, *, max_steps: float = 1000) -> LinearCell:
     Reference:
         Mozer, Induction of multiscale temporal structure, 1992.
     """
-    check_number("max_steps", max_steps, low=1)
+    check_number("max_steps", max_steps, low=1, high=1e9)
     return linear_cell(
         "ema",
         hidden_size,

@@ -69,9 +69,9 @@ def s5_coefficients(params: S5Params, input_gates: Gates) -> tuple[Any, Any]:
     real, imaginary, _ = input_gates
     decay, step = -jnp.exp(params.log_decay), jnp.exp(params.log_step)
     eigenvalues = lax.complex(decay, params.frequency)
-    a = jnp.exp(lax.complex(decay * step, params.frequency * step))
-    held = (a - 1) / eigenvalues
-    return a[None], held[None] * lax.complex(real, imaginary)
+    exponents = lax.complex(decay * step, params.frequency * step)
+    held = jnp.expm1(exponents) / eigenvalues  # a - 1 would lose the digits of small steps
+    return jnp.exp(exponents)[None], held[None] * lax.complex(real, imaginary)
 
 
 def s5_readout(params: S5Params, input_gates: Gates, state: Any) -> Any:

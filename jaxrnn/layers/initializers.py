@@ -54,8 +54,8 @@ def check_initializer(init: str | Initializer) -> None:
 def check_bias_initializer(init: str | Initializer) -> None:
     """Raise unless `init` is a function or the name of an initialiser of vectors."""
     check_initializer(init)
-    if init == "identity":
-        raise ValueError('bias_init must not be "identity", which is a matrix')
+    if init in ("identity", "orthogonal"):
+        raise ValueError(f'bias_init must not be "{init}", which is a matrix')
 
 
 @dataclass(frozen=True)

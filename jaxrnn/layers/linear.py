@@ -81,7 +81,7 @@ def linear(
         output_size: F.
         kernel_init: "normal", "uniform" (+-1/sqrt(D)), "orthogonal", "zeros" or a function
             (key, shape, dtype) -> array.
-        bias_init: likewise.
+        bias_init: likewise, but not "orthogonal".
 
     Returns:
         A Layer that carries nothing; params are `LinearParams`.

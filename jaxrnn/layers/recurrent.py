@@ -67,7 +67,8 @@ class Recurrent(Layer):
         if self.projection_size is not None:
             check_positive_integer("projection_size", self.projection_size)
             if self.heads > 1:
-                raise ValueError("num_heads and projection_size were both given: choose one")
+                whose = "num_heads" if self.num_heads else f"{self.heads} heads of {cell}"
+                raise ValueError(f"projection_size cannot be combined with {whose}")
         self.regularizers.check(cell)
         plain = (self.projection_size, self.heads, self.recurrent_dropout) == (None, 1, 0)
         if not isinstance(cell, Cell) and not plain:

@@ -181,5 +181,6 @@ def test_a_linear_layer_needs_time_and_batch():
     params = layer.init(jax.random.key(0), 3)
     with pytest.raises(ValueError, match=r"must be \[T, B, D\], got \(5, 3\)"):
         layer.apply(params, jnp.ones((5, 3)))
-    with pytest.raises(ValueError, match="which is a matrix"):
-        jaxrnn.linear(4, bias_init="identity")
+    for name in ("identity", "orthogonal"):
+        with pytest.raises(ValueError, match=f'bias_init must not be "{name}", which is a matrix'):
+            jaxrnn.linear(4, bias_init=name)
