@@ -72,6 +72,11 @@ def load_texts(settings: Settings) -> Texts:
         return Texts(vocabulary, vocabulary.encode(text), held_out)
     size = len(jaxrnn.text.tokenize(text, settings.unit))
     num_held_out = int(size * settings.held_out_share)
+    if num_held_out < 1:
+        raise ValueError(
+            f"held_out_share must leave something of {size:,} {settings.unit}s to judge, got"
+            f" {settings.held_out_share}"
+        )
     return prepare_texts(text, size - num_held_out, num_held_out, settings.unit)
 
 

@@ -91,6 +91,8 @@ def predictions(settings: Settings) -> None:
     run.vocabulary.check_prompt(prompt)
     texts = texts_of(newest_record(settings.run_dir))
     ids, known = texts.held_out
+    if not texts.held_out.is_long_enough:
+        raise ValueError(f"{settings.run_dir} was trained without held-out text")
     scored = jaxrnn.score(run.model, run.params, ids, known)
     counts = KneserNey(texts.ids, settings.kneser_ney, len(texts.vocabulary))
     nats = {
@@ -158,7 +160,7 @@ def _draw(settings: Settings, places: dict[str, list[float]]) -> None:
     labels = [*map(str, range(1, PLACES)), f"{PLACES}+", "after"]
     axes.set_xticks(range(1, PLACES + 2), labels)
     axes.set(xlabel="place of the letter in its word", ylabel="held-out perplexity", yscale="log")
-    axes.set(title=f"Perplexity within words, {settings.run_dir.name}")
+    axes.set_title(f"Perplexity within words, {settings.run_dir.name}", parse_math=False)
     pictures.plain_ticks(axes.yaxis)
     axes.legend()
     pictures.save(figure, settings.out / "places.png")

@@ -124,7 +124,9 @@ def run(table: Table, row: Row, seed: int, out: Path) -> Outcome:
     folder = out / table / f"{row.name.lower().replace(',', '').replace(' ', '-')}-{seed}"
     flags = [*row.flags, "--seed", str(seed), "--out", str(folder), "--resume"]
     if not _is_finished(folder):
-        subprocess.run([sys.executable, "-m", f"experiments.{table}", *flags], check=True)
+        ended = subprocess.run([sys.executable, "-m", f"experiments.{table}", *flags])
+        if ended.returncode:
+            raise ValueError(f"{folder}: the run ended with exit code {ended.returncode}")
     summary = read_summary(folder)
     metrics = read_metrics(folder)
     perplexities = [row["perplexity"] for row in metrics]

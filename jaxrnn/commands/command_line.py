@@ -121,6 +121,8 @@ def _parse(
 
 def _program(path: Path) -> str:
     """Return how the command is called: `python -m experiments.NAME`, or `jaxrnn NAME`."""
+    if path.stem == "__main__":  # of a package
+        path = path.parent
     start = "python -m experiments." if path.parent.name == "experiments" else "jaxrnn "
     return start + path.stem
 

@@ -159,6 +159,11 @@ def held_out_lines(record: Record, vocabulary: jaxrnn.Vocabulary) -> list[str]:
 
     Characters that are not in the vocabulary are removed, so both orders consist of the same ones.
     """
+    if record.text.separate:
+        raise ValueError(
+            f"the held-out text of a run on {record.text.corpus} is another file, not the rest of"
+            " this one"
+        )
     corpus = jaxrnn.load_corpus(record.text.corpus, fallback=BUNDLED, encoding=record.text.encoding)
     if corpus.digest != record.text.digest:
         raise ValueError(
@@ -176,7 +181,9 @@ def _print_shuffle_test(
 ) -> None:
     record = newest_record(settings.run_dir)
     if vocabulary.unit != "character":
-        raise ValueError("the shuffle test needs a run on characters, and this one is on words")
+        raise ValueError(
+            f"the shuffle test needs a run on characters, and this one is on {vocabulary.unit}s"
+        )
     lines = held_out_lines(record, vocabulary)
     if not lines:
         raise ValueError(f"{settings.run_dir} was trained without held-out lines")

@@ -79,7 +79,8 @@ def bytes_needed(arrays: Any) -> int:
 def canonical_digest(content: Mapping[str, Any]) -> str:
     """Return a SHA-256 of JSON content, independent of the order of its keys."""
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    # A name of a file that is not UTF-8 has lone surrogates in Python.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def params_digest(params: Params) -> str:

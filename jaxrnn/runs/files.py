@@ -11,7 +11,9 @@ from typing import Any
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file, completely or not at all; numbers that are not finite become null."""
-    replace_text(path, json.dumps(plain(content), ensure_ascii=False, indent=2) + "\n")
+    text = json.dumps(plain(content), ensure_ascii=False, indent=2) + "\n"
+    # What UTF-8 lacks, the lone surrogates of names and prompts that are not UTF-8, is escaped.
+    replace_text(path, text.encode("utf-8", "backslashreplace").decode())
 
 
 def plain(content: Any) -> Any:

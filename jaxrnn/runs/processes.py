@@ -31,8 +31,13 @@ class Processes:
         if self.distributed and self.coordinator is not None:
             raise ValueError("distributed finds the coordinator on its own: give one of the two")
         check_positive_integer("connect_seconds", self.connect_seconds, 86_400)
-        if self.coordinator is not None and not re.fullmatch(r".+:\d+", self.coordinator):
-            raise ValueError(f"coordinator must be HOST:PORT, got {self.coordinator!r}")
+        if self.coordinator is not None:
+            found = re.fullmatch(r".+:(\d{1,5})", self.coordinator, re.ASCII)
+            if found is None or int(found[1]) > 65_535:
+                raise ValueError(
+                    "coordinator must be HOST:PORT, with a port of at most 65,535, got"
+                    f" {self.coordinator!r}"
+                )
         if self.num_processes is not None and self.process_id is not None:
             check_positive_integer("num_processes", self.num_processes)
             if not 0 <= self.process_id < self.num_processes:

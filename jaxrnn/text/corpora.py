@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxrnn.checks import check_positive_integer
 from jaxrnn.text.files import find_files, open_hashed, read_pieces
 from jaxrnn.text.sources import BUNDLED, KNOWN, SOURCES, Source
 from jaxrnn.text.units import bytes_to_text
@@ -43,7 +44,7 @@ class CorpusNotFoundError(FileNotFoundError):
 
 
 def load_corpus(
-    name: str | Sequence[str],
+    name: str | os.PathLike[str] | Sequence[str],
     *,
     fallback: str | None = None,
     encoding: str | None = "utf-8",
@@ -79,6 +80,10 @@ def load_corpus(
         >>> corpus.source, len(corpus.digest)
         ('the songs that come with jaxrnn', 64)
     """
+    if max_chars is not None:
+        check_positive_integer("max_chars", max_chars)
+    if isinstance(name, os.PathLike):
+        name = os.fspath(name)
     if name == BUNDLED:
         songs = _read([Path(__file__).parent / "songs.txt"], name, "utf-8")
         return songs._replace(source="the songs that come with jaxrnn")

@@ -55,6 +55,8 @@ def find_files(name: str) -> list[Path]:
     Raises:
         ValueError: there are too many: / is not meant as a text.
     """
+    if not name:  # for Path, the current folder
+        return []
     with contextlib.suppress(RuntimeError):  # there is no home folder
         name = str(Path(name).expanduser())
     if os.path.isfile(name):  # unlike Path.is_file, False for a name that is too long

@@ -103,7 +103,7 @@ class NgramModel:
             raise ValueError(f"ids must hold at least n = {n} tokens, got {len(ids)}")
         self.vocab_size = vocab_size
         self.num_tokens = len(ids)
-        self.orders = _count(ids.astype(np.int64), n, vocab_size)
+        self.orders = _count(np.asarray(ids).astype(np.int64), n, vocab_size)  # JAX has 32 bits
 
     def probabilities(self, ids: Int[HostArray, "t"]) -> Float[HostArray, "t"]:
         """Return the probability of each token given up to n - 1 tokens before it."""
@@ -122,7 +122,7 @@ class NgramModel:
 
     def _indices(self, ids: np.ndarray) -> list[np.ndarray]:
         check_ids("ids", ids, self.vocab_size)
-        return _look_up(self.orders, ids.astype(np.int64), self.vocab_size)
+        return _look_up(self.orders, np.asarray(ids).astype(np.int64), self.vocab_size)
 
 
 class Laplace(NgramModel):

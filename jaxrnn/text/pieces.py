@@ -45,7 +45,7 @@ def pieces_of(
     for path in files:
         check_regular_file(path)
         if unit != "byte" and not last.endswith("\n"):
-            remainder += line_break
+            remainder, last = remainder + line_break, "\n"
         with path.open("rb") as file:
             for last in read_pieces(path, file, encoding_used, BYTES_PER_PIECE):
                 piece = remainder + last.replace("\n", line_break)

@@ -109,7 +109,9 @@ class Vocabulary:
             >>> jaxrnn.Vocabulary.of_counts({"a": 1, "b": 2}).tokens
             ('b', 'a')
         """
-        frequencies = collections.Counter(counts)
+        frequencies = collections.Counter(
+            {t: int(n) if isinstance(n, np.integer) else n for t, n in counts.items()}
+        )
         if not frequencies:
             raise ValueError(f"text must hold at least one {unit}, got none")
         first = ((unknown,) if unknown is not None else ()) + tuple(reserved)

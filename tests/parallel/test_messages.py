@@ -12,8 +12,10 @@ from jaxrnn.runs.settings import Settings
     ("message", "flags"),
     [
         ("must be given together", {"coordinator": "host:1", "num_processes": 2}),
-        ("coordinator must be HOST:PORT, got 'host'",
+        ("coordinator must be HOST:PORT, with a port of at most 65,535, got 'host'",
          {"coordinator": "host", "num_processes": 2, "process_id": 0}),
+        ("a port of at most 65,535, got 'host:65536'",
+         {"coordinator": "host:65536", "num_processes": 2, "process_id": 0}),
         (r"process_id must lie in 0\.\.1, got 2",
          {"coordinator": "host:1", "num_processes": 2, "process_id": 2}),
         ("give one of the two",

@@ -8,6 +8,8 @@ import warnings
 
 import pytest
 
+from jaxrnn.runs.digests import canonical_digest
+from jaxrnn.runs.files import write_json
 from jaxrnn.runs.metrics import MetricsLog, read_metrics
 
 
@@ -37,6 +39,13 @@ def test_a_resumed_run_forgets_what_will_be_done_again(tmp_path):
         assert [row["epoch"] for row in log.rows] == [1, 2]
         add(log, 3)
     assert [row["epoch"] for row in rows(tmp_path)] == [1, 2, 3]
+
+
+def test_names_that_are_not_utf_8_are_written_and_read_again(tmp_path):
+    content = {"corpus": os.fsdecode(b"caf\xe9.txt"), "prompts": ["\u6211", "\udce9"]}
+    write_json(tmp_path / "summary.json", content)
+    assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8")) == content
+    assert canonical_digest(content) != canonical_digest(content | {"corpus": "caf?.txt"})
 
 
 def test_numbers_that_are_not_finite_are_null(tmp_path):

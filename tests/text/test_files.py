@@ -69,6 +69,28 @@ def test_a_text_is_one_file_or_several_each_on_a_new_line(poems, name, text):
         assert (part.text, part.digest) == (text[:max_chars], corpus.digest)
 
 
+def test_a_path_is_a_name(poems):
+    assert load_corpus(poems / "b.txt") == load_corpus(str(poems / "b.txt"))
+
+
+def test_an_empty_file_adds_no_line(poems):
+    (poems / "aa.txt").write_text("")
+    paths = [poems / "a.TXT", poems / "aa.txt", poems / "b.txt"]
+    assert "".join(pieces_of(paths)) == load_corpus(list(map(str, paths))).text == "a\nb\n"
+
+
+def test_an_empty_name_is_no_folder(poems):
+    for name in ("", ["poems/b.txt", ""]):
+        with pytest.raises(CorpusNotFoundError):
+            load_corpus(name)
+
+
+@pytest.mark.parametrize("max_chars", [0, -1, 1.5])
+def test_a_wrong_number_of_characters_is_named(poems, max_chars, as_users_run):
+    with pytest.raises((TypeError, ValueError), match="max_chars must be"):
+        load_corpus("poems", max_chars=max_chars)
+
+
 def test_a_name_with_the_signs_of_a_pattern_may_be_a_file(tmp_path):
     (tmp_path / "[a]*.txt").write_text("this one")
     (tmp_path / "a.txt").write_text("not this one")
