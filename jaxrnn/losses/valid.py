@@ -54,7 +54,7 @@ def sum_valid(
 
 def _sum(values: Any) -> Any:
     is_float = jnp.issubdtype(values.dtype, jnp.floating)
-    # In their own dtype, integers of 8 bits would overflow, and booleans have no sum at all.
+    # Summed in their own dtype, integers of 8 bits would overflow, and booleans give a boolean.
     return values.sum(dtype=at_least_float32(values.dtype) if is_float else jnp.float32)
 
 
