@@ -110,6 +110,9 @@ def make_dataset(
         num_steps, example, take_inputs = len(array), array[0], _over_time(array)
         has_lengths = lengths is not None
         lengths = _checked_lengths(name, lengths, array.shape[:2])
+        # Beside an array, a list is an array, too, whose first axis may be time.
+        targets = None if targets is None else _numbers(f"{name}targets", targets)
+        mask = None if mask is None else _numbers(f"{name}mask", mask)
     floats = jnp.issubdtype(example.dtype, np.floating)
     if floats != (example.ndim == 2) or not (floats or jnp.issubdtype(example.dtype, jnp.integer)):
         hint = ": give numbers an axis of their own, sequence[:, None]" if floats else ""
@@ -126,10 +129,10 @@ def make_dataset(
     if floats:
         _check_finite(f"{name}inputs", take_inputs, data, over_time=True)
     if mask is not None:
-        data = replace(data, take_mask=_mask_of(f"{name}mask", mask, data, per_step, is_list))
+        data = replace(data, take_mask=_mask_of(f"{name}mask", mask, data, per_step))
     if targets is None:
         return data
-    take_targets, over_time = _values(f"{name}targets", targets, data, per_step, is_list)
+    take_targets, over_time = _values(f"{name}targets", targets, data, per_step)
     _check_finite(f"{name}targets", take_targets, data, over_time)
     return replace(data, take_targets=_zero_where_ignored(take_targets, data, over_time))
 
@@ -216,13 +219,9 @@ def _checked_lengths(name: str, lengths: Any, shape: tuple[int, int]) -> HostArr
     return lengths.astype(np.int32)
 
 
-def _values(
-    name: str, values: Any, data: Dataset, per_step: bool, may_be_ragged: bool
-) -> tuple[Take, bool]:
+def _values(name: str, values: Any, data: Dataset, per_step: bool) -> tuple[Take, bool]:
     """Return how to take targets, and whether they are one per step."""
-    # Beside an array of inputs, a list is an array, too, whose first axis is time.
-    may_be_ragged = may_be_ragged and isinstance(values, list | tuple)
-    if may_be_ragged and per_step and _is_like(values, data):
+    if isinstance(values, list | tuple) and per_step and _is_like(values, data):
         take, _, _ = _ragged(name, values)
         return take, True
     array = _numbers(name, values)
@@ -246,8 +245,8 @@ def _is_like(values: Any, data: Dataset) -> bool:
     return all(len(v) == n for v, n in zip(values, data.lengths, strict=True))
 
 
-def _mask_of(name: str, mask: Any, data: Dataset, per_step: bool, may_be_ragged: bool) -> Take:
-    take, _ = _values(name, mask, data, per_step, may_be_ragged)
+def _mask_of(name: str, mask: Any, data: Dataset, per_step: bool) -> Take:
+    take, _ = _values(name, mask, data, per_step)
     example = take(np.arange(1), 1)
     if example.dtype != bool:
         raise TypeError(f"{name} must be bool, got {example.dtype}")
