@@ -190,10 +190,15 @@ def texts_of(record: Record) -> Texts:
             f"corpus {text.corpus} must have the run's SHA-256, {text.digest}, got {corpus.digest}"
         )
     if text.separate or len(texts.ids) != text.max_chars:
-        raise ValueError(
-            f"the held-out text of a run on {text.corpus} is another file, not the rest of this one"
-        )
+        raise another_file(text.corpus)
     return texts
+
+
+def another_file(corpus: str | tuple[str, ...]) -> ValueError:
+    """Return the error of a run whose held-out text is not the rest of its corpus."""
+    return ValueError(
+        f"the held-out text of a run on {corpus} is another file, not the rest of this one"
+    )
 
 
 class _Dynamic:

@@ -22,7 +22,7 @@ import tyro
 import jaxrnn
 from jaxrnn.checks import check_positive_integer, check_seed
 from jaxrnn.commands import command_line
-from jaxrnn.commands.held_out import Methods, judge, texts_of
+from jaxrnn.commands.held_out import Methods, another_file, judge, texts_of
 from jaxrnn.layers import Layer
 from jaxrnn.losses import perplexity
 from jaxrnn.runs import Record, Use
@@ -160,10 +160,7 @@ def held_out_lines(record: Record, vocabulary: jaxrnn.Vocabulary) -> list[str]:
     Characters that are not in the vocabulary are removed, so both orders consist of the same ones.
     """
     if record.text.separate:
-        raise ValueError(
-            f"the held-out text of a run on {record.text.corpus} is another file, not the rest of"
-            " this one"
-        )
+        raise another_file(record.text.corpus)
     corpus = jaxrnn.load_corpus(record.text.corpus, fallback=BUNDLED, encoding=record.text.encoding)
     if corpus.digest != record.text.digest:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -10,7 +11,7 @@ from test_docs import DOCS, run_page
 
 import jaxrnn
 from jaxrnn.commands.held_out import Methods, judge, texts_of
-from jaxrnn.commands.score import line_break, num_predicted
+from jaxrnn.commands.score import held_out_lines, line_break, num_predicted
 from jaxrnn.runs import Checkpoints
 from jaxrnn.runs.run import Run
 from jaxrnn.runs.saver import Saver
@@ -182,3 +183,9 @@ def test_a_run_whose_held_out_text_is_elsewhere_is_refused(tmp_path, run):
     code, _, complained = run("score", out, "ab", "--held-out")
     assert code == 2
     assert "give texts to rank, or --held-out, or --shuffle-test" in complained
+
+
+def test_a_held_out_text_that_is_another_file_has_no_lines_here():
+    record = SimpleNamespace(text=SimpleNamespace(separate=True, corpus="ptb_train"))
+    with pytest.raises(ValueError, match="of a run on ptb_train is another file"):
+        held_out_lines(record, jaxrnn.Vocabulary.of("ab"))
