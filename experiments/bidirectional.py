@@ -165,7 +165,7 @@ def bidirectional(settings: Settings) -> None:
     if settings.part != "leak":
         numbers["blanks"] = blanks(settings)
         _draw(settings, numbers["blanks"])
-    write_json(settings.out / "summary.json", numbers)
+    write_json(settings.out / "numbers.json", numbers)
 
 
 def _draw(settings: Settings, found: dict[str, Any]) -> None:

@@ -209,7 +209,7 @@ def gradients(settings: Settings) -> None:
     }
     _print_table(settings, numbers)
     _draw(settings, numbers)
-    write_json(settings.out / "summary.json", numbers)
+    write_json(settings.out / "numbers.json", numbers)
 
 
 def _print_table(settings: Settings, numbers: dict[str, Any]) -> None:

@@ -97,7 +97,7 @@ def language_statistics(settings: Settings) -> None:
     numbers["zipf_exponents"] = _draw_zipf(settings, counts)
     numbers["perplexities"] = _perplexities(texts, settings.run_dir, settings.use)
     numbers["rare_pairs"] = _rare_tail(texts, counts[2])
-    write_json(settings.out / "summary.json", numbers)
+    write_json(settings.out / "numbers.json", numbers)
 
 
 def _top(vocabulary: jaxrnn.Vocabulary, counts: NgramCounts, top: int) -> list[tuple[str, int]]:

@@ -140,8 +140,8 @@ def no_hidden_state(settings: Settings) -> None:
     pairs = ", ".join(f"{context}: {value:.2f}" for context, value in from_counts.items())
     print(f"counts (Kneser-Ney), by characters seen: {pairs}")
     _draw(settings, curves, from_counts)
-    summary = {"contexts": CONTEXTS, **curves, "counts": from_counts}
-    write_json(settings.out / "summary.json", summary)
+    numbers = {"contexts": CONTEXTS, **curves, "counts": from_counts}
+    write_json(settings.out / "numbers.json", numbers)
 
 
 def _draw(

@@ -204,7 +204,7 @@ def sine(settings: Settings) -> None:
         print_row(name, *(f"{each[h - 1]:.4f}" for h in HORIZONS))
     _draw_predictions(settings, series, predictions)
     _draw_errors(settings, by_horizon, noise)
-    write_json(settings.out / "summary.json", {"noise": noise, "errors": by_horizon})
+    write_json(settings.out / "numbers.json", {"noise": noise, "errors": by_horizon})
 
 
 def _draw_predictions(

@@ -26,7 +26,7 @@ def make_folder(out: Path) -> None:
     """Make the folder for pictures and numbers, so that errors come before minutes of work.
 
     Raises:
-        RunFolderError: it is the folder of a run, whose summary would be overwritten.
+        RunFolderError: it is the folder of a run.
         OSError: it cannot be made or written to.
     """
     check_no_run(out)
