@@ -1,5 +1,6 @@
-"""What each of two processes does for a test: `python -m parallel.worker TASK ... COORDINATOR
-PROCESS`.
+"""Do the part of one of two processes in a test.
+
+Called as `python -m parallel.worker TASK ... COORDINATOR PROCESS`.
 """
 
 import itertools

@@ -19,7 +19,7 @@ TOLERANCE = 1e-11  # float64, at most 7 steps of sums over 6 terms, inputs of si
 
 
 class Shape(NamedTuple):
-    """What is static: `unroll` is compiled once for each."""
+    """The static arguments of a drawn case; `unroll` is compiled once for each."""
 
     name: str
     num_steps: int
@@ -30,7 +30,7 @@ class Shape(NamedTuple):
 
 
 class Arguments(NamedTuple):
-    """What `unroll` is given beside the cell: arrays of NumPy."""
+    """The NumPy arrays that `unroll` is given beside the cell."""
 
     params: jaxrnn.RecurrentParams
     inputs: Any

@@ -56,7 +56,7 @@ def test_changes_nothing_for_ids(x64):
 
 @pytest.mark.parametrize("name", ["gru", "peephole", *in_matrix("rnn", "lstm", "relu")])
 def test_a_long_sequence_needs_a_fraction_of_the_memory(name):
-    """By XLA's own plan; the outputs and their cotangents, [T, B, H], remain."""
+    """XLA's plan of its memory says so; outputs and their cotangents, [T, B, H], remain."""
     case = make_case(name, jnp.float32)
     num_steps = 10_000
     inputs = jnp.zeros((num_steps, B, D))

@@ -112,7 +112,7 @@ def test_a_carry_may_count_and_parameters_are_learned(x64):
 
 
 def test_padding_does_not_reach_parameters_where_the_step_is_singular(x64):
-    """Where the input gates are zero, as a padded step's would be, the derivative is infinite."""
+    """The derivative is infinite at input gates of zero, which a padded step would have."""
 
     def step(params, input_gates, carry):
         (gates,) = input_gates

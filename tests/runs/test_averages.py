@@ -28,7 +28,7 @@ def as_a_user(as_users_run):
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
-    """Of a trained run with an average, which no test may change."""
+    """Return the settings of a trained run with an average, which no test may change."""
     folder = tmp_path_factory.mktemp("averages")
     (folder / "a.txt").write_text("abcd efgh\nhgfe dcba\n" * 60)
     settings = Settings(

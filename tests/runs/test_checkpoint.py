@@ -261,7 +261,7 @@ def test_a_future_that_will_be_another_one_is_set_aside(tmp_path):
 
 
 def test_what_was_saved_elsewhere_says_where(tmp_path):
-    """Versions, flags and device stand beside the arrays."""
+    """A checkpoint records versions, flags and device beside its arrays."""
     record = make_record()
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(make_state(record)[1], record)
